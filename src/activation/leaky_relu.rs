@@ -1,0 +1,12 @@
+use super::Stored;
+use crate::real::Real;
+
+pub(super) const STORED: Stored = Stored::Output;
+const SLOPE: f64 = 0.01;
+pub(super) fn value<T: Real>(z: T) -> T {
+    if z < T::zero() { T::of(SLOPE) * z } else { z }
+}
+
+pub(super) fn derivative<T: Real>(a: T) -> T {
+    if a > T::zero() { T::one() } else { T::of(SLOPE) }
+}

@@ -1,0 +1,82 @@
+//! Seeded initial weights.
+
+use crate::activation::Activation;
+use crate::network::Network;
+use crate::params::{Params, Role};
+use crate::random::{Purpose, generator};
+use crate::{Error, Result};
+use rand_distr::{Distribution, Normal, Uniform};
+use serde::{Deserialize, Serialize};
+
+/// How initial weights are drawn, for a layer of `inputs × outputs`. Biases start at 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Init {
+    /// He for the relu family (relu, leaky relu, elu, silu, gelu, softplus), Xavier for the others; uniform.
+    #[default]
+    Auto,
+    /// Uniform in ±√(6 / (inputs + outputs)). Glorot and Bengio 2010.
+    XavierUniform,
+    /// Normal with deviation √(2 / (inputs + outputs)). Glorot and Bengio 2010.
+    XavierNormal,
+    /// Uniform in ±√(6 / inputs). He et al. 2015.
+    HeUniform,
+    /// Normal with deviation √(2 / inputs). He et al. 2015.
+    HeNormal,
+    /// Uniform in ±`bound`.
+    Uniform {
+        /// The largest magnitude, > 0.
+        bound: f64,
+    },
+    /// Normal around 0.
+    Normal {
+        /// The standard deviation, > 0.
+        deviation: f64,
+    },
+}
+
+impl Init {
+    fn resolve(self, activation: Activation) -> Init {
+        use Activation::{Elu, Gelu, LeakyRelu, Relu, Silu, Softplus};
+        match (self, activation) {
+            (Init::Auto, Relu | LeakyRelu | Elu | Silu | Gelu | Softplus) => Init::HeUniform,
+            (Init::Auto, _) => Init::XavierUniform,
+            (explicit, _) => explicit,
+        }
+    }
+}
+
+/// Draws the arena of initial values for `network`: the same bits for the same seed on every machine.
+pub fn initialize(network: &Network, params: &Params, init: Init, seed: u64) -> Result<Vec<f32>> {
+    let mut rng = generator(seed, Purpose::Weights);
+    let mut arena = vec![0.0; params.len];
+    for tensor in params.tensors.iter().filter(|t| t.role == Role::Weight) {
+        let (inputs, outputs) = (tensor.cols as f64, tensor.rows as f64);
+        let values = &mut arena[tensor.range()];
+        match init.resolve(network.layers[tensor.layer].activation) {
+            Init::Auto | Init::XavierUniform => uniform((6.0 / (inputs + outputs)).sqrt(), values, &mut rng)?,
+            Init::XavierNormal => normal((2.0 / (inputs + outputs)).sqrt(), values, &mut rng)?,
+            Init::HeUniform => uniform((6.0 / inputs).sqrt(), values, &mut rng)?,
+            Init::HeNormal => normal((2.0 / inputs).sqrt(), values, &mut rng)?,
+            Init::Uniform { bound } => uniform(bound, values, &mut rng)?,
+            Init::Normal { deviation } => normal(deviation, values, &mut rng)?,
+        }
+    }
+    Ok(arena)
+}
+
+fn uniform(bound: f64, values: &mut [f32], rng: &mut impl rand::Rng) -> Result<()> {
+    let uniform = Uniform::new_inclusive(-bound, bound)
+        .map_err(|_| Error::Config(format!("the bound of uniform initial weights must be > 0, found {bound}")))?;
+    values.iter_mut().for_each(|w| *w = uniform.sample(rng) as f32);
+    Ok(())
+}
+
+fn normal(deviation: f64, values: &mut [f32], rng: &mut impl rand::Rng) -> Result<()> {
+    let normal = Normal::new(0.0, deviation).map_err(|_| {
+        Error::Config(format!("the deviation of normal initial weights must be > 0, found {deviation}"))
+    })?;
+    values.iter_mut().for_each(|w| *w = normal.sample(rng) as f32);
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! Losses: what the output `y` of a network is compared with the target `t` by.
+//!
+//! A member is one Rust file here, one WGSL file of the same name in `shaders/loss/`, and one line in the registry
+//! below. Every test, check and command finds it from there.
+
+use crate::activation::Activation;
+use crate::error::did_you_mean;
+use crate::real::Real;
+use crate::{Error, Result};
+
+/// What the sum of a loss over outputs and samples is divided by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reduction {
+    /// Summed over the outputs, averaged over the samples of the batch.
+    Samples,
+    /// Averaged over every element of `[batch, outputs]`.
+    Elements,
+}
+
+impl Reduction {
+    /// The factor on the sum over `rows` samples with `cols` outputs.
+    pub fn scale(self, rows: usize, cols: usize) -> f64 {
+        match self {
+            Reduction::Samples => 1.0 / rows as f64,
+            Reduction::Elements => 1.0 / (rows as f64 * cols as f64),
+        }
+    }
+}
+
+/// What an element of a loss needs to know of its row.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Row<T> {
+    /// `log Σ_j exp(y_j)`
+    pub log_sum_exp: T,
+    /// `Σ_j t_j`
+    pub target_sum: T,
+}
+
+macro_rules! losses {
+    ($($(#[$doc:meta])* $variant:ident = $stem:ident),* $(,)?) => {
+        $(mod $stem;)*
+
+        /// What the output of a network is compared with the target by.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        #[non_exhaustive]
+        pub enum Loss {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Loss {
+            /// Every loss, in the order of the registry.
+            pub const ALL: &'static [Loss] = &[$(Loss::$variant),*];
+
+            /// The name in model files, on the command line and in `shaders/loss/`.
+            pub fn name(self) -> &'static str {
+                match self { $(Loss::$variant => stringify!($stem)),* }
+            }
+
+            /// What the sum is divided by.
+            pub fn reduction(self) -> Reduction {
+                match self { $(Loss::$variant => $stem::REDUCTION),* }
+            }
+
+            /// The part that one output has in the loss, before reduction.
+            pub fn value<T: Real>(self, y: T, t: T, row: Row<T>) -> T {
+                match self { $(Loss::$variant => $stem::value(y, t, row)),* }
+            }
+
+            /// The derivative of the row's loss with respect to this output `y`, before reduction.
+            pub fn derivative<T: Real>(self, y: T, t: T, row: Row<T>) -> T {
+                match self { $(Loss::$variant => $stem::derivative(y, t, row)),* }
+            }
+
+            /// The WGSL functions `loss_value` and `loss_derivative`.
+            pub(crate) fn wgsl(self) -> &'static str {
+                match self {
+                    $(Loss::$variant => include_str!(concat!("../../shaders/loss/", stringify!($stem), ".wgsl"))),*
+                }
+            }
+        }
+    };
+}
+
+losses! {
+    /// `½ Σ (y - t)²`, summed over the outputs, averaged over the batch
+    HalfSumOfSquares = half_sum_of_squares,
+    /// `(y - t)²`, averaged over everything
+    MeanSquaredError = mean_squared_error,
+    /// `|y - t|`, averaged over everything; the derivative at 0 is 0
+    MeanAbsoluteError = mean_absolute_error,
+    /// `½ (y - t)²` where `|y - t| ≤ 1`, else `|y - t| - ½`; averaged over everything
+    Huber = huber,
+    /// `-t log σ(y) - (1 - t) log(1 - σ(y))` on logits `y`, averaged over everything
+    BinaryCrossEntropy = binary_cross_entropy,
+    /// `-Σ t log softmax(y)` on logits `y`, averaged over the batch; the targets are class probabilities
+    SoftmaxCrossEntropy = softmax_cross_entropy,
+    /// `-Σ [t log y + (1 - t) log(1 - y)]` over the K outputs of a sigmoid layer, averaged over the batch
+    LogisticCrossEntropy = logistic_cross_entropy,
+}
+
+impl Loss {
+    /// Whether an element needs [`Row::log_sum_exp`]; the other losses skip that reduction.
+    pub(crate) fn uses_softmax(self) -> bool {
+        self == Loss::SoftmaxCrossEntropy
+    }
+
+    /// The activation that training computes the output layer with.
+    ///
+    /// [`Loss::LogisticCrossEntropy`] is defined on sigmoid outputs but computed from their logits, where
+    /// `δ = σ(z) - t` is exact and no logarithm of a rounded 0 or 1 arises: the sigmoid is part of the loss.
+    pub fn training_activation(self, output: Activation) -> Activation {
+        if self == Loss::LogisticCrossEntropy { Activation::Linear } else { output }
+    }
+
+    /// Checks that the loss is defined for a network whose output layer has `activation`.
+    pub fn check_output(self, activation: Activation) -> Result<()> {
+        if self == Loss::LogisticCrossEntropy && activation != Activation::Sigmoid {
+            return Err(Error::Config(format!(
+                "the loss logistic_cross_entropy needs the output activation sigmoid, found {activation}; for a \
+                 linear output use binary_cross_entropy or softmax_cross_entropy, which work on logits"
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Display for Loss {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl std::str::FromStr for Loss {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL.iter().copied().find(|l| l.name() == name).ok_or_else(|| {
+            let known: Vec<_> = Self::ALL.iter().map(|l| l.name()).collect();
+            Error::Config(format!(
+                "unknown loss {name:?}{}; known: {}",
+                did_you_mean(name, known.iter().copied()),
+                known.join(", ")
+            ))
+        })
+    }
+}
