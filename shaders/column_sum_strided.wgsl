@@ -1,0 +1,34 @@
+// sums[j] = Σ_r matrix[r, j]. dims: rows, cols. A workgroup sums 16 columns; its 16 rows of invocations take every 16th
+// row of the matrix, and their parts are added in a fixed order.
+
+@group(0) @binding(1) var<storage, read> matrix: array<f32>;
+@group(0) @binding(2) var<storage, read_write> sums: array<f32>;
+
+var<workgroup> parts: array<f32, 256>;
+
+@compute @workgroup_size(16, 16)
+fn main(
+  @builtin(global_invocation_id) id: vec3<u32>,
+  @builtin(local_invocation_id) local: vec3<u32>,
+  @builtin(local_invocation_index) at: u32,
+) {
+  let cols = u.dims.y;
+  let live = id.x < cols;
+  var sum = 0.0;
+  if live {
+    for (var r = local.y; r < u.dims.x; r += 16u) {
+      sum += matrix[r * cols + id.x];
+    }
+  }
+  parts[at] = sum;
+  workgroupBarrier();
+  for (var half = 8u; half > 0u; half /= 2u) {
+    if local.y < half {
+      parts[at] += parts[at + 16u * half];
+    }
+    workgroupBarrier();
+  }
+  if local.y == 0u && live {
+    sums[id.x] = parts[at];
+  }
+}

@@ -1,0 +1,1 @@
+fn keep(at: u32, z: f32) {}

@@ -1,0 +1,90 @@
+// row_loss[r] = loss_scale · Σ_j loss(y, t) and delta[r, j] = loss_scale · ∂loss/∂y · f′, for the output y as [rows, cols].
+// Rows past the batch's end (entry.rows) give 0. dims: rows, cols. LANES neighbouring invocations share a row.
+
+@group(0) @binding(2) var<storage, read> clock: array<u32>;
+@group(0) @binding(3) var<storage, read> output: array<f32>;
+@group(0) @binding(4) var<storage, read> target_rows: array<f32>;
+@group(0) @binding(5) var<storage, read_write> delta: array<f32>;
+@group(0) @binding(6) var<storage, read_write> row_loss: array<f32>;
+
+var<workgroup> scratch: array<f32, 256>;
+
+fn row_sum(local: u32, value: f32) -> f32 {
+  scratch[local] = value;
+  workgroupBarrier();
+  for (var half = LANES / 2u; half > 0u; half /= 2u) {
+    if local % LANES < half {
+      scratch[local] += scratch[local + half];
+    }
+    workgroupBarrier();
+  }
+  let sum = scratch[local - local % LANES];
+  workgroupBarrier();
+  return sum;
+}
+
+fn row_max(local: u32, value: f32) -> f32 {
+  scratch[local] = value;
+  workgroupBarrier();
+  for (var half = LANES / 2u; half > 0u; half /= 2u) {
+    if local % LANES < half {
+      scratch[local] = max(scratch[local], scratch[local + half]);
+    }
+    workgroupBarrier();
+  }
+  let largest = scratch[local - local % LANES];
+  workgroupBarrier();
+  return largest;
+}
+
+@compute @workgroup_size(256)
+fn main(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) count: vec3<u32>,
+  @builtin(local_invocation_index) local: u32,
+) {
+  let rows = u.dims.x;
+  let cols = u.dims.y;
+  let r = linear_workgroup(workgroup, count) * (256u / LANES) + local / LANES;
+  let lane = local % LANES;
+  let entry = schedule[min(clock[0], arrayLength(&schedule) - 1u)];
+  let live = r < min(rows, entry.rows);
+  let begin = r * cols;
+  let live_cols = select(0u, cols, live);
+
+  var row = Row(0.0, 0.0);
+  if USES_SOFTMAX {
+    var largest = -3.4028235e38;
+    for (var j = lane; j < live_cols; j += LANES) {
+      largest = max(largest, output[begin + j]);
+    }
+    largest = row_max(local, largest);
+    var sum = 0.0;
+    var target_sum = 0.0;
+    for (var j = lane; j < live_cols; j += LANES) {
+      sum += exp(output[begin + j] - largest);
+      target_sum += target_rows[begin + j];
+    }
+    row = Row(largest + log(row_sum(local, sum)), row_sum(local, target_sum));
+  }
+
+  var loss = 0.0;
+  for (var j = lane; j < live_cols; j += LANES) {
+    let y = output[begin + j];
+    let t = target_rows[begin + j];
+    loss += loss_value(y, t, row);
+    delta[begin + j] = entry.loss_scale * loss_derivative(y, t, row) * activation_derivative(stored_of(begin + j));
+  }
+  let total = row_sum(local, loss);
+  if r >= rows {
+    return;
+  }
+  if lane == 0u {
+    row_loss[r] = entry.loss_scale * total;
+  }
+  if !live {
+    for (var j = lane; j < cols; j += LANES) {
+      delta[begin + j] = 0.0;
+    }
+  }
+}

@@ -1,0 +1,28 @@
+// losses[clock] = Σ row_loss, then the clock advances: this is the last dispatch of a step. dims: rows. One workgroup.
+
+@group(0) @binding(1) var<storage, read> row_loss: array<f32>;
+@group(0) @binding(2) var<storage, read_write> losses: array<f32>;
+@group(0) @binding(3) var<storage, read_write> clock: array<u32>;
+
+var<workgroup> scratch: array<f32, LANES>;
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(local_invocation_index) lane: u32) {
+  var sum = 0.0;
+  for (var r = lane; r < u.dims.x; r += LANES) {
+    sum += row_loss[r];
+  }
+  scratch[lane] = sum;
+  workgroupBarrier();
+  for (var half = LANES / 2u; half > 0u; half /= 2u) {
+    if lane < half {
+      scratch[lane] += scratch[lane + half];
+    }
+    workgroupBarrier();
+  }
+  if lane == 0u {
+    let step = clock[0];
+    losses[step % arrayLength(&losses)] = scratch[0];
+    clock[0] = step + 1u;
+  }
+}

@@ -1,0 +1,83 @@
+// A workgroup computes a 64×64 tile, each of its 16×16 invocations 4×4 elements that lie 16 apart, so that neighbours
+// touch neighbouring memory. Strips of A and B, 16 deep, pass through workgroup memory as [depth, 64]. The sums run over
+// k in the order of the naive kernel.
+const TILE: u32 = 64u;
+const DEPTH: u32 = 16u;
+
+var<workgroup> a_strip: array<f32, 1024>;
+var<workgroup> b_strip: array<f32, 1024>;
+
+fn load_a(row: u32, k0: u32, local: u32) {
+  for (var r = 0u; r < 4u; r++) {
+    let i = select(local % TILE, local / DEPTH + 16u * r, A_ALONG_K);
+    let k = select(local / TILE + 4u * r, local % DEPTH, A_ALONG_K);
+    var value = 0.0;
+    if row + i < u.dims.x && k0 + k < u.dims.z {
+      value = a[a_at(row + i, k0 + k)];
+    }
+    a_strip[k * TILE + i] = value;
+  }
+}
+
+fn load_b(col: u32, k0: u32, local: u32) {
+  for (var r = 0u; r < 4u; r++) {
+    let j = select(local % TILE, local / DEPTH + 16u * r, B_ALONG_K);
+    let k = select(local / TILE + 4u * r, local % DEPTH, B_ALONG_K);
+    var value = 0.0;
+    if col + j < u.dims.y && k0 + k < u.dims.z {
+      value = b[b_at(k0 + k, col + j)];
+    }
+    b_strip[k * TILE + j] = value;
+  }
+}
+
+fn finish(i: u32, col: u32, sums: vec4<f32>) {
+  if i >= u.dims.x {
+    return;
+  }
+  if col < u.dims.y {
+    epilogue(i, col, sums.x);
+  }
+  if col + 16u < u.dims.y {
+    epilogue(i, col + 16u, sums.y);
+  }
+  if col + 32u < u.dims.y {
+    epilogue(i, col + 32u, sums.z);
+  }
+  if col + 48u < u.dims.y {
+    epilogue(i, col + 48u, sums.w);
+  }
+}
+
+@compute @workgroup_size(16, 16)
+fn main(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(local_invocation_id) id: vec3<u32>,
+  @builtin(local_invocation_index) local: u32,
+) {
+  let row = workgroup.y * TILE;
+  let col = workgroup.x * TILE;
+  var sums0 = vec4<f32>();
+  var sums1 = vec4<f32>();
+  var sums2 = vec4<f32>();
+  var sums3 = vec4<f32>();
+  for (var k0 = 0u; k0 < u.dims.z; k0 += DEPTH) {
+    load_a(row, k0, local);
+    load_b(col, k0, local);
+    workgroupBarrier();
+    for (var k = 0u; k < DEPTH; k++) {
+      let at = k * TILE;
+      let bs = vec4<f32>(
+        b_strip[at + id.x], b_strip[at + id.x + 16u], b_strip[at + id.x + 32u], b_strip[at + id.x + 48u]);
+      sums0 = fma(vec4<f32>(a_strip[at + id.y]), bs, sums0);
+      sums1 = fma(vec4<f32>(a_strip[at + id.y + 16u]), bs, sums1);
+      sums2 = fma(vec4<f32>(a_strip[at + id.y + 32u]), bs, sums2);
+      sums3 = fma(vec4<f32>(a_strip[at + id.y + 48u]), bs, sums3);
+    }
+    workgroupBarrier();
+  }
+  finish(row + id.y, col + id.x, sums0);
+  finish(row + id.y + 16u, col + id.x, sums1);
+  finish(row + id.y + 32u, col + id.x, sums2);
+  finish(row + id.y + 48u, col + id.x, sums3);
+}

@@ -1,0 +1,151 @@
+use super::{View, Views, run};
+use crate::executor::{Executor, Readback, locate};
+use crate::kernel::{Access, Element};
+use crate::plan::{Phase, Plan, Slot};
+use crate::real::Real;
+use crate::Result;
+use std::ops::Range;
+
+/// How the CPU computes matrix products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Products {
+    /// Three loops: the twin.
+    Naive,
+    /// The `gemm` crate.
+    Gemm,
+}
+
+enum Buffer<T> {
+    Real(Vec<T>),
+    Words(Vec<u32>),
+}
+
+impl<T> Default for Buffer<T> {
+    fn default() -> Self {
+        Buffer::Words(Vec::new())
+    }
+}
+
+/// The bindings of a step, resolved to buffer numbers.
+type Bindings = Vec<(usize, Range<usize>, Access)>;
+
+/// Runs a plan on the CPU, in `f32` for speed or in `f64` for the proof.
+pub struct CpuExecutor<T: Real> {
+    plan: Plan,
+    products: Products,
+    buffers: Vec<Buffer<T>>,
+    dispatches: Vec<Bindings>,
+}
+
+impl<T: Real> CpuExecutor<T> {
+    /// Allocates the slots of `plan`, all zero.
+    pub fn new(plan: Plan, products: Products) -> Result<Self> {
+        plan.validate()?;
+        let buffers = plan.slots.iter().map(|info| match info.element {
+            Element::Real => Buffer::Real(vec![T::zero(); info.len]),
+            Element::Word => Buffer::Words(vec![0; info.len]),
+        });
+        let buffers = buffers.collect();
+        let mut dispatches = Vec::new();
+        for step in &plan.steps {
+            let mut bindings = Vec::new();
+            for (spec, binding) in step.kernel.bindings().iter().zip(&step.bindings) {
+                let buffer = locate(&plan, binding.slot, &binding.range, spec.element)?;
+                bindings.push((buffer, binding.range.clone(), spec.access));
+            }
+            dispatches.push(bindings);
+        }
+        Ok(CpuExecutor { plan, products, buffers, dispatches })
+    }
+
+    /// The elements of a slot, in this executor's own precision.
+    pub fn values(&self, slot: Slot) -> Result<&[T]> {
+        let index = locate(&self.plan, slot, &(0..0), Element::Real)?;
+        Ok(match &self.buffers[index] {
+            Buffer::Real(values) => values,
+            Buffer::Words(_) => &[],
+        })
+    }
+
+    /// Writes numbers of this executor's own precision into a slot, from element `offset` on.
+    pub fn write_values(&mut self, slot: Slot, offset: usize, values: &[T]) -> Result<()> {
+        let range = offset..offset + values.len();
+        let index = locate(&self.plan, slot, &range, Element::Real)?;
+        if let Buffer::Real(all) = &mut self.buffers[index] {
+            all[range].copy_from_slice(values);
+        }
+        Ok(())
+    }
+
+    fn dispatch(&mut self, number: usize) {
+        let bindings = &self.dispatches[number];
+        let step = &self.plan.steps[number];
+        // Buffers that the step writes are taken out, so that the rest can be borrowed for reading.
+        let mut taken: [Buffer<T>; 8] = Default::default();
+        for ((buffer, _, access), place) in bindings.iter().zip(&mut taken) {
+            if *access == Access::Write {
+                *place = std::mem::take(&mut self.buffers[*buffer]);
+            }
+        }
+        let mut views = Views([const { View::Unbound }; 8]);
+        for (((buffer, range, access), place), view) in bindings.iter().zip(&mut taken).zip(&mut views.0) {
+            *view = match (access, place, &self.buffers[*buffer]) {
+                (Access::Write, Buffer::Real(values), _) => View::Write(&mut values[range.clone()]),
+                (Access::Write, Buffer::Words(words), _) => View::WriteWords(&mut words[range.clone()]),
+                (Access::Read, _, Buffer::Real(values)) => View::Read(&values[range.clone()]),
+                (Access::Read, _, Buffer::Words(words)) => View::ReadWords(&words[range.clone()]),
+            };
+        }
+        run(step.kernel, &step.uniform, views, self.products);
+        for ((buffer, _, access), place) in bindings.iter().zip(taken) {
+            if *access == Access::Write {
+                self.buffers[*buffer] = place;
+            }
+        }
+    }
+}
+
+impl<T: Real> Executor for CpuExecutor<T> {
+    fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    fn device_name(&self) -> String {
+        super::name()
+    }
+
+    fn write(&mut self, slot: Slot, offset: usize, values: &[f32]) -> Result<()> {
+        let range = offset..offset + values.len();
+        let index = locate(&self.plan, slot, &range, Element::Real)?;
+        if let Buffer::Real(all) = &mut self.buffers[index] {
+            all[range].iter_mut().zip(values).for_each(|(to, &from)| *to = T::of(f64::from(from)));
+        }
+        Ok(())
+    }
+
+    fn write_words(&mut self, slot: Slot, offset: usize, words: &[u32]) -> Result<()> {
+        let range = offset..offset + words.len();
+        let index = locate(&self.plan, slot, &range, Element::Word)?;
+        if let Buffer::Words(all) = &mut self.buffers[index] {
+            all[range].copy_from_slice(words);
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, phases: &[Phase], times: usize) -> Result<()> {
+        for _ in 0..times {
+            for number in 0..self.dispatches.len() {
+                if phases.contains(&self.plan.steps[number].phase) {
+                    self.dispatch(number);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, slot: Slot, range: Range<usize>) -> Result<Readback> {
+        locate(&self.plan, slot, &range, Element::Real)?;
+        let values = self.values(slot)?[range].iter().map(|x| x.f64() as f32).collect();
+        Ok(Readback(Box::pin(std::future::ready(Ok(values)))))
+    }
+}

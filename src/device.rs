@@ -1,0 +1,140 @@
+//! Where to compute: the CPU or an adapter, chosen by the user or by what is there.
+
+use crate::cpu::{self, CpuExecutor, Products};
+use crate::executor::Executor;
+use crate::gpu::{AdapterEntry, Gpu, GpuExecutor, VariantChoice, list_adapters};
+use crate::plan::Plan;
+use crate::{Error, Result};
+use std::sync::Arc;
+
+/// A place to compute.
+#[derive(Clone)]
+pub enum Device {
+    /// The CPU executor, in `f32`.
+    Cpu,
+    /// An adapter.
+    Gpu(Arc<Gpu>),
+}
+
+/// What `--device` says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// The best real GPU; where there is none, or only a software rasteriser, the CPU.
+    #[default]
+    Auto,
+    /// The best adapter, a software one counts.
+    Gpu,
+    /// The CPU.
+    Cpu,
+    /// An adapter by its number in [`list_adapters`] or by a part of its name.
+    Named(String),
+}
+
+impl From<&str> for DeviceChoice {
+    fn from(text: &str) -> Self {
+        match text {
+            "auto" => DeviceChoice::Auto,
+            "gpu" => DeviceChoice::Gpu,
+            "cpu" => DeviceChoice::Cpu,
+            name => DeviceChoice::Named(name.to_owned()),
+        }
+    }
+}
+
+/// A device, and why it was taken.
+pub struct Selection {
+    /// The device.
+    pub device: Device,
+    /// The reason, as a clause: `the best real GPU`.
+    pub reason: String,
+}
+
+impl Device {
+    /// Takes a device that the caller owns. See [`Gpu::from_wgpu`].
+    pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Device {
+        Device::Gpu(Gpu::from_wgpu(adapter, device, queue))
+    }
+
+    /// Chooses and opens a device; blocks until it is open.
+    pub fn select(choice: &DeviceChoice) -> Result<Selection> {
+        pollster::block_on(Self::select_async(choice))
+    }
+
+    /// Chooses and opens a device.
+    ///
+    /// # Errors
+    /// Where the choice asks for an adapter and none is there, where a name fits none, or where the adapter refuses.
+    pub async fn select_async(choice: &DeviceChoice) -> Result<Selection> {
+        if *choice == DeviceChoice::Cpu {
+            return Ok(Selection { device: Device::Cpu, reason: "asked for".into() });
+        }
+        let adapters = list_adapters().await;
+        let (entry, reason) = match choose(&adapters, choice)? {
+            (Some(entry), reason) => (entry, reason),
+            (None, reason) => return Ok(Selection { device: Device::Cpu, reason }),
+        };
+        Ok(Selection { device: Device::Gpu(Gpu::open(&entry.adapter).await?), reason })
+    }
+
+    /// The device's name, with back end and driver.
+    pub fn name(&self) -> String {
+        match self {
+            Device::Cpu => cpu::name(),
+            Device::Gpu(gpu) => crate::gpu::describe(gpu.info()),
+        }
+    }
+
+    /// Makes an executor for `plan`, all slots zero.
+    pub fn executor(&self, plan: Plan) -> Result<Box<dyn Executor>> {
+        self.executor_with(plan, VariantChoice::Heuristic)
+    }
+
+    /// Makes an executor for `plan` with the given kernel variants.
+    pub fn executor_with(&self, plan: Plan, variants: VariantChoice) -> Result<Box<dyn Executor>> {
+        Ok(match self {
+            Device::Cpu => Box::new(CpuExecutor::<f32>::new(plan, Products::Gemm)?),
+            Device::Gpu(gpu) => Box::new(GpuExecutor::new(gpu.clone(), plan, variants)?),
+        })
+    }
+}
+
+/// The adapter that `choice` means among those listed, or `None` for the CPU, and why.
+pub fn choose<'a>(
+    adapters: &'a [AdapterEntry],
+    choice: &DeviceChoice,
+) -> Result<(Option<&'a AdapterEntry>, String)> {
+    let none = "no adapter with compute shaders was found; install a Vulkan driver (on Debian the package \
+                mesa-vulkan-drivers has a software one), unset WGPU_BACKEND and WGPU_ADAPTER_NAME, or use --device cpu";
+    match choice {
+        DeviceChoice::Cpu => Ok((None, "asked for".into())),
+        DeviceChoice::Auto => Ok(match adapters.first() {
+            None => (None, "no GPU was found".into()),
+            Some(entry) if entry.is_software() => {
+                let reason = format!("the only adapter, {}, is a software rasteriser; --device gpu takes it", entry.info.name);
+                (None, reason)
+            }
+            Some(entry) => (Some(entry), "the best real GPU".into()),
+        }),
+        DeviceChoice::Gpu => match adapters.first() {
+            None => Err(Error::Device(none.into())),
+            Some(entry) => Ok((Some(entry), "the best adapter".into())),
+        },
+        DeviceChoice::Named(name) => {
+            let by_number = name.parse().ok().and_then(|number: usize| adapters.get(number));
+            let lower = name.to_lowercase();
+            let by_name = || adapters.iter().find(|entry| entry.info.name.to_lowercase().contains(&lower));
+            match by_number.or_else(by_name) {
+                Some(entry) => Ok((Some(entry), format!("--device {name}"))),
+                None if adapters.is_empty() => Err(Error::Device(none.into())),
+                None => {
+                    let listed = adapters.iter().enumerate().map(|(i, entry)| format!("{i}: {}", entry.describe()));
+                    let listed: Vec<_> = listed.collect();
+                    Err(Error::Device(format!(
+                        "no adapter is called {name:?}; use cpu, gpu, auto, or one of {}",
+                        listed.join("; ")
+                    )))
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Who runs a plan: the seam between what is computed and where.
+
+use crate::kernel::{Element, Variant};
+use crate::plan::{Phase, Plan, ScheduleEntry, Slot, SlotInfo};
+use crate::{Error, Result};
+use std::future::Future;
+use std::ops::Range;
+use std::pin::Pin;
+
+/// Holds the slots of a plan and runs its steps. There is one on the GPU and one on the CPU.
+pub trait Executor: Send {
+    /// The plan that it runs.
+    fn plan(&self) -> &Plan;
+
+    /// Where it runs, as people call it.
+    fn device_name(&self) -> String;
+
+    /// The variant chosen for each step of the plan; empty where steps have none.
+    fn variants(&self) -> Vec<Variant> {
+        Vec::new()
+    }
+
+    /// Writes numbers into a slot, from element `offset` on.
+    fn write(&mut self, slot: Slot, offset: usize, values: &[f32]) -> Result<()>;
+
+    /// Writes words into a slot, from element `offset` on.
+    fn write_words(&mut self, slot: Slot, offset: usize, words: &[u32]) -> Result<()>;
+
+    /// Runs the steps of the given phases in the order of the plan, all of them `times` times. Returns once the work is
+    /// handed over; only [`Readback::wait`] waits for its end.
+    fn run(&mut self, phases: &[Phase], times: usize) -> Result<()>;
+
+    /// Begins to read elements of a slot as they are after the work handed over so far.
+    fn read(&mut self, slot: Slot, range: Range<usize>) -> Result<Readback>;
+
+    /// The buffer behind a slot, for programs that share the device; `None` on the CPU.
+    fn buffer(&self, _slot: Slot) -> Option<&wgpu::Buffer> {
+        None
+    }
+
+    /// Writes the schedule of the next steps and sets the clock back to its first entry.
+    fn schedule(&mut self, entries: &[ScheduleEntry]) -> Result<()> {
+        self.write_words(Slot::Schedule, 0, bytemuck::cast_slice(entries))?;
+        self.write_words(Slot::Clock, 0, &[0])
+    }
+}
+
+/// Numbers on their way back from the device.
+#[must_use = "reading back has no effect unless it is waited for"]
+pub struct Readback(pub(crate) Pin<Box<dyn Future<Output = Result<Vec<f32>>> + Send>>);
+
+impl Readback {
+    /// Waits, without blocking the thread: the form for browsers.
+    pub async fn get(self) -> Result<Vec<f32>> {
+        self.0.await
+    }
+
+    /// Blocks until the numbers are here.
+    pub fn wait(self) -> Result<Vec<f32>> {
+        pollster::block_on(self.0)
+    }
+}
+
+/// Finds a slot and checks that `range` lies inside it and that it holds elements of the wanted type.
+pub(crate) fn locate(plan: &Plan, slot: Slot, range: &Range<usize>, element: Element) -> Result<usize> {
+    let missing = || Error::Config(format!("this plan has no slot {slot}"));
+    let index = plan.slots.iter().position(|info| info.slot == slot).ok_or_else(missing)?;
+    let SlotInfo { len, element: found, .. } = plan.slots[index];
+    if range.end > len || found != element {
+        let expected = format!("elements inside 0..{len} of type {found:?}");
+        return Err(Error::shape(format!("slot {slot}"), expected, format!("{range:?} of type {element:?}")));
+    }
+    Ok(index)
+}

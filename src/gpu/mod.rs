@@ -1,0 +1,150 @@
+//! The GPU side: adapters, the device with its pipeline cache, and the executor that runs a plan on it.
+
+mod adapters;
+mod executor;
+
+pub(crate) use adapters::describe;
+pub use adapters::{AdapterEntry, list_adapters};
+pub use executor::{GpuExecutor, VariantChoice};
+
+use crate::kernel::{Access, Kernel, Uniform, Variant};
+use crate::{Error, Result};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A wgpu device with what is built once on it: pipelines, keyed by their final WGSL.
+pub struct Gpu {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    info: wgpu::AdapterInfo,
+    pipelines: Mutex<HashMap<String, Arc<Pipeline>>>,
+    /// What the driver reported outside of any call that could return it.
+    fault: Arc<Mutex<Option<String>>>,
+}
+
+pub(crate) struct Pipeline {
+    pub(crate) layout: wgpu::BindGroupLayout,
+    pub(crate) compute: wgpu::ComputePipeline,
+}
+
+impl Gpu {
+    /// Opens a device on `adapter` with all the limits that the adapter has.
+    pub async fn open(adapter: &wgpu::Adapter) -> Result<Arc<Gpu>> {
+        let info = adapter.get_info();
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("wgrad"),
+            required_limits: adapter.limits(),
+            ..wgpu::DeviceDescriptor::default()
+        };
+        let (device, queue) = adapter.request_device(&descriptor).await.map_err(|error| {
+            Error::Device(format!("the adapter {} refused to open a device: {error}", info.name))
+        })?;
+        let gpu = Self::from_wgpu(adapter, device, queue);
+        let fault = gpu.fault.clone();
+        gpu.device.on_uncaptured_error(Arc::new(move |error| record(&fault, format!("{error}"))));
+        let fault = gpu.fault.clone();
+        gpu.device.set_device_lost_callback(move |reason, message| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                record(&fault, format!("the device was lost: {message}"));
+            }
+        });
+        Ok(gpu)
+    }
+
+    /// Takes a device that the caller owns, with whatever limits the caller requested. The caller's handlers for
+    /// errors and for a lost device stay as they are.
+    pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Arc<Gpu> {
+        let info = adapter.get_info();
+        Arc::new(Gpu { device, queue, info, pipelines: Mutex::default(), fault: Arc::default() })
+    }
+
+    /// The wgpu device.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.device
+    }
+
+    /// The wgpu queue.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.queue
+    }
+
+    /// Name, back end and driver of the adapter.
+    pub fn info(&self) -> &wgpu::AdapterInfo {
+        &self.info
+    }
+
+    /// How many pipelines have been built so far.
+    pub fn pipeline_count(&self) -> usize {
+        self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// What the driver reported since the last call, as an error.
+    pub(crate) fn check(&self) -> Result<()> {
+        match self.fault.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            None => Ok(()),
+            Some(what) => Err(Error::Device(format!("{}: {what}", self.info.name))),
+        }
+    }
+
+    pub(crate) fn pipeline(&self, kernel: Kernel, variant: Variant) -> Result<Arc<Pipeline>> {
+        let wgsl = kernel.wgsl(variant);
+        if let Some(pipeline) = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).get(&wgsl) {
+            return Ok(pipeline.clone());
+        }
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let pipeline = Arc::new(self.build(kernel, variant, &wgsl));
+        if let Some(error) = pollster::block_on(scope.pop()) {
+            return Err(Error::Device(format!(
+                "{} cannot run the kernel {kernel} ({variant}): {error}",
+                self.info.name
+            )));
+        }
+        self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).insert(wgsl, pipeline.clone());
+        Ok(pipeline)
+    }
+
+    fn build(&self, kernel: Kernel, variant: Variant, wgsl: &str) -> Pipeline {
+        let label = format!("wgrad.{}.{variant}", kernel.stem());
+        let entry = |binding, ty, size| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: size },
+            count: None,
+        };
+        let uniform_size = std::num::NonZeroU64::new(size_of::<Uniform>() as u64);
+        let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform, uniform_size)];
+        entries.extend(kernel.bindings().iter().map(|spec| {
+            let read_only = spec.access == Access::Read;
+            entry(spec.index, wgpu::BufferBindingType::Storage { read_only }, None)
+        }));
+        let layout = self
+            .device
+            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(&label), entries: &entries });
+        let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(&label),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(&label),
+            source: wgpu::ShaderSource::Wgsl(wgsl.into()),
+        });
+        let compute = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(&label),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                // Every kernel writes its workgroup memory before it reads it.
+                zero_initialize_workgroup_memory: false,
+                ..wgpu::PipelineCompilationOptions::default()
+            },
+            cache: None,
+        });
+        Pipeline { layout, compute }
+    }
+}
+
+fn record(fault: &Mutex<Option<String>>, what: String) {
+    fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(what);
+}

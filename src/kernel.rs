@@ -1,0 +1,421 @@
+//! The registry of kernels: for each one its stem, bindings, WGSL text, variants and workgroup counts. The twin of a
+//! kernel on the CPU bears its stem in [`crate::cpu`].
+
+use crate::activation::{Activation, Stored};
+use crate::loss::Loss;
+use crate::network::Bias;
+use crate::optimizer::Rule;
+
+/// A kernel with what its text is compiled for. Sizes come with each dispatch in a [`Uniform`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kernel {
+    /// Gathers a batch by index from the data set: `dims = [batch, inputs, outputs]`.
+    Gather,
+    /// `C = epilogue(A · B)` in one of three forms: `dims = [m, n, k]`.
+    Matmul {
+        /// Which operand is transposed.
+        form: Form,
+        /// What happens to each sum before it is stored.
+        epilogue: Epilogue,
+    },
+    /// The loss of each row and the delta of the output layer: `dims = [rows, cols]`.
+    Loss {
+        /// The loss.
+        loss: Loss,
+        /// The activation of the output layer, whose derivative is a factor of the delta.
+        activation: Activation,
+    },
+    /// Sums the row losses into this step's loss and advances the clock: `dims = [rows]`.
+    LossSum,
+    /// The sum of each column of `[rows, cols]`, the bias gradient from a delta: `dims = [rows, cols]`.
+    ColumnSum,
+    /// The optimizer's update over a run of the parameter arena: `dims = [length]`.
+    Update(Rule),
+}
+
+/// Which operand of a matrix product is transposed in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// `A · B`: deltas and input gradients.
+    Nn,
+    /// `A · Bᵀ`: the forward product, since weights are `[outputs, inputs]`.
+    Nt,
+    /// `Aᵀ · B`: weight gradients.
+    Tn,
+}
+
+impl Form {
+    /// Every form.
+    pub const ALL: &'static [Form] = &[Form::Nn, Form::Nt, Form::Tn];
+
+    /// The name in `shaders/matmul/`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Form::Nn => "nn",
+            Form::Nt => "nt",
+            Form::Tn => "tn",
+        }
+    }
+}
+
+/// What a matrix product does to each sum before it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Epilogue {
+    /// Nothing.
+    Store,
+    /// `a = f(sum + bias)`; the pre-activation is stored too where `keep` says so.
+    Forward {
+        /// `f`
+        activation: Activation,
+        /// Where the bias comes from.
+        bias: Bias,
+        /// Whether to store the pre-activation for the backward pass.
+        keep: bool,
+    },
+    /// `δ = sum ⊙ f′`, from what the forward pass stored of the layer below.
+    Delta {
+        /// `f`
+        activation: Activation,
+    },
+}
+
+/// What a kernel may do to a binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Only reads.
+    Read,
+    /// Writes, and may read.
+    Write,
+}
+
+/// The type of a slot's elements; each takes four bytes on the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Element {
+    /// A number of the computation.
+    Real,
+    /// An index, a counter, or packed fields.
+    Word,
+}
+
+/// One storage binding of a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BindingSpec {
+    /// The variable's name in WGSL.
+    pub name: &'static str,
+    /// `@binding(…)` in group 0.
+    pub index: u32,
+    /// Read or written.
+    pub access: Access,
+    /// The type of its elements.
+    pub element: Element,
+}
+
+/// The numbers of one dispatch, at binding 0 of every kernel.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct Uniform {
+    /// Sizes; their meaning stands at the [`Kernel`].
+    pub dims: [u32; 4],
+    /// Settings of the optimizer.
+    pub hyper: [f32; 4],
+}
+
+/// One way to run a kernel on a GPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Variant {
+    /// The shortest text: the specification. Every kernel has it.
+    Naive,
+    /// Tiles of 64×64 through workgroup memory.
+    Tiled,
+    /// Rows are strided over the invocations of a workgroup.
+    Strided,
+    /// So many neighbouring invocations share a row.
+    Lanes(u32),
+}
+
+impl std::fmt::Display for Variant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Variant::Naive => f.pad("naive"),
+            Variant::Tiled => f.pad("tiled"),
+            Variant::Strided => f.pad("strided"),
+            Variant::Lanes(lanes) => f.pad(&format!("lanes{lanes}")),
+        }
+    }
+}
+
+/// WebGPU's largest number of workgroups in one dimension.
+pub const MAX_WORKGROUPS: u32 = 65_535;
+
+const fn binding(index: u32, name: &'static str, access: Access, element: Element) -> BindingSpec {
+    BindingSpec { name, index, access, element }
+}
+
+impl Kernel {
+    /// The word that names the shader, the twin, the label and the test.
+    pub fn stem(&self) -> &'static str {
+        match self {
+            Kernel::Gather => "gather",
+            Kernel::Matmul { .. } => "matmul",
+            Kernel::Loss { .. } => "loss",
+            Kernel::LossSum => "loss_sum",
+            Kernel::ColumnSum => "column_sum",
+            Kernel::Update(_) => "update",
+        }
+    }
+
+    /// Every kernel there is: each stem with all it can be compiled for.
+    pub fn all() -> Vec<Kernel> {
+        let mut all = vec![Kernel::Gather, Kernel::LossSum, Kernel::ColumnSum];
+        for &form in Form::ALL {
+            all.push(Kernel::Matmul { form, epilogue: Epilogue::Store });
+        }
+        for &activation in Activation::ALL {
+            let keep = activation.stored() == Stored::Preactivation;
+            for &bias in Bias::ALL {
+                all.push(Kernel::Matmul { form: Form::Nt, epilogue: Epilogue::Forward { activation, bias, keep } });
+            }
+            if keep {
+                let epilogue = Epilogue::Forward { activation, bias: Bias::PerUnit, keep: false };
+                all.push(Kernel::Matmul { form: Form::Nt, epilogue });
+            }
+            all.push(Kernel::Matmul { form: Form::Nn, epilogue: Epilogue::Delta { activation } });
+        }
+        for &loss in Loss::ALL {
+            for &activation in Activation::ALL {
+                if loss.training_activation(activation) == activation {
+                    all.push(Kernel::Loss { loss, activation });
+                }
+            }
+        }
+        all.extend(Rule::ALL.iter().map(|&rule| Kernel::Update(rule)));
+        all
+    }
+
+    /// The storage bindings, in the order in which plans and twins list them.
+    pub fn bindings(&self) -> Vec<BindingSpec> {
+        use Access::{Read, Write};
+        use Element::{Real, Word};
+        match *self {
+            Kernel::Gather => vec![
+                binding(1, "schedule", Read, Word),
+                binding(2, "clock", Read, Word),
+                binding(3, "order", Read, Word),
+                binding(4, "data_inputs", Read, Real),
+                binding(5, "data_targets", Read, Real),
+                binding(6, "input", Write, Real),
+                binding(7, "target_rows", Write, Real),
+            ],
+            Kernel::Matmul { epilogue, .. } => {
+                let mut all =
+                    vec![binding(1, "a", Read, Real), binding(2, "b", Read, Real), binding(3, "c", Write, Real)];
+                match epilogue {
+                    Epilogue::Store => {}
+                    Epilogue::Forward { bias, keep, .. } => {
+                        if bias != Bias::None {
+                            all.push(binding(4, "bias", Read, Real));
+                        }
+                        if keep {
+                            all.push(binding(5, "preactivation", Write, Real));
+                        }
+                    }
+                    Epilogue::Delta { .. } => all.push(binding(6, "stored", Read, Real)),
+                }
+                all
+            }
+            Kernel::Loss { activation, .. } => {
+                let mut all = vec![
+                    binding(1, "schedule", Read, Word),
+                    binding(2, "clock", Read, Word),
+                    binding(3, "output", Read, Real),
+                    binding(4, "target_rows", Read, Real),
+                    binding(5, "delta", Write, Real),
+                    binding(6, "row_loss", Write, Real),
+                ];
+                if activation.stored() == Stored::Preactivation {
+                    all.push(binding(7, "stored", Read, Real));
+                }
+                all
+            }
+            Kernel::LossSum => vec![
+                binding(1, "row_loss", Read, Real),
+                binding(2, "losses", Write, Real),
+                binding(3, "clock", Write, Word),
+            ],
+            Kernel::ColumnSum => vec![binding(1, "matrix", Read, Real), binding(2, "sums", Write, Real)],
+            Kernel::Update(rule) => {
+                let mut all = vec![
+                    binding(1, "schedule", Read, Word),
+                    binding(2, "clock", Read, Word),
+                    binding(3, "gradients", Read, Real),
+                    binding(4, "params", Write, Real),
+                ];
+                const STATES: [&str; 2] = ["velocity", "second_moment"];
+                let states = STATES.iter().take(rule.states()).zip(5..);
+                all.extend(states.map(|(name, index)| binding(index, name, Write, Real)));
+                all
+            }
+        }
+    }
+
+    /// The variants, the naive one first.
+    pub fn variants(&self) -> &'static [Variant] {
+        match self {
+            Kernel::Matmul { .. } => &[Variant::Naive, Variant::Tiled],
+            Kernel::Loss { .. } => &[Variant::Naive, Variant::Lanes(4), Variant::Lanes(16), Variant::Lanes(64)],
+            Kernel::LossSum => &[Variant::Naive, Variant::Lanes(256)],
+            Kernel::ColumnSum => &[Variant::Naive, Variant::Strided],
+            Kernel::Gather | Kernel::Update(_) => &[Variant::Naive],
+        }
+    }
+
+    /// The variant to run for these sizes where nothing was measured.
+    pub fn heuristic(&self, dims: [u32; 4]) -> Variant {
+        match self {
+            Kernel::Matmul { .. } if dims[0].min(dims[1]) >= 8 => Variant::Tiled,
+            Kernel::Loss { .. } => match dims[1] {
+                0..=2 => Variant::Naive,
+                3..=8 => Variant::Lanes(4),
+                9..=64 => Variant::Lanes(16),
+                _ => Variant::Lanes(64),
+            },
+            Kernel::LossSum if dims[0] > 1 => Variant::Lanes(256),
+            Kernel::ColumnSum if dims[0] >= 64 => Variant::Strided,
+            _ => Variant::Naive,
+        }
+    }
+
+    /// How many workgroups a dispatch over `dims` has.
+    pub fn workgroups(&self, variant: Variant, dims: [u32; 4]) -> [u32; 3] {
+        let [x, y, z, _] = dims.map(u64::from);
+        let linear = |count: u64| {
+            let rows = count.div_ceil(u64::from(MAX_WORKGROUPS)).max(1);
+            [count.div_ceil(rows) as u32, rows as u32, 1]
+        };
+        match (self, variant) {
+            (Kernel::Gather, _) => linear((x * (y + z)).div_ceil(256)),
+            (Kernel::Matmul { .. }, Variant::Tiled) => [y.div_ceil(64) as u32, x.div_ceil(64) as u32, 1],
+            (Kernel::Matmul { .. }, _) => [y.div_ceil(16) as u32, x.div_ceil(16) as u32, 1],
+            (Kernel::Loss { .. }, Variant::Lanes(lanes)) => linear(x.div_ceil(u64::from(256 / lanes))),
+            (Kernel::Loss { .. }, _) => linear(x.div_ceil(256)),
+            (Kernel::LossSum, _) => [1, 1, 1],
+            (Kernel::ColumnSum, Variant::Strided) => [y.div_ceil(16) as u32, 1, 1],
+            (Kernel::ColumnSum, _) => [y.div_ceil(64) as u32, 1, 1],
+            (Kernel::Update(_), _) => linear(x.div_ceil(256)),
+        }
+    }
+
+    /// Floating-point operations and bytes moved, at the least, by a dispatch over `dims`.
+    pub fn work(&self, dims: [u32; 4]) -> (f64, f64) {
+        let [x, y, z, _] = dims.map(f64::from);
+        match self {
+            Kernel::Gather => (0.0, 8.0 * x * (y + z)),
+            Kernel::Matmul { epilogue: Epilogue::Store, .. } => (2.0 * x * y * z, 4.0 * (x * y + x * z + y * z)),
+            Kernel::Matmul { .. } => (2.0 * x * y * z, 4.0 * (2.0 * x * y + x * z + y * z)),
+            Kernel::Loss { .. } => (0.0, 12.0 * x * y),
+            Kernel::LossSum => (x, 4.0 * x),
+            Kernel::ColumnSum => (x * y, 4.0 * x * y),
+            Kernel::Update(rule) => (2.0 * x, (12.0 + 8.0 * rule.states() as f64) * x),
+        }
+    }
+
+    /// The complete WGSL of `variant`: the hook functions that this kernel is compiled for, then the kernel.
+    pub fn wgsl(&self, variant: Variant) -> String {
+        const UNIFORM: &str = include_str!("../shaders/uniform.wgsl");
+        const SCHEDULE: &str = include_str!("../shaders/schedule.wgsl");
+        const MATH: &str = include_str!("../shaders/math.wgsl");
+        let lanes = match variant {
+            Variant::Lanes(lanes) => lanes,
+            _ => 1,
+        };
+        let lanes = format!("const LANES: u32 = {lanes}u;\n");
+        let mut parts = vec![UNIFORM];
+        let constants;
+        match *self {
+            Kernel::Gather => parts.extend([SCHEDULE, include_str!("../shaders/gather.wgsl")]),
+            Kernel::Matmul { form, epilogue } => {
+                parts.push(include_str!("../shaders/matmul/bindings.wgsl"));
+                parts.push(match form {
+                    Form::Nn => include_str!("../shaders/matmul/nn.wgsl"),
+                    Form::Nt => include_str!("../shaders/matmul/nt.wgsl"),
+                    Form::Tn => include_str!("../shaders/matmul/tn.wgsl"),
+                });
+                match epilogue {
+                    Epilogue::Store => parts.push(include_str!("../shaders/matmul/store.wgsl")),
+                    Epilogue::Forward { activation, bias, keep } => parts.extend([
+                        MATH,
+                        activation.wgsl(),
+                        match bias {
+                            Bias::PerUnit => include_str!("../shaders/bias/per_unit.wgsl"),
+                            Bias::Shared => include_str!("../shaders/bias/shared.wgsl"),
+                            Bias::None => include_str!("../shaders/bias/none.wgsl"),
+                        },
+                        match keep {
+                            true => include_str!("../shaders/keep/preactivation.wgsl"),
+                            false => include_str!("../shaders/keep/nothing.wgsl"),
+                        },
+                        include_str!("../shaders/matmul/forward.wgsl"),
+                    ]),
+                    Epilogue::Delta { activation } => {
+                        parts.extend([MATH, activation.wgsl(), include_str!("../shaders/matmul/delta.wgsl")]);
+                    }
+                }
+                parts.push(match variant {
+                    Variant::Tiled => include_str!("../shaders/matmul/tiled.wgsl"),
+                    _ => include_str!("../shaders/matmul/naive.wgsl"),
+                });
+            }
+            Kernel::Loss { loss, activation } => {
+                constants = format!("{lanes}const USES_SOFTMAX: bool = {};\n", loss.uses_softmax());
+                parts.extend([
+                    SCHEDULE,
+                    MATH,
+                    activation.wgsl(),
+                    include_str!("../shaders/loss/row.wgsl"),
+                    loss.wgsl(),
+                    match activation.stored() {
+                        Stored::Output => include_str!("../shaders/loss/stored_output.wgsl"),
+                        Stored::Preactivation => include_str!("../shaders/loss/stored_preactivation.wgsl"),
+                    },
+                    &constants,
+                    include_str!("../shaders/loss.wgsl"),
+                ]);
+            }
+            Kernel::LossSum => parts.extend([&lanes, include_str!("../shaders/loss_sum.wgsl")]),
+            Kernel::ColumnSum => parts.push(match variant {
+                Variant::Strided => include_str!("../shaders/column_sum_strided.wgsl"),
+                _ => include_str!("../shaders/column_sum_naive.wgsl"),
+            }),
+            Kernel::Update(rule) => {
+                parts.extend([SCHEDULE, rule.wgsl(), include_str!("../shaders/update.wgsl")]);
+            }
+        }
+        parts.join("\n")
+    }
+}
+
+impl std::fmt::Display for Kernel {
+    /// `matmul_nt + bias + sigmoid`, `loss huber`, `update sgd`, …
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(&match self {
+            Kernel::Matmul { form, epilogue } => {
+                let form = form.name();
+                match epilogue {
+                    Epilogue::Store => format!("matmul_{form}"),
+                    Epilogue::Forward { activation, bias, keep } => {
+                        let bias = match bias {
+                            Bias::PerUnit => " + bias",
+                            Bias::Shared => " + shared bias",
+                            Bias::None => "",
+                        };
+                        format!("matmul_{form}{bias} + {activation}{}", if *keep { " (keeps z)" } else { "" })
+                    }
+                    Epilogue::Delta { activation } => format!("matmul_{form} × {activation}′"),
+                }
+            }
+            Kernel::Loss { loss, activation } => format!("loss {loss} × {activation}′"),
+            Kernel::Update(rule) => format!("update {}", rule.name()),
+            Kernel::Gather | Kernel::LossSum | Kernel::ColumnSum => self.stem().to_owned(),
+        })
+    }
+}

@@ -1,0 +1,599 @@
+//! The order of dispatches as plain data. **Backpropagation is wired here**, in [`Plan::training`]; running a plan is an
+//! [`Executor`](crate::executor::Executor)'s business.
+
+use crate::activation::{Activation, Stored};
+use crate::kernel::{Access, Element, Epilogue, Form, Kernel, Uniform};
+use crate::loss::Loss;
+use crate::network::{Bias, Network};
+use crate::optimizer::Optimizer;
+use crate::params::{ALIGNMENT, Params, Role, Tensor};
+use crate::{Error, Result};
+use std::ops::Range;
+
+/// A buffer that steps read and write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Slot {
+    /// The parameter arena, laid out by [`Params`].
+    Params,
+    /// The gradients, laid out like the parameters.
+    Gradients,
+    /// A state arena of the optimizer, laid out like the parameters.
+    State(usize),
+    /// The batch, `[batch, inputs]`.
+    Input,
+    /// What the batch should give, `[batch, outputs]`.
+    Target,
+    /// What layer `i` puts out, `[batch, outputs of i]`; the last layer has [`Slot::Output`].
+    Activation(usize),
+    /// The output of the network, `[batch, outputs]`; logits where the loss contains the last activation.
+    Output,
+    /// The pre-activation of layer `i`, kept where the derivative needs it.
+    Preactivation(usize),
+    /// `δ = ∂loss/∂z` of every second layer, `[batch, widest]`: a layer's delta is dead once the next one is known.
+    Delta(usize),
+    /// `∂loss/∂input`, `[batch, inputs]`.
+    InputGradient,
+    /// Column sums on their way to one shared bias.
+    UnitSums,
+    /// The part of each sample in the loss, `[batch]`.
+    RowLoss,
+    /// The loss of each step, `[steps]`.
+    Losses,
+    /// One [`ScheduleEntry`] per step.
+    Schedule,
+    /// The number of the step, counted on the device.
+    Clock,
+    /// The inputs of the data set, `[rows, inputs]`.
+    DataInputs,
+    /// The targets of the data set, `[rows, outputs]`.
+    DataTargets,
+    /// Row numbers of the data set in the order of training.
+    Order,
+}
+
+impl std::fmt::Display for Slot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(&match self {
+            Slot::Params => "params".to_owned(),
+            Slot::Gradients => "gradients".to_owned(),
+            Slot::State(i) => format!("state.{i}"),
+            Slot::Input => "input".to_owned(),
+            Slot::Target => "target".to_owned(),
+            Slot::Activation(i) => format!("activation.{i}"),
+            Slot::Output => "output".to_owned(),
+            Slot::Preactivation(i) => format!("preactivation.{i}"),
+            Slot::Delta(i) => format!("delta.{i}"),
+            Slot::InputGradient => "input_gradient".to_owned(),
+            Slot::UnitSums => "unit_sums".to_owned(),
+            Slot::RowLoss => "row_loss".to_owned(),
+            Slot::Losses => "losses".to_owned(),
+            Slot::Schedule => "schedule".to_owned(),
+            Slot::Clock => "clock".to_owned(),
+            Slot::DataInputs => "data_inputs".to_owned(),
+            Slot::DataTargets => "data_targets".to_owned(),
+            Slot::Order => "order".to_owned(),
+        })
+    }
+}
+
+/// What differs from step to step; the host writes as many as it wants to run without interference.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct ScheduleEntry {
+    /// The learning rate.
+    pub learning_rate: f32,
+    /// The factor on the summed loss, from [`Reduction::scale`](crate::loss::Reduction::scale).
+    pub loss_scale: f32,
+    /// Samples in this batch, at most the plan's batch; the rest is padding.
+    pub rows: u32,
+    /// Where this batch begins in [`Slot::Order`].
+    pub first: u32,
+}
+
+impl ScheduleEntry {
+    /// Four-byte elements in an entry.
+    pub const WORDS: usize = size_of::<ScheduleEntry>() / 4;
+}
+
+/// A slot's size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotInfo {
+    /// The slot.
+    pub slot: Slot,
+    /// Its number of elements.
+    pub len: usize,
+    /// Their type.
+    pub element: Element,
+}
+
+/// The part of a training step that a dispatch belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    /// A batch is gathered from the data set.
+    Gather,
+    /// From the input to the output.
+    Forward,
+    /// The loss and the delta of the output layer.
+    Loss,
+    /// From the output's delta to every gradient.
+    Backward,
+    /// Gradients change parameters.
+    Update,
+    /// The step's loss is recorded and the clock advances.
+    Finish,
+}
+
+impl Phase {
+    /// A step on the batch in [`Slot::Input`].
+    pub const STEP: &'static [Phase] =
+        &[Phase::Forward, Phase::Loss, Phase::Backward, Phase::Update, Phase::Finish];
+    /// A step on a batch of the data set.
+    pub const GATHERED_STEP: &'static [Phase] =
+        &[Phase::Gather, Phase::Forward, Phase::Loss, Phase::Backward, Phase::Update, Phase::Finish];
+    /// The gradients of the batch in [`Slot::Input`]; parameters stay.
+    pub const GRADIENTS: &'static [Phase] = &[Phase::Forward, Phase::Loss, Phase::Backward, Phase::Finish];
+    /// Output and loss of a batch of the data set; parameters stay.
+    pub const GATHERED_LOSS: &'static [Phase] = &[Phase::Gather, Phase::Forward, Phase::Loss, Phase::Finish];
+    /// Only the output.
+    pub const FORWARD: &'static [Phase] = &[Phase::Forward];
+
+    /// The name in a printed plan.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Gather => "gather",
+            Phase::Forward => "forward",
+            Phase::Loss => "loss",
+            Phase::Backward => "backward",
+            Phase::Update => "update",
+            Phase::Finish => "finish",
+        }
+    }
+}
+
+/// A range of a slot that a step binds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// The slot.
+    pub slot: Slot,
+    /// Its elements.
+    pub range: Range<usize>,
+}
+
+/// One dispatch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// The part of the training step.
+    pub phase: Phase,
+    /// What runs.
+    pub kernel: Kernel,
+    /// Its sizes and settings.
+    pub uniform: Uniform,
+    /// What it binds, in the order of [`Kernel::bindings`].
+    pub bindings: Vec<Binding>,
+    /// What it is for: `layers.0 forward`.
+    pub label: String,
+}
+
+/// The dispatches of a training step or a prediction, and the buffers they use.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// Rows in the batch.
+    pub batch: usize,
+    /// Every buffer, each slot once.
+    pub slots: Vec<SlotInfo>,
+    /// The dispatches in order.
+    pub steps: Vec<Step>,
+}
+
+/// What a training plan is built for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TrainingOptions {
+    /// Rows in a batch, ≥ 1.
+    pub batch: usize,
+    /// The loss.
+    pub loss: Loss,
+    /// The optimizer.
+    pub optimizer: Optimizer,
+    /// How many steps the host schedules ahead, ≥ 1.
+    pub steps: usize,
+    /// Rows of a data set that lives on the device; 0 where batches come from the host.
+    pub data_rows: usize,
+    /// Whether to compute every gradient, those of frozen parameters and of the input too.
+    pub all_gradients: bool,
+}
+
+impl TrainingOptions {
+    /// Batches from the host, one step at a time, plain SGD.
+    pub fn new(batch: usize, loss: Loss) -> Self {
+        let optimizer = Optimizer::default();
+        TrainingOptions { batch, loss, optimizer, steps: 1, data_rows: 0, all_gradients: false }
+    }
+}
+
+impl Plan {
+    /// The layer-wise training step: one matrix product per layer forward, two backward, then the update.
+    ///
+    /// The four equations, with ⊙ the element-wise product: `δ_L = ∇_a C ⊙ f′(z_L)` (kernel `loss`),
+    /// `δ_l = (δ_{l+1} W_{l+1}) ⊙ f′(z_l)` (`matmul_nn × f′`), `∂C/∂b_l = Σ_rows δ_l` (`column_sum`),
+    /// `∂C/∂W_l = δ_lᵀ a_{l-1}` (`matmul_tn`). Rows of a matrix are samples.
+    pub fn training(network: &Network, options: &TrainingOptions) -> Result<Plan> {
+        network.validate()?;
+        options.loss.check_output(network.output_activation())?;
+        options.optimizer.validate()?;
+        if options.batch == 0 {
+            return Err(Error::Config("a batch needs at least 1 row, found 0".into()));
+        }
+        let params = Params::of(network);
+        let mut plan = Plan { batch: options.batch, ..Plan::default() };
+        let wiring = Wiring { network, params: &params, batch: options.batch, loss: Some(options.loss) };
+        let last = network.layers.len() - 1;
+
+        if options.data_rows > 0 {
+            plan.gather(network, options)?;
+        }
+        plan.add(Slot::Params, params.len);
+        for i in 0..=last {
+            plan.forward(&wiring, i)?;
+        }
+
+        let activation = wiring.activation(last);
+        let mut bindings = vec![
+            plan.words(Slot::Schedule, options.steps * ScheduleEntry::WORDS),
+            plan.words(Slot::Clock, 1),
+            wiring.output(last),
+            plan.add(Slot::Target, options.batch * network.outputs()),
+            wiring.delta(last),
+            plan.add(Slot::RowLoss, options.batch),
+        ];
+        if activation.stored() == Stored::Preactivation {
+            bindings.push(wiring.stored(last));
+        }
+        for i in 0..=last {
+            plan.grow(wiring.delta(i));
+        }
+        plan.push(
+            Phase::Loss,
+            Kernel::Loss { loss: options.loss, activation },
+            [options.batch, network.outputs(), 0],
+            bindings,
+            "loss and output delta",
+        )?;
+
+        plan.add(Slot::Gradients, params.len);
+        for i in (0..=last).rev() {
+            plan.backward(&wiring, i, options.all_gradients)?;
+        }
+        for run in params.trainable_runs() {
+            plan.update(&run, &params, options)?;
+        }
+        let bindings = vec![
+            whole(Slot::RowLoss, options.batch),
+            plan.add(Slot::Losses, options.steps),
+            whole(Slot::Clock, 1),
+        ];
+        plan.push(Phase::Finish, Kernel::LossSum, [options.batch, 0, 0], bindings, "record the loss")?;
+        plan.validate()?;
+        Ok(plan)
+    }
+
+    /// The forward pass alone, without storing what only a backward pass needs.
+    pub fn prediction(network: &Network, batch: usize) -> Result<Plan> {
+        network.validate()?;
+        if batch == 0 {
+            return Err(Error::Config("a batch needs at least 1 row, found 0".into()));
+        }
+        let params = Params::of(network);
+        let mut plan = Plan { batch, ..Plan::default() };
+        plan.add(Slot::Params, params.len);
+        let wiring = Wiring { network, params: &params, batch, loss: None };
+        for i in 0..network.layers.len() {
+            plan.forward(&wiring, i)?;
+        }
+        plan.validate()?;
+        Ok(plan)
+    }
+
+    /// A plan of one step, for checking and timing a kernel by itself.
+    pub fn single(kernel: Kernel, uniform: Uniform, slots: Vec<SlotInfo>, bindings: Vec<Binding>) -> Result<Plan> {
+        let step = Step { phase: Phase::Forward, kernel, uniform, bindings, label: kernel.to_string() };
+        let plan = Plan { batch: 0, slots, steps: vec![step] };
+        plan.validate()?;
+        Ok(plan)
+    }
+
+    fn gather(&mut self, network: &Network, options: &TrainingOptions) -> Result<()> {
+        let (batch, rows) = (options.batch, options.data_rows);
+        let bindings = vec![
+            self.words(Slot::Schedule, options.steps * ScheduleEntry::WORDS),
+            self.words(Slot::Clock, 1),
+            self.words(Slot::Order, rows),
+            self.add(Slot::DataInputs, rows * network.inputs),
+            self.add(Slot::DataTargets, rows * network.outputs()),
+            self.add(Slot::Input, batch * network.inputs),
+            self.add(Slot::Target, batch * network.outputs()),
+        ];
+        let dims = [batch, network.inputs, network.outputs()];
+        self.push(Phase::Gather, Kernel::Gather, dims, bindings, "batch by index")
+    }
+
+    fn forward(&mut self, wiring: &Wiring<'_>, i: usize) -> Result<()> {
+        let activation = wiring.activation(i);
+        let keep = wiring.keeps(i);
+        let layer = &wiring.network.layers[i];
+        let mut bindings =
+            vec![self.grow(wiring.input(i)), wiring.param(i, Role::Weight)?, self.grow(wiring.output(i))];
+        if layer.bias != Bias::None {
+            bindings.push(wiring.param(i, Role::Bias)?);
+        }
+        if keep {
+            bindings.push(self.grow(wiring.stored(i)));
+        }
+        let epilogue = Epilogue::Forward { activation, bias: layer.bias, keep };
+        self.push(
+            Phase::Forward,
+            Kernel::Matmul { form: Form::Nt, epilogue },
+            [wiring.batch, layer.outputs, wiring.network.layer_inputs(i)],
+            bindings,
+            format!("layers.{i} forward"),
+        )
+    }
+
+    fn backward(&mut self, wiring: &Wiring<'_>, i: usize, all: bool) -> Result<()> {
+        let (batch, outputs, inputs) =
+            (wiring.batch, wiring.network.layers[i].outputs, wiring.network.layer_inputs(i));
+        let wanted = |t: &&Tensor| all || t.trainable;
+        if let Some(weight) = wiring.params.get(i, Role::Weight).filter(wanted) {
+            let gradient = Binding { slot: Slot::Gradients, range: weight.range() };
+            self.push(
+                Phase::Backward,
+                Kernel::Matmul { form: Form::Tn, epilogue: Epilogue::Store },
+                [outputs, inputs, batch],
+                vec![wiring.delta(i), wiring.input(i), gradient],
+                format!("{} gradient", weight.name),
+            )?;
+        }
+        if let Some(bias) = wiring.params.get(i, Role::Bias).filter(wanted) {
+            let gradient = Binding { slot: Slot::Gradients, range: bias.range() };
+            let label = format!("{} gradient", bias.name);
+            if wiring.network.layers[i].bias == Bias::Shared {
+                let sums = self.grow(whole(Slot::UnitSums, outputs));
+                let bindings = vec![wiring.delta(i), sums.clone()];
+                let units = format!("{} gradient per unit", bias.name);
+                self.push(Phase::Backward, Kernel::ColumnSum, [batch, outputs, 0], bindings, units)?;
+                self.push(Phase::Backward, Kernel::ColumnSum, [outputs, 1, 0], vec![sums, gradient], label)?;
+            } else {
+                let bindings = vec![wiring.delta(i), gradient];
+                self.push(Phase::Backward, Kernel::ColumnSum, [batch, outputs, 0], bindings, label)?;
+            }
+        }
+        let weight = wiring.param(i, Role::Weight)?;
+        if i > 0 && (all || wiring.trainable_below(i)) {
+            self.push(
+                Phase::Backward,
+                Kernel::Matmul { form: Form::Nn, epilogue: Epilogue::Delta { activation: wiring.activation(i - 1) } },
+                [batch, inputs, outputs],
+                vec![wiring.delta(i), weight, wiring.delta(i - 1), wiring.stored(i - 1)],
+                format!("layers.{} delta", i - 1),
+            )?;
+        } else if i == 0 && all {
+            let gradient = self.add(Slot::InputGradient, batch * inputs);
+            self.push(
+                Phase::Backward,
+                Kernel::Matmul { form: Form::Nn, epilogue: Epilogue::Store },
+                [batch, inputs, outputs],
+                vec![wiring.delta(0), weight, gradient],
+                "input gradient",
+            )?;
+        }
+        Ok(())
+    }
+
+    fn update(&mut self, run: &Range<usize>, params: &Params, options: &TrainingOptions) -> Result<()> {
+        let rule = options.optimizer.rule();
+        let mut bindings = vec![
+            whole(Slot::Schedule, options.steps * ScheduleEntry::WORDS),
+            whole(Slot::Clock, 1),
+            Binding { slot: Slot::Gradients, range: run.clone() },
+            Binding { slot: Slot::Params, range: run.clone() },
+        ];
+        for i in 0..rule.states() {
+            self.add(Slot::State(i), params.len);
+            bindings.push(Binding { slot: Slot::State(i), range: run.clone() });
+        }
+        self.push(Phase::Update, Kernel::Update(rule), [run.len(), 0, 0], bindings, "update")?;
+        if let Some(step) = self.steps.last_mut() {
+            step.uniform.hyper = options.optimizer.hyper();
+        }
+        Ok(())
+    }
+
+    fn push(
+        &mut self,
+        phase: Phase,
+        kernel: Kernel,
+        dims: [usize; 3],
+        bindings: Vec<Binding>,
+        label: impl Into<String>,
+    ) -> Result<()> {
+        let mut uniform = Uniform::default();
+        for (to, from) in uniform.dims.iter_mut().zip(dims) {
+            *to = u32::try_from(from).map_err(|_| Error::shape("a size of the plan", "at most 2³² - 1", from))?;
+        }
+        self.steps.push(Step { phase, kernel, uniform, bindings, label: label.into() });
+        Ok(())
+    }
+
+    fn add(&mut self, slot: Slot, len: usize) -> Binding {
+        self.grow(whole(slot, len))
+    }
+
+    fn words(&mut self, slot: Slot, len: usize) -> Binding {
+        let binding = self.grow(whole(slot, len));
+        if let Some(info) = self.slots.iter_mut().find(|info| info.slot == slot) {
+            info.element = Element::Word;
+        }
+        binding
+    }
+
+    /// Sees to it that the slot of `binding` exists and is long enough.
+    fn grow(&mut self, binding: Binding) -> Binding {
+        match self.slots.iter_mut().find(|info| info.slot == binding.slot) {
+            Some(info) => info.len = info.len.max(binding.range.end),
+            None => {
+                let (slot, len) = (binding.slot, binding.range.end);
+                self.slots.push(SlotInfo { slot, len, element: Element::Real });
+            }
+        }
+        binding
+    }
+
+    /// The size of a slot; `None` where the plan has no such slot.
+    pub fn slot(&self, slot: Slot) -> Option<&SlotInfo> {
+        self.slots.iter().find(|info| info.slot == slot)
+    }
+
+    /// Bytes of all slots together.
+    pub fn bytes(&self) -> u64 {
+        self.slots.iter().map(|info| 4 * info.len as u64).sum()
+    }
+
+    /// The dispatches of the given phases.
+    pub fn dispatches(&self, phases: &[Phase]) -> usize {
+        self.steps.iter().filter(|step| phases.contains(&step.phase)).count()
+    }
+
+    /// Checks what executors rely on: every step binds what its kernel declares, inside the slots, at aligned offsets,
+    /// and writes no slot that it also reads (WebGPU forbids it).
+    pub fn validate(&self) -> Result<()> {
+        for step in &self.steps {
+            let specs = step.kernel.bindings();
+            let wrong = |what: String| Err(Error::Config(format!("plan step {:?}: {what}", step.label)));
+            if specs.len() != step.bindings.len() {
+                return wrong(format!("expected {} bindings, found {}", specs.len(), step.bindings.len()));
+            }
+            for (spec, binding) in specs.iter().zip(&step.bindings) {
+                let Some(info) = self.slot(binding.slot) else {
+                    return wrong(format!("there is no slot {}", binding.slot));
+                };
+                if binding.range.is_empty() || binding.range.end > info.len {
+                    return wrong(format!("{:?} of {} lies outside 0..{}", binding.range, info.slot, info.len));
+                }
+                if binding.range.start % ALIGNMENT != 0 {
+                    let start = binding.range.start;
+                    return wrong(format!("{} starts at {start}, not at a multiple of {ALIGNMENT}", info.slot));
+                }
+                if info.element != spec.element {
+                    return wrong(format!("{} holds another type than {}", info.slot, spec.name));
+                }
+                let shared = specs.iter().zip(&step.bindings).filter(|(_, other)| other.slot == binding.slot).count();
+                if spec.access == Access::Write && shared > 1 {
+                    return wrong(format!("{} is written and bound a second time", info.slot));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn whole(slot: Slot, len: usize) -> Binding {
+    Binding { slot, range: 0..len }
+}
+
+/// Which slot a layer reads and writes.
+struct Wiring<'a> {
+    network: &'a Network,
+    params: &'a Params,
+    batch: usize,
+    /// `None` in a prediction.
+    loss: Option<Loss>,
+}
+
+impl Wiring<'_> {
+    fn is_last(&self, i: usize) -> bool {
+        i + 1 == self.network.layers.len()
+    }
+
+    fn activation(&self, i: usize) -> Activation {
+        let activation = self.network.layers[i].activation;
+        match self.loss {
+            Some(loss) if self.is_last(i) => loss.training_activation(activation),
+            _ => activation,
+        }
+    }
+
+    fn keeps(&self, i: usize) -> bool {
+        self.loss.is_some() && self.activation(i).stored() == Stored::Preactivation
+    }
+
+    fn input(&self, i: usize) -> Binding {
+        match i {
+            0 => whole(Slot::Input, self.batch * self.network.inputs),
+            _ => self.output(i - 1),
+        }
+    }
+
+    fn output(&self, i: usize) -> Binding {
+        let len = self.batch * self.network.layers[i].outputs;
+        match self.loss {
+            _ if self.is_last(i) => whole(Slot::Output, len),
+            Some(_) => whole(Slot::Activation(i), len),
+            // Without a backward pass two buffers take turns.
+            None => whole(Slot::Activation(i % 2), len),
+        }
+    }
+
+    fn stored(&self, i: usize) -> Binding {
+        match self.activation(i).stored() {
+            Stored::Output => self.output(i),
+            Stored::Preactivation => whole(Slot::Preactivation(i), self.batch * self.network.layers[i].outputs),
+        }
+    }
+
+    fn delta(&self, i: usize) -> Binding {
+        whole(Slot::Delta(i % 2), self.batch * self.network.layers[i].outputs)
+    }
+
+    fn trainable_below(&self, i: usize) -> bool {
+        self.params.tensors.iter().any(|t| t.layer < i && t.trainable)
+    }
+
+    fn param(&self, i: usize, role: Role) -> Result<Binding> {
+        let missing = || Error::Config(format!("layer {i} has no {role:?}"));
+        let tensor = self.params.get(i, role).ok_or_else(missing)?;
+        Ok(Binding { slot: Slot::Params, range: tensor.range() })
+    }
+}
+
+impl std::fmt::Display for Plan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut phase = None;
+        for (number, step) in self.steps.iter().enumerate() {
+            if phase != Some(step.phase) {
+                writeln!(f, "{}", step.phase.name())?;
+                phase = Some(step.phase);
+            }
+            let sizes: Vec<_> = step.uniform.dims.iter().filter(|&&d| d > 0).map(u32::to_string).collect();
+            let side = |access| {
+                let all = step.kernel.bindings().into_iter().zip(&step.bindings);
+                let chosen = all.filter(|(spec, _)| spec.access == access).map(|(_, b)| self.describe(b));
+                chosen.collect::<Vec<_>>().join(", ")
+            };
+            writeln!(f, "  {number:>3}  {:<34} {:<30} [{}]", step.label, step.kernel, sizes.join(" × "))?;
+            writeln!(f, "         {} → {}", side(Access::Read), side(Access::Write))?;
+        }
+        Ok(())
+    }
+}
+
+impl Plan {
+    /// The slot, with the range where only a part is bound.
+    fn describe(&self, binding: &Binding) -> String {
+        let is_whole = self.slot(binding.slot).is_some_and(|info| binding.range == (0..info.len));
+        match binding.slot {
+            Slot::Params | Slot::Gradients | Slot::State(_) if !is_whole => {
+                format!("{}[{}..{}]", binding.slot, binding.range.start, binding.range.end)
+            }
+            slot => slot.to_string(),
+        }
+    }
+}

@@ -1,0 +1,540 @@
+//! **A training step happens here**: [`Trainer::step`] on a batch from the host, [`Trainer::fit`] over a data set that
+//! lives on the device. Both hand phases of one [`Plan`] to an executor; nothing comes back unless it is asked for.
+
+use crate::data::{Dataset, epoch_order};
+use crate::device::Device;
+use crate::executor::{Executor, Readback};
+use crate::init::{Init, initialize};
+use crate::loss::Loss;
+use crate::network::Network;
+use crate::optimizer::Optimizer;
+use crate::params::Params;
+use crate::plan::{Phase, Plan, ScheduleEntry, Slot, TrainingOptions};
+use crate::{Error, Result};
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+/// Samples and what they should give, rows of numbers one after another.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// `[rows, inputs]`
+    pub inputs: &'a [f32],
+    /// `[rows, outputs]`
+    pub targets: &'a [f32],
+}
+
+/// How a [`Trainer`] trains.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TrainerOptions {
+    /// What the output is compared with the target by.
+    pub loss: Loss,
+    /// How gradients change parameters.
+    pub optimizer: Optimizer,
+    /// The learning rate, finite and ≥ 0.
+    pub learning_rate: f32,
+    /// Rows in a batch, ≥ 1.
+    pub batch: usize,
+    /// How the initial weights are drawn.
+    pub init: Init,
+    /// The seed of the initial weights and of the order of samples.
+    pub seed: u64,
+    /// How many of the latest steps' losses the device keeps, ≥ 1.
+    pub losses_kept: usize,
+}
+
+impl TrainerOptions {
+    /// Plain gradient descent at rate 0.1 in batches of 32, seed 0.
+    pub fn new(loss: Loss) -> Self {
+        TrainerOptions {
+            loss,
+            optimizer: Optimizer::default(),
+            learning_rate: 0.1,
+            batch: 32,
+            init: Init::Auto,
+            seed: 0,
+            losses_kept: 1,
+        }
+    }
+}
+
+/// What happened in an epoch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Epoch {
+    /// The epoch, counted from 1.
+    pub number: usize,
+    /// The mean loss over the samples, each as its batch was trained.
+    pub loss: f64,
+    /// On the validation set after the epoch.
+    pub validation: Option<Evaluation>,
+}
+
+/// How a network does on a data set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluation {
+    /// The mean loss over the samples.
+    pub loss: f64,
+    /// The share of samples whose largest output is that of their class; `None` for a regression.
+    pub accuracy: Option<f64>,
+    /// `1 - Σ(t - y)² / Σ(t - mean t)²` over all outputs; `None` for a classification.
+    pub r_squared: Option<f64>,
+}
+
+/// Watches a training run and may stop it.
+pub trait Observer {
+    /// After a part of an epoch: `done` of `steps` steps.
+    fn progress(&mut self, _epoch: usize, _done: usize, _steps: usize, _loss: f32) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    /// After an epoch.
+    fn epoch(&mut self, _epoch: &Epoch) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+}
+
+impl Observer for () {}
+
+/// Trains one network on one device.
+pub struct Trainer {
+    device: Device,
+    network: Network,
+    params: Params,
+    options: TrainerOptions,
+    executor: Box<dyn Executor>,
+    /// Steps since the schedule was last written.
+    clock: usize,
+    /// Rows of the batch in [`Slot::Input`].
+    loaded_rows: usize,
+    /// Epochs trained so far: each has an order of its own.
+    epochs: u64,
+    pace: Pace,
+}
+
+impl Trainer {
+    /// A trainer with freshly drawn weights.
+    ///
+    /// # Errors
+    /// Where a setting is out of range, or the device cannot hold the network.
+    pub fn new(device: &Device, network: Network, options: TrainerOptions) -> Result<Self> {
+        network.validate()?;
+        let values = initialize(&network, &Params::of(&network), options.init, options.seed)?;
+        Self::with_parameters(device, network, &values, options)
+    }
+
+    /// A trainer that starts from given parameters, laid out by [`Params::of`].
+    pub fn with_parameters(
+        device: &Device,
+        network: Network,
+        values: &[f32],
+        options: TrainerOptions,
+    ) -> Result<Self> {
+        if !options.learning_rate.is_finite() || options.learning_rate < 0.0 {
+            let found = options.learning_rate;
+            return Err(Error::Config(format!("the learning rate must be finite and at least 0, found {found}")));
+        }
+        let plan = Plan::training(&network, &plan_options(&options, options.losses_kept, 0)?)?;
+        let mut trainer = Trainer {
+            params: Params::of(&network),
+            executor: device.executor(plan)?,
+            device: device.clone(),
+            network,
+            options,
+            clock: 0,
+            loaded_rows: 0,
+            epochs: 0,
+            pace: Pace::default(),
+        };
+        trainer.set_parameters(values)?;
+        Ok(trainer)
+    }
+
+    /// One training step on `batch`: forward, loss, backward, update. Nothing is waited for.
+    ///
+    /// A batch may have fewer rows than [`TrainerOptions::batch`]; the loss averages over those it has.
+    pub fn step(&mut self, batch: &Batch<'_>) -> Result<()> {
+        self.load(batch)?;
+        self.repeat(1)
+    }
+
+    /// Puts a batch on the device, for [`Trainer::repeat`].
+    pub fn load(&mut self, batch: &Batch<'_>) -> Result<()> {
+        let rows = check_batch(&self.network, batch, self.options.batch)?;
+        for (slot, values, cols) in [
+            (Slot::Input, batch.inputs, self.network.inputs),
+            (Slot::Target, batch.targets, self.network.outputs()),
+        ] {
+            self.executor.write(slot, 0, values)?;
+            if rows < self.options.batch {
+                self.executor.write(slot, rows * cols, &vec![0.0; (self.options.batch - rows) * cols])?;
+            }
+        }
+        if rows != self.loaded_rows {
+            let entries = vec![self.entry(rows, 0); self.schedule_len()];
+            self.executor.schedule(&entries)?;
+            self.loaded_rows = rows;
+            self.clock = 0;
+        }
+        Ok(())
+    }
+
+    /// `times` training steps on the batch that [`Trainer::load`] put there, handed over at once.
+    pub fn repeat(&mut self, times: usize) -> Result<()> {
+        if self.loaded_rows == 0 {
+            return Err(Error::Config("there is no batch to step on yet; load one first".into()));
+        }
+        self.clock += times;
+        self.executor.run(Phase::STEP, times)
+    }
+
+    /// The losses of the latest steps, oldest first, each before its step's update; at most
+    /// [`TrainerOptions::losses_kept`]. Waits for the steps.
+    pub fn losses(&mut self) -> Result<Vec<f32>> {
+        let capacity = self.schedule_len();
+        let all = self.executor.read(Slot::Losses, 0..capacity)?.wait()?;
+        let kept = self.clock.min(capacity);
+        Ok((self.clock - kept..self.clock).map(|step| all[step % capacity]).collect())
+    }
+
+    /// Trains for `epochs` epochs over `data`, shuffled anew for each, and evaluates on `validation` after each. The data
+    /// set is put on the device once and batches are gathered there.
+    ///
+    /// Returns the epochs that were completed; an observer may stop the run at any time, which keeps the parameters as
+    /// they are then.
+    pub fn fit(
+        &mut self,
+        data: &Dataset,
+        validation: Option<&Dataset>,
+        epochs: usize,
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<Epoch>> {
+        self.upload(data, validation)?;
+        let mut history = Vec::new();
+        for number in 1..=epochs {
+            let order = epoch_order(data.rows(), self.options.seed, self.epochs);
+            let Some(loss) = self.train_in_order(&order, |done, steps, loss| observer.progress(number, done, steps, loss))?
+            else {
+                break;
+            };
+            self.epochs += 1;
+            let validation = match validation {
+                Some(set) => Some(self.evaluate_uploaded(set, data.rows())?),
+                None => None,
+            };
+            let epoch = Epoch { number, loss, validation };
+            let stop = observer.epoch(&epoch).is_break();
+            history.push(epoch);
+            if stop {
+                break;
+            }
+        }
+        Ok(history)
+    }
+
+    /// Trains once over `data` in the order of its rows, batch by batch, and returns the mean loss.
+    pub fn fit_in_order(&mut self, data: &Dataset) -> Result<f64> {
+        self.upload(data, None)?;
+        let order: Vec<u32> = (0..data.rows() as u32).collect();
+        let loss = self.train_in_order(&order, |_, _, _| ControlFlow::Continue(()))?;
+        Ok(loss.unwrap_or(f64::NAN))
+    }
+
+    /// How the network does on `data`.
+    pub fn evaluate(&mut self, data: &Dataset) -> Result<Evaluation> {
+        self.upload(data, None)?;
+        self.evaluate_uploaded(data, 0)
+    }
+
+    /// The loss and every gradient on `batch`, those of frozen parameters and of the inputs too. Parameters stay.
+    pub fn gradients(&mut self, batch: &Batch<'_>) -> Result<Gradients> {
+        let values = self.parameters()?;
+        gradients(&self.device, &self.network, &values, self.options.loss, batch)
+    }
+
+    /// The parameters, laid out by [`Trainer::params`]. Waits for the steps handed over so far.
+    pub fn parameters(&mut self) -> Result<Vec<f32>> {
+        self.executor.read(Slot::Params, 0..self.params.len)?.wait()
+    }
+
+    /// Replaces the parameters by `values`, laid out by [`Trainer::params`].
+    pub fn set_parameters(&mut self, values: &[f32]) -> Result<()> {
+        if values.len() != self.params.len {
+            return Err(Error::shape("the parameter arena", self.params.len, values.len()));
+        }
+        self.executor.write(Slot::Params, 0, values)
+    }
+
+    /// Sets the learning rate of the steps to come.
+    pub fn set_learning_rate(&mut self, learning_rate: f32) {
+        self.options.learning_rate = learning_rate;
+        self.loaded_rows = 0;
+    }
+
+    /// The architecture.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Where each parameter lies.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// The executor, with the plan that it runs.
+    pub fn executor(&self) -> &dyn Executor {
+        self.executor.as_ref()
+    }
+
+    /// The parameter arena on the GPU, for programs that share the device; `None` on the CPU. Replaced when a data set is
+    /// put on the device.
+    pub fn parameter_buffer(&self) -> Option<&wgpu::Buffer> {
+        self.executor.buffer(Slot::Params)
+    }
+
+    fn schedule_len(&self) -> usize {
+        self.executor.plan().slot(Slot::Losses).map_or(1, |info| info.len)
+    }
+
+    fn entry(&self, rows: usize, first: usize) -> ScheduleEntry {
+        ScheduleEntry {
+            learning_rate: self.options.learning_rate,
+            loss_scale: self.options.loss.reduction().scale(rows, self.network.outputs()) as f32,
+            rows: rows as u32,
+            first: first as u32,
+        }
+    }
+
+    /// One entry per batch of `rows` samples; the last batch may be smaller.
+    fn entries(&self, rows: usize) -> Vec<ScheduleEntry> {
+        let batch = self.options.batch;
+        (0..rows).step_by(batch).map(|first| self.entry(batch.min(rows - first), first)).collect()
+    }
+
+    /// Puts data sets on the device, one behind the other, growing the plan's slots where they are too small.
+    fn upload(&mut self, data: &Dataset, validation: Option<&Dataset>) -> Result<()> {
+        let sets = || std::iter::once(data).chain(validation);
+        for set in sets() {
+            set.validate()?;
+            let (expected, found) = (self.network.inputs, set.inputs.cols);
+            if expected != found {
+                return Err(Error::shape(format!("inputs in {}", set.name), expected, found));
+            }
+            let (expected, found) = (self.network.outputs(), set.targets.cols);
+            if expected != found {
+                return Err(Error::shape(format!("outputs in {}", set.name), expected, found));
+            }
+        }
+        let rows: usize = sets().map(Dataset::rows).sum();
+        let most = sets().map(Dataset::rows).max().unwrap_or(0);
+        let steps = most.div_ceil(self.options.batch).max(self.options.losses_kept);
+        let room = |slot, needed| self.executor.plan().slot(slot).is_some_and(|info| info.len >= needed);
+        if !(room(Slot::Order, rows) && room(Slot::Losses, steps)) {
+            self.rebuild(Plan::training(&self.network, &plan_options(&self.options, steps, rows)?)?)?;
+        }
+        let mut first = 0;
+        for set in sets() {
+            self.executor.write(Slot::DataInputs, first * self.network.inputs, &set.inputs.data)?;
+            self.executor.write(Slot::DataTargets, first * self.network.outputs(), &set.targets.data)?;
+            first += set.rows();
+        }
+        self.loaded_rows = 0;
+        Ok(())
+    }
+
+    /// Moves to another plan of the same network, taking parameters and optimizer state along.
+    fn rebuild(&mut self, plan: Plan) -> Result<()> {
+        let states = (0..self.options.optimizer.rule().states()).map(Slot::State);
+        let kept: Vec<Slot> = std::iter::once(Slot::Params).chain(states).collect();
+        let values = kept.iter().map(|&slot| self.executor.read(slot, 0..self.params.len)?.wait());
+        let values = values.collect::<Result<Vec<_>>>()?;
+        self.executor = self.device.executor(plan)?;
+        for (slot, values) in kept.into_iter().zip(values) {
+            self.executor.write(slot, 0, &values)?;
+        }
+        Ok(())
+    }
+
+    /// Trains over the uploaded rows in `order`. `None` where the observer stopped it.
+    fn train_in_order(
+        &mut self,
+        order: &[u32],
+        mut progress: impl FnMut(usize, usize, f32) -> ControlFlow<()>,
+    ) -> Result<Option<f64>> {
+        let entries = self.entries(order.len());
+        self.executor.write_words(Slot::Order, 0, order)?;
+        self.executor.schedule(&entries)?;
+        let mut losses = Vec::with_capacity(entries.len());
+        let mut pending: Option<(Readback, usize)> = None;
+        let mut done = 0;
+        self.pace.start();
+        // One part runs while the losses of the part before are on their way back.
+        while done < entries.len() || pending.is_some() {
+            let next = self.pace.steps().min(entries.len() - done);
+            let handed_over = if next > 0 {
+                self.executor.run(Phase::GATHERED_STEP, next)?;
+                done += next;
+                Some((self.executor.read(Slot::Losses, done - next..done)?, next))
+            } else {
+                None
+            };
+            if let Some((readback, steps)) = std::mem::replace(&mut pending, handed_over) {
+                losses.extend(readback.wait()?);
+                self.pace.finished(steps);
+                let latest = losses.last().copied().unwrap_or(f32::NAN);
+                if progress(losses.len(), entries.len(), latest).is_break() {
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(Some(mean_loss(&losses, &entries)))
+    }
+
+    /// Evaluates on a data set that begins at row `first` of the uploaded ones.
+    fn evaluate_uploaded(&mut self, data: &Dataset, first: usize) -> Result<Evaluation> {
+        let entries = self.entries(data.rows());
+        let order: Vec<u32> = (first as u32..(first + data.rows()) as u32).collect();
+        self.executor.write_words(Slot::Order, 0, &order)?;
+        self.executor.schedule(&entries)?;
+        let mut readbacks = Vec::with_capacity(entries.len());
+        for entry in &entries {
+            self.executor.run(Phase::GATHERED_LOSS, 1)?;
+            readbacks.push(self.executor.read(Slot::Output, 0..entry.rows as usize * self.network.outputs())?);
+        }
+        let losses = self.executor.read(Slot::Losses, 0..entries.len())?.wait()?;
+        let mut outputs = Vec::with_capacity(data.targets.data.len());
+        for readback in readbacks {
+            outputs.extend(readback.wait()?);
+        }
+        let loss = mean_loss(&losses, &entries);
+        Ok(match data.labels() {
+            Some(labels) => Evaluation { loss, accuracy: Some(accuracy(&outputs, &labels)), r_squared: None },
+            None => Evaluation { loss, accuracy: None, r_squared: Some(r_squared(&outputs, data)) },
+        })
+    }
+}
+
+/// The loss of a batch and its derivative by everything.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gradients {
+    /// The loss.
+    pub loss: f32,
+    /// `∂loss/∂parameter`, laid out by [`Params`].
+    pub params: Vec<f32>,
+    /// `∂loss/∂input`, `[rows, inputs]`.
+    pub input: Vec<f32>,
+}
+
+/// Forward and backward once on `device`: the loss of `batch` and every gradient, those of frozen parameters too.
+/// `values` are the parameters, laid out by [`Params::of`].
+pub fn gradients(
+    device: &Device,
+    network: &Network,
+    values: &[f32],
+    loss: Loss,
+    batch: &Batch<'_>,
+) -> Result<Gradients> {
+    network.validate()?;
+    let params = Params::of(network);
+    if values.len() != params.len {
+        return Err(Error::shape("the parameter arena", params.len, values.len()));
+    }
+    let rows = check_batch(network, batch, usize::MAX)?;
+    let options = TrainingOptions { all_gradients: true, ..TrainingOptions::new(rows, loss) };
+    let mut executor = device.executor(Plan::training(network, &options)?)?;
+    executor.write(Slot::Params, 0, values)?;
+    executor.write(Slot::Input, 0, batch.inputs)?;
+    executor.write(Slot::Target, 0, batch.targets)?;
+    let loss_scale = loss.reduction().scale(rows, network.outputs()) as f32;
+    executor.schedule(&[ScheduleEntry { learning_rate: 0.0, loss_scale, rows: rows as u32, first: 0 }])?;
+    executor.run(Phase::GRADIENTS, 1)?;
+    Ok(Gradients {
+        loss: executor.read(Slot::Losses, 0..1)?.wait()?[0],
+        params: executor.read(Slot::Gradients, 0..params.len)?.wait()?,
+        input: executor.read(Slot::InputGradient, 0..rows * network.inputs)?.wait()?,
+    })
+}
+
+fn plan_options(options: &TrainerOptions, steps: usize, data_rows: usize) -> Result<TrainingOptions> {
+    if steps == 0 {
+        return Err(Error::Config("at least one loss must be kept, found losses_kept = 0".into()));
+    }
+    let TrainerOptions { batch, loss, optimizer, .. } = *options;
+    Ok(TrainingOptions { batch, loss, optimizer, steps, data_rows, all_gradients: false })
+}
+
+/// The number of rows, where both lengths agree with the network and with each other.
+fn check_batch(network: &Network, batch: &Batch<'_>, most: usize) -> Result<usize> {
+    let rows = batch.inputs.len() / network.inputs;
+    if rows == 0 || rows * network.inputs != batch.inputs.len() || rows > most {
+        let expected = if most == usize::MAX { "one or more".to_owned() } else { format!("1 to {most}") };
+        let expected = format!("{expected} rows of {} numbers", network.inputs);
+        return Err(Error::shape("the inputs of a batch", expected, format!("{} numbers", batch.inputs.len())));
+    }
+    if rows * network.outputs() != batch.targets.len() {
+        let expected = format!("{rows} rows of {} numbers", network.outputs());
+        return Err(Error::shape("the targets of a batch", expected, format!("{} numbers", batch.targets.len())));
+    }
+    Ok(rows)
+}
+
+/// Batches weigh as many as they have rows.
+fn mean_loss(losses: &[f32], entries: &[ScheduleEntry]) -> f64 {
+    let rows: f64 = entries.iter().map(|entry| f64::from(entry.rows)).sum();
+    losses.iter().zip(entries).map(|(&loss, entry)| f64::from(loss) * f64::from(entry.rows)).sum::<f64>() / rows
+}
+
+fn accuracy(outputs: &[f32], labels: &[usize]) -> f64 {
+    let cols = outputs.len() / labels.len();
+    let right = outputs.chunks_exact(cols).zip(labels).filter(|(row, label)| argmax(row) == **label).count();
+    right as f64 / labels.len() as f64
+}
+
+/// The first of the largest elements.
+pub fn argmax(row: &[f32]) -> usize {
+    row.iter().enumerate().fold(0, |best, (i, x)| if *x > row[best] { i } else { best })
+}
+
+fn r_squared(outputs: &[f32], data: &Dataset) -> f64 {
+    let targets = &data.targets;
+    let mut residual = 0.0;
+    let mut total = 0.0;
+    for col in 0..targets.cols {
+        let column = || targets.data.iter().skip(col).step_by(targets.cols).map(|&t| f64::from(t));
+        let mean = column().sum::<f64>() / targets.rows as f64;
+        total += column().map(|t| (t - mean).powi(2)).sum::<f64>();
+        let outputs = outputs.iter().skip(col).step_by(targets.cols);
+        residual += column().zip(outputs).map(|(t, &y)| (t - f64::from(y)).powi(2)).sum::<f64>();
+    }
+    1.0 - residual / total
+}
+
+/// How many steps to hand over at once: as many as take about [`Pace::TARGET`], so that the host stays out of the way
+/// and a dispatch queue stays short enough to be interrupted.
+struct Pace {
+    steps: usize,
+    since: Instant,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Pace { steps: 1, since: Instant::now() }
+    }
+}
+
+impl Pace {
+    const TARGET: Duration = Duration::from_millis(50);
+
+    fn start(&mut self) {
+        self.since = Instant::now();
+    }
+
+    fn steps(&self) -> usize {
+        self.steps
+    }
+
+    fn finished(&mut self, steps: usize) {
+        let per_step = self.since.elapsed().as_secs_f64() / steps as f64;
+        self.since = Instant::now();
+        let wanted = Self::TARGET.as_secs_f64() / per_step.max(1e-9);
+        self.steps = (wanted as usize).clamp(1, 4 * self.steps);
+    }
+}
