@@ -1,0 +1,208 @@
+//! Every gradient of every parameter against the reference, for every activation × loss × bias mode; the reference
+//! against central differences; and the same bits when repeated.
+
+use super::{Outcome, Tally};
+use crate::activation::Activation;
+use crate::compare::{Comparison, compare};
+use crate::device::Device;
+use crate::executor::Executor;
+use crate::init::{Init, initialize};
+use crate::loss::Loss;
+use crate::network::{Bias, Network};
+use crate::params::Params;
+use crate::plan::{Phase, Plan, ScheduleEntry, Slot, TrainingOptions};
+use crate::random::{Purpose, generator};
+use crate::reference::{Reference, numerical_gradient};
+use crate::Result;
+use rand::RngExt;
+
+/// A network, a loss and two batches of numbers.
+pub struct Case {
+    /// The network.
+    pub network: Network,
+    /// The loss.
+    pub loss: Loss,
+    /// The parameter arena.
+    pub values: Vec<f32>,
+    /// Samples in a batch.
+    pub rows: usize,
+    /// `[rows, inputs]` of the batch before and of the batch that is checked.
+    pub inputs: [Vec<f32>; 2],
+    /// `[rows, outputs]` likewise.
+    pub targets: [Vec<f32>; 2],
+}
+
+impl Case {
+    /// Draws parameters and batches. The biases are not 0, so that a forgotten one is noticed.
+    pub fn new(network: Network, loss: Loss, rows: usize, seed: u64) -> Result<Self> {
+        let params = Params::of(&network);
+        let mut rng = generator(seed, Purpose::Epoch(network.widths().iter().sum::<usize>() as u64));
+        let mut values = initialize(&network, &params, Init::Normal { deviation: 0.6 }, seed)?;
+        for tensor in params.tensors.iter().filter(|t| t.role == crate::params::Role::Bias) {
+            values[tensor.range()].iter_mut().for_each(|b| *b = rng.random_range(-0.5..0.5));
+        }
+        let mut draw = |cols: usize, low: f32, high: f32| -> [Vec<f32>; 2] {
+            [(); 2].map(|()| (0..rows * cols).map(|_| rng.random_range(low..high)).collect())
+        };
+        let inputs = draw(network.inputs, -1.5, 1.5);
+        let targets = draw(network.outputs(), 0.0, 1.0);
+        Ok(Case { network, loss, values, rows, inputs, targets })
+    }
+
+    /// The plan that computes every gradient.
+    pub fn plan(&self) -> Result<Plan> {
+        let options = TrainingOptions { all_gradients: true, ..TrainingOptions::new(self.rows, self.loss) };
+        Plan::training(&self.network, &options)
+    }
+
+    /// Runs `plan` on the batch before and then on the batch to check, gradients poisoned with NaN first.
+    pub fn run(&self, executor: &mut dyn Executor) -> Result<[Vec<f32>; 3]> {
+        let arena = self.values.len();
+        let input = self.rows * self.network.inputs;
+        executor.write(Slot::Params, 0, &self.values)?;
+        executor.write(Slot::Gradients, 0, &vec![f32::NAN; arena])?;
+        executor.write(Slot::InputGradient, 0, &vec![f32::NAN; input])?;
+        executor.write(Slot::Losses, 0, &[f32::NAN])?;
+        let loss_scale = self.loss.reduction().scale(self.rows, self.network.outputs()) as f32;
+        let entry = ScheduleEntry { learning_rate: 0.1, loss_scale, rows: self.rows as u32, first: 0 };
+        executor.schedule(&[entry])?;
+        for (inputs, targets) in self.inputs.iter().zip(&self.targets) {
+            executor.write(Slot::Input, 0, inputs)?;
+            executor.write(Slot::Target, 0, targets)?;
+            executor.run(Phase::GRADIENTS, 1)?;
+        }
+        Ok([
+            executor.read(Slot::Losses, 0..1)?.wait()?,
+            executor.read(Slot::Gradients, 0..arena)?.wait()?,
+            executor.read(Slot::InputGradient, 0..input)?.wait()?,
+        ])
+    }
+
+    /// Compares the loss, every parameter's gradient and the input's gradient with the reference.
+    pub fn compare(&self, [loss, params, input]: &[Vec<f32>; 3]) -> Result<Result<Vec<Comparison>, String>> {
+        let wide = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
+        let (values, inputs, targets) = (wide(&self.values), wide(&self.inputs[1]), wide(&self.targets[1]));
+        let reference = Reference::new(&self.network, self.loss)?;
+        let expected = reference.gradients(&values, &inputs, &targets, self.rows)?;
+        let bounds = reference.bounds(&values, &inputs, &targets, self.rows)?;
+        let name = |part: &str| format!("{} {} {part}", self.network, self.loss);
+        let mut results = vec![
+            compare(&name("loss"), loss, &[expected.loss], &[bounds.loss]),
+            compare(&name("input gradient"), input, &expected.input, &bounds.input),
+        ];
+        for tensor in Params::of(&self.network).tensors {
+            let range = tensor.range();
+            results.push(compare(
+                &name(&format!("gradient of {}", tensor.name)),
+                &params[range.clone()],
+                &expected.params[range.clone()],
+                &bounds.params[range],
+            ));
+        }
+        Ok(results.into_iter().collect())
+    }
+
+    /// Runs the case on `device` and compares. `tamper` may plant a fault into the plan.
+    pub fn check(&self, device: &Device, tamper: &dyn Fn(&mut Plan)) -> Result<Result<Vec<Comparison>, String>> {
+        let mut plan = self.plan()?;
+        tamper(&mut plan);
+        let found = self.run(device.executor(plan)?.as_mut())?;
+        self.compare(&found)
+    }
+}
+
+/// A network of three layers with `activation` everywhere, for `loss`; the output layer is a sigmoid where the loss
+/// demands it.
+pub fn network(activation: Activation, loss: Loss, bias: Bias) -> Network {
+    let output = if loss.check_output(activation).is_ok() { activation } else { Activation::Sigmoid };
+    Network::new(5).dense(7, activation).dense(6, activation).dense(4, output).with_bias(bias)
+}
+
+/// Widths and batches of 1, primes, and one less and one more than every tile.
+fn awkward() -> Vec<(Network, usize)> {
+    use Activation::{Gelu, Linear, Relu, Sigmoid, Sine, Tanh};
+    let net = |widths: &[usize], hidden, output| {
+        let (last, inner) = (widths[widths.len() - 1], &widths[1..widths.len() - 1]);
+        inner.iter().fold(Network::new(widths[0]), |network, &w| network.dense(w, hidden)).dense(last, output)
+    };
+    vec![
+        (net(&[1, 1], Linear, Sigmoid), 1),
+        (net(&[1, 1, 1], Tanh, Linear), 2),
+        (net(&[3, 1, 2], Sigmoid, Linear), 1),
+        (net(&[2, 2, 2], Sigmoid, Sigmoid), 1),
+        (net(&[7, 13, 17, 5], Gelu, Linear), 11),
+        (net(&[15, 16, 17, 10], Relu, Linear), 63),
+        (net(&[63, 64, 65, 3], Sigmoid, Linear), 65),
+        (net(&[65, 31, 1], Sine, Tanh), 64),
+        (net(&[2, 8, 8, 8, 8, 8, 8, 3], Tanh, Linear), 17),
+        (net(&[1, 257, 2], Relu, Linear), 33),
+        (net(&[129, 3, 127], Sigmoid, Linear), 5),
+    ]
+}
+
+pub(super) fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<()> {
+    for &activation in Activation::ALL {
+        let mut differences = Tally::new("reference", format!("central differences, {activation}"));
+        let mut gradients = Tally::new("gradient", format!("{activation} × losses × bias modes"));
+        for &loss in Loss::ALL {
+            for &bias in Bias::ALL {
+                let case = Case::new(network(activation, loss, bias), loss, 3, seed)?;
+                gradients.add(case.check(device, &|_| {})?);
+                differences.add(against_differences(&case)?);
+            }
+        }
+        take(differences.finish());
+        take(gradients.finish());
+    }
+    let mut shapes = Tally::new("gradient", "awkward widths and batches");
+    let mut repeated = Tally::new("determinism", "the same bits twice");
+    for (network, rows) in awkward() {
+        for loss in [Loss::HalfSumOfSquares, Loss::SoftmaxCrossEntropy] {
+            let case = Case::new(network.clone(), loss, rows, seed)?;
+            shapes.add(case.check(device, &|_| {})?);
+            repeated.add(twice(&case, device)?);
+        }
+    }
+    take(shapes.finish());
+    take(repeated.finish());
+    Ok(())
+}
+
+/// Compares the reference with central differences of its own loss, in f64.
+///
+/// The extrapolated difference quotient errs by the rounding of the loss, about `2⁻⁵² |loss| / h` with `h` near 2⁻¹³,
+/// times the few hundred roundings in it, and by a truncation of the order `h⁴`, far below that.
+fn against_differences(case: &Case) -> Result<Result<Vec<Comparison>, String>> {
+    let wide = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
+    let (values, inputs, targets) = (wide(&case.values), wide(&case.inputs[1]), wide(&case.targets[1]));
+    let reference = Reference::new(&case.network, case.loss)?;
+    let exact = reference.gradients(&values, &inputs, &targets, case.rows)?;
+    let by_params = numerical_gradient(|p| reference.loss(p, &inputs, &targets, case.rows), &values)?;
+    let by_inputs = numerical_gradient(|x| reference.loss(&values, x, &targets, case.rows), &inputs)?;
+    let bound = 1e-9 * (1.0 + exact.loss.abs());
+    let name = |part: &str| format!("{} {} {part}", case.network, case.loss);
+    let results = [
+        compare(&name("∂loss/∂params"), &by_params, &exact.params, &vec![bound; values.len()]),
+        compare(&name("∂loss/∂input"), &by_inputs, &exact.input, &vec![bound; inputs.len()]),
+    ];
+    Ok(results.into_iter().collect())
+}
+
+/// Runs the case on two executors: not a bit may differ.
+fn twice(case: &Case, device: &Device) -> Result<Result<Vec<Comparison>, String>> {
+    let first = case.run(device.executor(case.plan()?)?.as_mut())?;
+    let second = case.run(device.executor(case.plan()?)?.as_mut())?;
+    let params = Params::of(&case.network);
+    let mut results = Vec::new();
+    let named = |what: &str| format!("{} {} {what}, run twice", case.network, case.loss);
+    let mut same = |what: String, first: &[f32], second: &[f32]| {
+        let expected: Vec<f64> = first.iter().map(|&x| f64::from(x)).collect();
+        results.push(compare(&what, second, &expected, &vec![0.0; expected.len()]));
+    };
+    same(named("loss"), &first[0], &second[0]);
+    same(named("input gradient"), &first[2], &second[2]);
+    for tensor in &params.tensors {
+        same(named(&tensor.name), &first[1][tensor.range()], &second[1][tensor.range()]);
+    }
+    Ok(results.into_iter().collect())
+}

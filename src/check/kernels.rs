@@ -1,0 +1,385 @@
+//! Every kernel and variant against its twin over awkward shapes. Outputs are poisoned with NaN first, and every binding
+//! lies between guard bands of NaN: what a kernel forgets to write stays NaN, what it reads beside its binding turns its
+//! result into NaN, what it writes there is noticed.
+
+use super::{Outcome, Tally};
+use crate::Result;
+use crate::activation::{Activation, Stored};
+use crate::compare::{Comparison, compare};
+use crate::cpu::{CpuExecutor, Products};
+use crate::device::Device;
+use crate::executor::Executor;
+use crate::gpu::VariantChoice;
+use crate::kernel::{Access, Element, Epilogue, Form, Kernel, Uniform, Variant};
+use crate::loss::{Loss, Row};
+use crate::network::Bias;
+use crate::params::ALIGNMENT;
+use crate::plan::{Binding, Phase, Plan, ScheduleEntry, Slot, SlotInfo};
+use crate::random::{Purpose, generator};
+use crate::reference::{Bounded, Number};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use std::collections::BTreeMap;
+
+/// Checks every kernel in each of its variants; on the CPU there is one, what its executor runs.
+pub(super) fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<()> {
+    let mut tallies: BTreeMap<(usize, String), Tally> = BTreeMap::new();
+    let order = ["gather", "matmul", "loss", "loss_sum", "column_sum", "update"];
+    for kernel in Kernel::all() {
+        let variants = match device {
+            Device::Cpu => &kernel.variants()[..1],
+            Device::Gpu(_) => kernel.variants(),
+        };
+        for &variant in variants {
+            let subject = match device {
+                Device::Cpu => family(kernel),
+                Device::Gpu(_) => format!("{} {variant}", family(kernel)),
+            };
+            let place = order.iter().position(|stem| *stem == kernel.stem()).unwrap_or(order.len());
+            let tally = tallies.entry((place, subject.clone())).or_insert_with(|| Tally::new("kernel", subject));
+            for dims in shapes(kernel) {
+                tally.add(check(device, kernel, variant, dims, seed, &|_| {})?);
+            }
+        }
+    }
+    tallies.into_values().for_each(|tally| take(tally.finish()));
+    Ok(())
+}
+
+/// The kernels that share a row of the table.
+fn family(kernel: Kernel) -> String {
+    match kernel {
+        Kernel::Matmul { form, epilogue } => {
+            let what = match epilogue {
+                Epilogue::Store => "",
+                Epilogue::Forward { .. } => " + bias + activation",
+                Epilogue::Delta { .. } => " × derivative",
+            };
+            format!("matmul_{}{what}", form.name())
+        }
+        Kernel::Loss { loss, .. } => format!("loss {loss}"),
+        other => other.to_string(),
+    }
+}
+
+/// 1, primes, and one less and one more than every tile; fewer where only the hook functions differ.
+fn shapes(kernel: Kernel) -> Vec<[u32; 4]> {
+    let shapes: &[[u32; 3]] = match kernel {
+        Kernel::Gather => &[[1, 1, 1], [5, 3, 2], [17, 64, 10], [65, 7, 1]],
+        Kernel::Matmul { epilogue: Epilogue::Store, .. } => &[
+            [1, 1, 1],
+            [1, 65, 3],
+            [2, 3, 5],
+            [7, 13, 17],
+            [15, 16, 17],
+            [17, 15, 1],
+            [63, 65, 64],
+            [64, 64, 64],
+            [65, 63, 15],
+            [1, 257, 33],
+            [130, 1, 71],
+            [33, 10, 131],
+        ],
+        Kernel::Matmul { .. } => &[[1, 1, 1], [17, 15, 16], [63, 65, 31], [65, 3, 7]],
+        Kernel::Loss { .. } => &[[1, 1, 0], [5, 3, 0], [17, 10, 0], [3, 64, 0], [2, 65, 0], [257, 2, 0]],
+        Kernel::LossSum => &[[1, 0, 0], [7, 0, 0], [255, 0, 0], [256, 0, 0], [257, 0, 0], [1031, 0, 0]],
+        Kernel::ColumnSum => {
+            &[[1, 1, 0], [1, 65, 0], [15, 17, 0], [64, 16, 0], [65, 15, 0], [1031, 3, 0], [131, 131, 0]]
+        }
+        Kernel::Update(_) => &[[1, 0, 0], [255, 0, 0], [257, 0, 0], [1031, 0, 0]],
+    };
+    shapes.iter().map(|&[x, y, z]| [x, y, z, 0]).collect()
+}
+
+/// What a binding holds before the dispatch.
+enum Contents {
+    Real(Vec<f32>),
+    Words(Vec<u32>),
+    /// Only written: NaN until then.
+    Poison(usize),
+}
+
+impl Contents {
+    fn len(&self) -> usize {
+        match self {
+            Contents::Real(values) => values.len(),
+            Contents::Words(words) => words.len(),
+            Contents::Poison(len) => *len,
+        }
+    }
+
+    fn real(&self) -> &[f32] {
+        match self {
+            Contents::Real(values) => values,
+            _ => &[],
+        }
+    }
+}
+
+/// Elements of NaN on either side of what is bound.
+const GUARD: usize = ALIGNMENT;
+
+/// Runs one dispatch of `kernel` and compares all that it wrote. `tamper` may plant a fault into the plan.
+pub fn check(
+    device: &Device,
+    kernel: Kernel,
+    variant: Variant,
+    dims: [u32; 4],
+    seed: u64,
+    tamper: &dyn Fn(&mut Plan),
+) -> Result<Result<Vec<Comparison>, String>> {
+    let mut rng = generator(seed, Purpose::Epoch(dims.iter().fold(7, |h, &d| h * 131 + u64::from(d))));
+    let uniform = Uniform { dims, hyper: [0.9, f32::from(u8::from(dims[0] % 2 == 1)), 0.0, 0.0] };
+    let contents = contents(kernel, dims, &mut rng);
+    let specs = kernel.bindings();
+    let slot = Slot::State;
+    let infos = specs.iter().zip(&contents).enumerate().map(|(i, (spec, contents))| SlotInfo {
+        slot: slot(i),
+        len: GUARD + contents.len().next_multiple_of(ALIGNMENT) + GUARD,
+        element: spec.element,
+    });
+    let bindings =
+        contents.iter().enumerate().map(|(i, c)| Binding { slot: slot(i), range: GUARD..GUARD + c.len() });
+    let honest = Plan::single(kernel, uniform, infos.collect(), bindings.collect())?;
+    let mut plan = honest.clone();
+    tamper(&mut plan);
+
+    // The clock advances with every step's loss: only a second step can show that it did.
+    let times = if kernel == Kernel::LossSum { 2 } else { 1 };
+    let mut twin = CpuExecutor::<f64>::new(honest.clone(), Products::Naive)?;
+    let mut subject = device.executor_with(plan, VariantChoice::Forced(variant))?;
+    for executor in [&mut twin as &mut dyn Executor, subject.as_mut()] {
+        for (i, contents) in contents.iter().enumerate() {
+            fill(executor, slot(i), &honest, contents)?;
+        }
+        executor.run(&[Phase::Forward], times)?;
+    }
+
+    let bounds = bounds(kernel, &uniform, &contents);
+    let mut comparisons = Vec::new();
+    for (i, spec) in specs.iter().enumerate() {
+        if spec.access != Access::Write || spec.element != Element::Real {
+            continue;
+        }
+        let expected = twin.values(slot(i))?;
+        let actual = subject.read(slot(i), 0..expected.len())?.wait()?;
+        let what = format!("{kernel} {variant} {dims:?}, {}", spec.name);
+        match compare_guarded(&what, &actual, expected, &bounds[i]) {
+            Ok(comparison) => comparisons.push(comparison),
+            Err(failure) => return Ok(Err(failure)),
+        }
+    }
+    Ok(Ok(comparisons))
+}
+
+fn fill(executor: &mut dyn Executor, slot: Slot, plan: &Plan, contents: &Contents) -> Result<()> {
+    let len = plan.slot(slot).map_or(0, |info| info.len);
+    match contents {
+        Contents::Words(words) => executor.write_words(slot, GUARD, words),
+        Contents::Real(values) => {
+            executor.write(slot, 0, &vec![f32::NAN; len])?;
+            executor.write(slot, GUARD, values)
+        }
+        Contents::Poison(_) => executor.write(slot, 0, &vec![f32::NAN; len]),
+    }
+}
+
+/// Compares what the twin wrote; where the twin left NaN, nothing may have been written.
+fn compare_guarded(what: &str, actual: &[f32], expected: &[f64], bounds: &[f64]) -> Result<Comparison, String> {
+    let written: Vec<usize> = (0..expected.len()).filter(|&i| !expected[i].is_nan()).collect();
+    if let Some(stray) = (0..expected.len()).find(|&i| expected[i].is_nan() && !actual[i].is_nan()) {
+        return Err(format!("{what}: wrote {:e} to element {}, which is not its own", actual[stray], stray as isize - GUARD as isize));
+    }
+    let actual: Vec<f32> = written.iter().map(|&i| actual[i]).collect();
+    let bounds: Vec<f64> = written.iter().map(|&i| bounds.get(i - GUARD).copied().unwrap_or(0.0)).collect();
+    let expected: Vec<f64> = written.iter().map(|&i| expected[i]).collect();
+    compare(what, &actual, &expected, &bounds)
+}
+
+fn uniform_values(rng: &mut ChaCha8Rng, len: usize, bound: f32) -> Vec<f32> {
+    (0..len).map(|_| rng.random_range(-bound..bound)).collect()
+}
+
+/// The batch of the check is one row short of the kernel's rows where it has more than one, to exercise padding; its
+/// entry is the second of three, at which the clock stands.
+fn live_rows(rows: usize) -> usize {
+    if rows > 1 { rows - 1 } else { 1 }
+}
+
+fn schedule(rows: usize) -> [Contents; 2] {
+    let entry = ScheduleEntry { learning_rate: 0.3, loss_scale: 0.37, rows: live_rows(rows) as u32, first: 2 };
+    let entries = [ScheduleEntry::default(), entry, ScheduleEntry::default()];
+    [Contents::Words(bytemuck::cast_slice(&entries).to_vec()), Contents::Words(vec![1])]
+}
+
+/// What the forward pass stores of pre-activations: derivatives are defined on nothing else.
+fn stored(activation: Activation, preactivations: Contents) -> Contents {
+    match (activation.stored(), preactivations) {
+        (Stored::Output, Contents::Real(z)) => Contents::Real(z.into_iter().map(|z| activation.value(z)).collect()),
+        (_, as_is) => as_is,
+    }
+}
+
+fn contents(kernel: Kernel, dims: [u32; 4], rng: &mut ChaCha8Rng) -> Vec<Contents> {
+    let [x, y, z, _] = dims.map(|d| d as usize);
+    let mut real = |len: usize, bound: f32| Contents::Real(uniform_values(rng, len, bound));
+    match kernel {
+        Kernel::Gather => {
+            let samples = x + 5;
+            let order = (0..x + 2).map(|i| ((i * 7 + 3) % samples) as u32).collect();
+            let [schedule, clock] = schedule(x);
+            let data = [real(samples * y, 2.0), real(samples * z, 2.0)];
+            let [inputs, targets] = data;
+            let (to_inputs, to_targets) = (Contents::Poison(x * y), Contents::Poison(x * z));
+            vec![schedule, clock, Contents::Words(order), inputs, targets, to_inputs, to_targets]
+        }
+        Kernel::Matmul { epilogue, .. } => {
+            // Wide enough for activations to saturate.
+            let mut all = vec![real(x * z, 2.0), real(z * y, 2.0), Contents::Poison(x * y)];
+            match epilogue {
+                Epilogue::Store => {}
+                Epilogue::Forward { bias, keep, .. } => {
+                    if bias != Bias::None {
+                        all.push(real(bias.len(y), 2.0));
+                    }
+                    if keep {
+                        all.push(Contents::Poison(x * y));
+                    }
+                }
+                Epilogue::Delta { activation } => all.push(stored(activation, real(x * y, 4.0))),
+            }
+            all
+        }
+        Kernel::Loss { activation, .. } => {
+            let [schedule, clock] = schedule(x);
+            let outputs = stored(activation, real(x * y, 6.0));
+            let targets = real(x * y, 1.5);
+            let mut all = vec![schedule, clock, outputs, targets, Contents::Poison(x * y), Contents::Poison(x)];
+            if activation.stored() == Stored::Preactivation {
+                all.push(real(x * y, 6.0));
+            }
+            all
+        }
+        Kernel::LossSum => vec![real(x, 3.0), Contents::Poison(3), Contents::Words(vec![2])],
+        Kernel::ColumnSum => vec![real(x * y, 2.0), Contents::Poison(y)],
+        Kernel::Update(rule) => {
+            let [schedule, clock] = schedule(1);
+            let mut all = vec![schedule, clock, real(x, 2.0), real(x, 2.0)];
+            all.extend((0..rule.states()).map(|_| real(x, 2.0)));
+            all
+        }
+    }
+}
+
+/// How far each element that the kernel writes may be from the twin, for each binding in order; derived by computing the
+/// kernel's formula in [`Bounded`] numbers.
+fn bounds(kernel: Kernel, uniform: &Uniform, contents: &[Contents]) -> Vec<Vec<f64>> {
+    let given = |i: usize| -> Vec<Bounded> {
+        contents.get(i).map_or(&[][..], Contents::real).iter().map(|&x| Bounded::given(x.into())).collect()
+    };
+    let errors = |all: Vec<Bounded>| -> Vec<f64> { all.into_iter().map(|x| x.error).collect() };
+    let [x, y, z, _] = uniform.dims.map(|d| d as usize);
+    let mut out = vec![Vec::new(); contents.len()];
+    match kernel {
+        // Copies are exact.
+        Kernel::Gather => {}
+        Kernel::Matmul { form, epilogue } => {
+            let (a, b) = (given(0), given(1));
+            let (bias, biases) = match epilogue {
+                Epilogue::Forward { bias, .. } => (bias, given(3)),
+                _ => (Bias::None, Vec::new()),
+            };
+            let sums = product([x, y, z], form, &a, &b, |j| match bias {
+                Bias::PerUnit => Some(biases[j]),
+                Bias::Shared => Some(biases[0]),
+                Bias::None => None,
+            });
+            match epilogue {
+                Epilogue::Store => out[2] = errors(sums),
+                Epilogue::Forward { activation, bias, keep } => {
+                    if keep {
+                        out[if bias == Bias::None { 3 } else { 4 }] = errors(sums.clone());
+                    }
+                    let value = |z| Bounded::function(|[z]| activation.value(z), [z]);
+                    out[2] = errors(sums.into_iter().map(value).collect());
+                }
+                Epilogue::Delta { activation } => {
+                    let slope = |s| Bounded::function(|[s]| activation.derivative(s), [s]);
+                    out[2] = errors(sums.into_iter().zip(given(3)).map(|(sum, s)| sum * slope(s)).collect());
+                }
+            }
+        }
+        Kernel::Loss { loss, activation } => {
+            let (outputs, targets) = (given(2), given(3));
+            let stored = if activation.stored() == Stored::Preactivation { given(6) } else { outputs.clone() };
+            let scale = Bounded::given(f64::from(0.37f32));
+            for r in 0..x {
+                let range = r * y..(r + 1) * y;
+                if r >= live_rows(x) {
+                    out[4].extend(vec![0.0; y]);
+                    out[5].push(0.0);
+                    continue;
+                }
+                let (values, deltas) = loss_row(loss, &outputs[range.clone()], &targets[range.clone()]);
+                let slopes = stored[range].iter().map(|&s| Bounded::function(|[s]| activation.derivative(s), [s]));
+                out[4].extend(deltas.into_iter().zip(slopes).map(|(d, slope)| (scale * d * slope).error));
+                out[5].push((scale * Bounded::sum(values.into_iter())).error);
+            }
+        }
+        // The two steps write losses[2] and losses[0]; both are the same sum.
+        Kernel::LossSum => out[1] = vec![Bounded::sum(given(0).into_iter()).error; 3],
+        Kernel::ColumnSum => {
+            let matrix = given(0);
+            out[1] = (0..y).map(|j| Bounded::sum(matrix.iter().skip(j).step_by(y).copied()).error).collect();
+        }
+        Kernel::Update(rule) => {
+            let rate = f64::from(0.3f32);
+            let hyper = uniform.hyper.map(f64::from);
+            let magnitude = |i: usize| given(i).into_iter().map(|x| x.value.abs());
+            let velocity: Vec<f64> = if rule.states() > 0 { magnitude(4).collect() } else { vec![0.0; x] };
+            // The rule on magnitudes, the learning rate negated, adds up what each rounding can be part of.
+            for ((p, g), v) in magnitude(3).zip(magnitude(2)).zip(velocity) {
+                let mut state = [v, 0.0];
+                let updated = rule.update(p, g, -rate, hyper, &mut state);
+                out[3].push(crate::compare::sum_error(UPDATE_ROUNDINGS, updated));
+                if rule.states() > 0 {
+                    out[4].push(crate::compare::sum_error(UPDATE_ROUNDINGS, state[0]));
+                }
+            }
+        }
+    }
+    out
+}
+
+/// More roundings in a row than any optimizer's update has.
+const UPDATE_ROUNDINGS: usize = 8;
+
+fn product(
+    [m, n, k]: [usize; 3],
+    form: Form,
+    a: &[Bounded],
+    b: &[Bounded],
+    bias: impl Fn(usize) -> Option<Bounded>,
+) -> Vec<Bounded> {
+    let a_at = |i: usize, l: usize| if form == Form::Tn { a[l * m + i] } else { a[i * k + l] };
+    let b_at = |l: usize, j: usize| if form == Form::Nt { b[j * k + l] } else { b[l * n + j] };
+    let element = |at: usize| {
+        let (i, j) = (at / n, at % n);
+        Bounded::sum((0..k).map(|l| a_at(i, l) * b_at(l, j)).chain(bias(j)))
+    };
+    (0..m * n).map(element).collect()
+}
+
+fn loss_row(loss: Loss, y: &[Bounded], t: &[Bounded]) -> (Vec<Bounded>, Vec<Bounded>) {
+    let log_sum_exp = Bounded::log_sum_exp(y);
+    let target_sum = Bounded::sum(t.iter().copied());
+    let row = |log_sum_exp, target_sum| Row { log_sum_exp, target_sum };
+    let elements = y.iter().zip(t).map(|(&y, &t)| {
+        let arguments = [y, t, log_sum_exp, target_sum];
+        (
+            Bounded::function(|[y, t, l, s]| loss.value(y, t, row(l, s)), arguments),
+            Bounded::function(|[y, t, l, s]| loss.derivative(y, t, row(l, s)), arguments),
+        )
+    });
+    elements.unzip()
+}

@@ -1,0 +1,291 @@
+//! Model files: the parameters as safetensors, and what they belong to as JSON in the file's metadata.
+//!
+//! A file is read as if an enemy had written it: nothing in it can cause a panic, an allocation beyond a small multiple
+//! of the file's own size, or a model that does not hold together.
+
+mod container;
+mod sequential;
+
+pub use container::save_tensors;
+
+use crate::data::{Scaling, Task};
+use crate::error::{did_you_mean, nearest};
+use crate::params::{ALIGNMENT, Role, Tensor};
+use crate::{Activation, Error, Loss, Network, Params, Result};
+use container::TensorFile;
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+use std::path::Path;
+
+/// The key of the description in a file's metadata.
+const KEY: &str = "wgrad";
+
+/// The version of the description that this library writes, and the newest it reads.
+const FORMAT: u64 = 1;
+
+/// A network with its parameters, and what is needed to use it on new data.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    /// The architecture.
+    pub network: Network,
+    /// The parameters: the arena laid out by [`Params::of`] the network. Padding is not saved; it is 0 once loaded.
+    pub values: Vec<f32>,
+    /// What the outputs mean.
+    pub task: Option<Task>,
+    /// The names of the input columns; empty where they have none.
+    pub features: Vec<String>,
+    /// How the inputs were scaled before training.
+    pub scaling: Option<Scaling>,
+    /// What the network was trained to minimise.
+    pub loss: Option<Loss>,
+    /// How it was trained, for the record; the library does not interpret it.
+    pub training: Option<serde_json::Value>,
+}
+
+/// What a model file says about itself besides its tensors.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Description {
+    format: u64,
+    network: Network,
+    task: Option<Task>,
+    #[serde(default)]
+    features: Vec<String>,
+    scaling: Option<Scaling>,
+    loss: Option<Loss>,
+    training: Option<serde_json::Value>,
+}
+
+impl Model {
+    /// A model of which nothing is known but the network and its parameters, the arena laid out by [`Params::of`] it.
+    pub fn new(network: Network, values: Vec<f32>) -> Result<Model> {
+        let model = Model::bare(network, values);
+        model.check()?;
+        model.check_length()?;
+        Ok(model)
+    }
+
+    /// Where each parameter lies in [`Model::values`].
+    pub fn params(&self) -> Params {
+        Params::of(&self.network)
+    }
+
+    /// The elements of the tensor called `name`, such as `layers.0.weight`; `None` where there is no such tensor.
+    pub fn tensor(&self, name: &str) -> Option<&[f32]> {
+        self.values.get(self.params().named(name)?.range())
+    }
+
+    /// Writes the model file `path`, whole or not at all. The same model always gives the same bytes.
+    ///
+    /// What [`Model::load`] would refuse is not written: a model with a number that is not finite, or with parts that
+    /// do not fit each other.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let refuse = |what: String| refused(path, format!("not written: {what}"));
+        self.check().and_then(|()| self.check_length()).map_err(|e| refuse(e.to_string()))?;
+        let params = self.params();
+        let mut tensors = Vec::new();
+        for tensor in &params.tensors {
+            let values = &self.values[tensor.range()];
+            if let Some(i) = values.iter().position(|v| !v.is_finite()) {
+                let found = format!("{}{} is {}", tensor.name, position(tensor, i), values[i]);
+                return Err(refuse(format!("{found}; a lower learning rate may keep the training from diverging")));
+            }
+            tensors.push((tensor.name.as_str(), tensor.shape(), values));
+        }
+        let description = Description {
+            format: FORMAT,
+            network: self.network.clone(),
+            task: self.task.clone(),
+            features: self.features.clone(),
+            scaling: self.scaling.clone(),
+            loss: self.loss,
+            training: self.training.clone(),
+        };
+        let json = serde_json::to_string(&description).map_err(|e| refuse(e.to_string()))?;
+        // JSON can be written that is nested too deeply to be read.
+        Description::parse(&json).map_err(refuse)?;
+        save_tensors(path, &tensors, &[(KEY.to_owned(), json)])
+    }
+
+    /// Reads a model file written by [`Model::save`].
+    pub fn load(path: &Path) -> Result<Model> {
+        load(path, None)
+    }
+
+    /// Reads a model file, or the state dict of a `torch.nn.Sequential` of linear layers, with the given activations:
+    /// one for each weight matrix, the output layer's last.
+    ///
+    /// A state dict does not say which activations it was trained with. Where the file does say, those given here
+    /// replace them.
+    pub fn load_with_activations(path: &Path, activations: &[Activation]) -> Result<Model> {
+        load(path, Some(activations))
+    }
+
+    fn bare(network: Network, values: Vec<f32>) -> Model {
+        Model { network, values, task: None, features: Vec::new(), scaling: None, loss: None, training: None }
+    }
+
+    /// Checks that the parts other than the values fit each other, and that the arena can be addressed.
+    fn check(&self) -> Result<()> {
+        let network = &self.network;
+        network.validate()?;
+        check_size(network)?;
+        let same = |what: &str, expected: usize, found: usize| match expected == found {
+            true => Ok(()),
+            false => Err(Error::shape(what, expected, found)),
+        };
+        if !self.features.is_empty() {
+            same("names of input columns for the network's inputs", network.inputs, self.features.len())?;
+        }
+        if let Some(Scaling { shift, scale, .. }) = &self.scaling {
+            same("shifts in the scaling of the network's inputs", network.inputs, shift.len())?;
+            same("factors in the scaling of the network's inputs", network.inputs, scale.len())?;
+            if let Some(i) = shift.iter().zip(scale).position(|(a, b)| !(a.is_finite() && b.is_finite())) {
+                let found = format!("(x - {}) * {}", shift[i], scale[i]);
+                return Err(Error::shape(format!("scaling of input {i}"), "finite 32-bit numbers", found));
+            }
+        }
+        if let Some(task) = &self.task {
+            same("outputs of the task for the network's outputs", network.outputs(), task.outputs())?;
+        }
+        self.loss.map_or(Ok(()), |loss| loss.check_output(network.output_activation()))
+    }
+
+    fn check_length(&self) -> Result<()> {
+        let (expected, found) = (self.params().len, self.values.len());
+        match expected == found {
+            true => Ok(()),
+            false => Err(Error::shape(format!("values in the arena of the network {}", self.network), expected, found)),
+        }
+    }
+}
+
+impl Description {
+    /// The description in `json`, or what is wrong with it.
+    fn parse(json: &str) -> Result<Description, String> {
+        // Read leniently first: a newer description may have fields that would be refused under another name.
+        #[derive(Deserialize)]
+        struct Version {
+            format: u64,
+        }
+        let unreadable = |e: serde_json::Error| format!("its wgrad description cannot be read: {e}");
+        let version: Version = serde_json::from_str(json).map_err(unreadable)?;
+        match version.format {
+            FORMAT => serde_json::from_str(json).map_err(unreadable),
+            newer if newer > FORMAT => Err(format!(
+                "its wgrad description has format {newer}, from a newer wgrad; this one reads formats up to {FORMAT}: \
+                 update wgrad"
+            )),
+            other => Err(format!("its wgrad description has format {other}; expected {FORMAT}")),
+        }
+    }
+
+    /// The model described, still without values.
+    fn model(self) -> Model {
+        let Description { format: _, network, task, features, scaling, loss, training } = self;
+        Model { network, values: Vec::new(), task, features, scaling, loss, training }
+    }
+}
+
+fn load(path: &Path, activations: Option<&[Activation]>) -> Result<Model> {
+    let mut file = TensorFile::open(path)?;
+    let refuse = |what: String| refused(path, what);
+    let (mut model, names) = match (file.metadata(KEY), activations) {
+        (Some(json), _) => (Description::parse(json).map_err(refuse)?.model(), None),
+        (None, Some(activations)) => {
+            let (network, names) = sequential::read(&file, activations).map_err(refuse)?;
+            (Model::bare(network, Vec::new()), Some(names))
+        }
+        (None, None) => {
+            return Err(refused(
+                path,
+                "this file has no wgrad description; give --activations to load a plain torch.nn.Sequential state dict",
+            ));
+        }
+    };
+    if let Some(activations) = activations {
+        check_count(model.network.layers.len(), activations).map_err(refuse)?;
+        for (layer, activation) in model.network.layers.iter_mut().zip(activations) {
+            layer.activation = *activation;
+        }
+    }
+    model.check().map_err(|e| refused(path, e))?;
+    let params = model.params();
+    let names = names.unwrap_or_else(|| params.tensors.iter().map(|t| t.name.clone()).collect());
+    check_tensors(&file, &params, &names).map_err(refuse)?;
+    model.values = vec![0.0; params.len];
+    for (tensor, name) in params.tensors.iter().zip(&names) {
+        file.read(name, tensor, &mut model.values[tensor.range()])?;
+    }
+    Ok(model)
+}
+
+/// Checks that the file's tensors are those called `names`, in the shapes that `params` gives them, and no others.
+fn check_tensors(file: &TensorFile<'_>, params: &Params, names: &[String]) -> Result<(), String> {
+    let expected: HashSet<&str> = names.iter().map(String::as_str).collect();
+    let extra: Vec<&str> = file.names().filter(|name| !expected.contains(name)).collect();
+    for (tensor, name) in params.tensors.iter().zip(names) {
+        let expected = tensor.shape();
+        match file.shape(name) {
+            Some(found) if found == expected => {}
+            Some(found) => return Err(format!("the tensor {name:?} should have shape {expected:?}, found {found:?}")),
+            None => {
+                let similar = nearest(name, extra.iter().copied().map(brief));
+                let hint = similar.map_or(String::new(), |similar| format!("; is {similar:?} meant?"));
+                return Err(format!("the tensor {name:?} of shape {expected:?} is missing{hint}"));
+            }
+        }
+    }
+    extra.first().map_or(Ok(()), |name| {
+        let name = brief(name);
+        let hint = did_you_mean(name, names.iter().map(|name| brief(name)));
+        Err(format!("the tensor {name:?} belongs to no layer of the network{hint}; remove it from the file"))
+    })
+}
+
+fn check_count(layers: usize, activations: &[Activation]) -> Result<(), String> {
+    let found = activations.len();
+    match layers == found {
+        true => Ok(()),
+        false => Err(format!("expected one activation for each of the {layers} weight matrices, found {found}")),
+    }
+}
+
+/// Checks that the arena of `network` can be addressed, so that [`Params::of`] cannot overflow.
+fn check_size(network: &Network) -> Result<()> {
+    let elements = network.layers.iter().enumerate().try_fold(0usize, |sum, (i, layer)| {
+        let weight = network.layer_inputs(i).checked_mul(layer.outputs)?;
+        sum.checked_add(weight)?.checked_add(layer.outputs)?.checked_add(2 * ALIGNMENT)
+    });
+    match elements {
+        Some(elements) if elements <= isize::MAX as usize / size_of::<f32>() => Ok(()),
+        _ => Err(Error::Config(format!("the network {network} has more parameters than memory can ever hold"))),
+    }
+}
+
+/// Where element `i` of `tensor` is: `[row, column]` of a weight, `[unit]` of a bias.
+fn position(tensor: &Tensor, i: usize) -> String {
+    match tensor.role {
+        Role::Weight => format!("[{}, {}]", i / tensor.cols, i % tensor.cols),
+        Role::Bias => format!("[{i}]"),
+    }
+}
+
+/// The beginning of a name from a file: a hostile one can be megabytes long, and comparing two names takes memory in
+/// proportion to the product of their lengths.
+fn brief(name: &str) -> &str {
+    name.char_indices().nth(80).map_or(name, |(end, _)| &name[..end])
+}
+
+/// The error about the model file `path`. Parts of `what` may come from the file: it is cut to a readable length and
+/// cannot steer a terminal.
+fn refused(path: &Path, what: impl std::fmt::Display) -> Error {
+    const LONGEST: usize = 1000;
+    let text = what.to_string();
+    let printable = |c: char| if c.is_control() { ' ' } else { c };
+    let mut what: String = text.chars().take(LONGEST).map(printable).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        what.push('…');
+    }
+    Error::Model { path: path.to_owned(), what }
+}

@@ -1,0 +1,133 @@
+//! Reading data, and getting it ready for training: CSV and NumPy files, scaling, splits, the bundled digits.
+
+mod csv;
+mod digits;
+mod files;
+mod matrix;
+mod npy;
+mod scaling;
+mod split;
+mod table;
+mod target;
+
+pub use csv::{read_csv, read_csv_as, read_dataset_csv_like, read_inputs_csv};
+pub use files::write_atomic;
+pub use matrix::Matrix;
+pub use npy::{read_npy, read_npy_targets, write_npy};
+pub use scaling::{Scaling, ScalingKind};
+pub use split::{Split, epoch_order, split};
+pub use target::TaskHint;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// What a network learns to predict.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Task {
+    /// One class out of several; the network has one output a class, in this order.
+    Classification {
+        /// The names of the classes.
+        classes: Vec<String>,
+    },
+    /// One or more numbers; the network has one output each, in this order.
+    Regression {
+        /// The names of the numbers.
+        outputs: Vec<String>,
+    },
+}
+
+impl Task {
+    /// How many outputs the network needs.
+    pub fn outputs(&self) -> usize {
+        match self {
+            Task::Classification { classes } => classes.len(),
+            Task::Regression { outputs } => outputs.len(),
+        }
+    }
+}
+
+/// Rows of inputs, each with what the network should answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dataset {
+    /// What to call it in reports: for a file, its name without the ending.
+    pub name: String,
+    /// The names of the input columns.
+    pub features: Vec<String>,
+    /// What the targets mean.
+    pub task: Task,
+    /// The inputs, [rows, features].
+    pub inputs: Matrix,
+    /// The targets, [rows, outputs]; for classification, one-hot rows.
+    pub targets: Matrix,
+}
+
+impl Dataset {
+    /// The bundled handwritten digits: 1,797 images of 8 x 8 pixels from 0 to 16, ten classes.
+    pub fn digits() -> Dataset {
+        digits::load()
+    }
+
+    /// How many rows it has.
+    pub fn rows(&self) -> usize {
+        self.inputs.rows
+    }
+
+    /// The rows `rows`, in that order; a row may come more than once.
+    ///
+    /// # Panics
+    /// Where a row number is not below [`Dataset::rows`].
+    pub fn select(&self, rows: &[usize]) -> Dataset {
+        Dataset {
+            name: self.name.clone(),
+            features: self.features.clone(),
+            task: self.task.clone(),
+            inputs: self.inputs.select(rows),
+            targets: self.targets.select(rows),
+        }
+    }
+
+    /// Each row's class, counted from 0; `None` for regression.
+    pub fn labels(&self) -> Option<Vec<usize>> {
+        let Task::Classification { .. } = self.task else { return None };
+        let label = |row: &[f32]| {
+            let mut best = 0;
+            for (class, value) in row.iter().enumerate() {
+                if *value > row[best] {
+                    best = class;
+                }
+            }
+            best
+        };
+        Some((0..self.targets.rows).map(|i| label(self.targets.row(i))).collect())
+    }
+
+    /// Whether a network can be trained on it: the widths agree, there are rows, every number is finite, and, for
+    /// classification, at least two classes are present.
+    pub fn validate(&self) -> Result<()> {
+        let same = |what: &str, expected: usize, found: usize| match expected == found {
+            true => Ok(()),
+            false => Err(Error::shape(format!("{}: {what}", self.name), expected, found)),
+        };
+        same("numbers in the inputs", self.inputs.rows.saturating_mul(self.inputs.cols), self.inputs.data.len())?;
+        same("numbers in the targets", self.targets.rows.saturating_mul(self.targets.cols), self.targets.data.len())?;
+        same("rows of targets", self.inputs.rows, self.targets.rows)?;
+        same("names of the input columns", self.inputs.cols, self.features.len())?;
+        same("columns of targets", self.task.outputs(), self.targets.cols)?;
+        if self.inputs.rows == 0 || self.inputs.cols == 0 {
+            let found = format!("found {} rows of {} inputs", self.inputs.rows, self.inputs.cols);
+            return Err(Error::data(&self.name, format!("expected at least one row with at least one input, {found}")));
+        }
+        self.inputs.check_finite(&format!("{}, inputs", self.name))?;
+        self.targets.check_finite(&format!("{}, targets", self.name))?;
+        if let (Task::Classification { classes }, Some(labels)) = (&self.task, self.labels())
+            && labels.iter().all(|label| *label == labels[0])
+        {
+            let only = classes.get(labels[0]).map_or("", |class| class.as_str());
+            let what = format!("all {} rows have the class {only:?}: classification needs at least two", labels.len());
+            return Err(Error::data(&self.name, what));
+        }
+        Ok(())
+    }
+}

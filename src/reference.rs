@@ -1,0 +1,280 @@
+//! The oracle: textbook forward and backward in f64, with wiring of its own.
+//!
+//! The chain of trust is central differences ([`numerical_gradient`]) → [`Reference`] → every other implementation.
+//! How far f32 may be from it follows from the same equations, computed with [`Bounded`] numbers.
+
+mod number;
+
+pub use number::{Bounded, Number};
+
+use crate::activation::Activation;
+use crate::loss::{Loss, Row};
+use crate::network::{Layer, Network};
+use crate::params::{Params, Role, Tensor};
+use crate::{Error, Result};
+use std::ops::Range;
+
+/// The loss of a batch and its derivatives, or bounds on how far f32 may be from them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gradients {
+    /// `C`
+    pub loss: f64,
+    /// `∂C/∂W` and `∂C/∂b` in an arena laid out by [`Params`], frozen ones included; 0 in the padding.
+    pub params: Vec<f64>,
+    /// `∂C/∂x`, `[rows, inputs]`
+    pub input: Vec<f64>,
+    /// `δ_l = ∂C/∂z_l` of each layer, `[rows, outputs]`
+    pub deltas: Vec<Vec<f64>>,
+}
+
+/// A network and a loss, computed by the textbook from an arena of parameters that [`Params`] lays out.
+#[derive(Clone, Debug)]
+pub struct Reference {
+    layers: Vec<Dense>,
+    loss: Loss,
+    /// The output activation of predictions; the last of `layers` has that of training.
+    output: Activation,
+    inputs: usize,
+    outputs: usize,
+    arena: usize,
+}
+
+/// Where a layer's parameters lie, and what it computes in training.
+#[derive(Clone, Debug)]
+struct Dense {
+    /// `[outputs, inputs]`
+    weight: Range<usize>,
+    /// `[outputs]`, `[1]` where the units share one, empty where there is none
+    bias: Range<usize>,
+    inputs: usize,
+    outputs: usize,
+    activation: Activation,
+}
+
+/// What the forward pass leaves for the backward pass.
+struct Forward<N> {
+    /// `a_{l−1}` of each layer l, `[rows, inputs]`
+    inputs: Vec<Vec<N>>,
+    /// `z_l` of each layer l, `[rows, outputs]`
+    z: Vec<Vec<N>>,
+    /// `a_L`, `[rows, outputs]`
+    output: Vec<N>,
+}
+
+/// [`Gradients`] in either kind of number.
+struct Backward<N> {
+    loss: N,
+    params: Vec<N>,
+    input: Vec<N>,
+    deltas: Vec<Vec<N>>,
+}
+
+impl Reference {
+    /// The reference for `network` under `loss`; an error where the two do not fit.
+    pub fn new(network: &Network, loss: Loss) -> Result<Self> {
+        network.validate()?;
+        let output = network.output_activation();
+        loss.check_output(output)?;
+        let params = Params::of(network);
+        let place = |layer, role| params.get(layer, role).map_or(0..0, Tensor::range);
+        let dense = |(l, layer): (usize, &Layer)| Dense {
+            weight: place(l, Role::Weight),
+            bias: place(l, Role::Bias),
+            inputs: network.layer_inputs(l),
+            outputs: layer.outputs,
+            activation: layer.activation,
+        };
+        let mut layers: Vec<_> = network.layers.iter().enumerate().map(dense).collect();
+        if let Some(last) = layers.last_mut() {
+            last.activation = loss.training_activation(output);
+        }
+        let (inputs, outputs, arena) = (network.inputs, network.outputs(), params.len);
+        Ok(Reference { layers, loss, output, inputs, outputs, arena })
+    }
+
+    /// What the network predicts, `[rows, outputs]`, from the arena `values` and `inputs`, `[rows, inputs]`.
+    pub fn forward(&self, values: &[f64], inputs: &[f64], rows: usize) -> Result<Vec<f64>> {
+        self.predict(values, inputs, rows)
+    }
+
+    /// How far a correct f32 prediction may be from [`Reference::forward`], `[rows, outputs]`.
+    pub fn forward_bounds(&self, values: &[f64], inputs: &[f64], rows: usize) -> Result<Vec<f64>> {
+        Ok(errors(&self.predict(values, inputs, rows)?))
+    }
+
+    /// The loss of a batch with `inputs`, `[rows, inputs]`, and `targets`, `[rows, outputs]`.
+    pub fn loss(&self, values: &[f64], inputs: &[f64], targets: &[f64], rows: usize) -> Result<f64> {
+        self.check(values, inputs, Some(targets), rows)?;
+        Ok(self.cost(&self.pass(values, inputs).output, targets, rows).0)
+    }
+
+    /// The loss of a batch and all its derivatives, by the four equations of backpropagation.
+    ///
+    /// With `C` the reduced loss, ⊙ the element-wise product, and sums over the rows of the batch, in order:
+    ///
+    /// 1. `δ_L = ∇_a C ⊙ f_L′(z_L)`
+    /// 2. `δ_l = (W_{l+1}ᵀ δ_{l+1}) ⊙ f_l′(z_l)`, and likewise `∂C/∂x = W_1ᵀ δ_1`
+    /// 3. `∂C/∂b_l = Σ δ_l`, summed over the units as well where they share one bias
+    /// 4. `∂C/∂W_l = Σ δ_l a_{l−1}ᵀ`
+    ///
+    /// Nielsen, *Neural Networks and Deep Learning*, chapter 2.
+    pub fn gradients(&self, values: &[f64], inputs: &[f64], targets: &[f64], rows: usize) -> Result<Gradients> {
+        let Backward { loss, params, input, deltas } = self.backpropagate(values, inputs, targets, rows)?;
+        Ok(Gradients { loss, params, input, deltas })
+    }
+
+    /// How far correct f32 arithmetic on these numbers, which f32 must hold exactly, may be from
+    /// [`Reference::gradients`], in any order of summation; derived at [`Bounded`].
+    pub fn bounds(&self, values: &[f64], inputs: &[f64], targets: &[f64], rows: usize) -> Result<Gradients> {
+        let Backward { loss, params, input, deltas } = self.backpropagate::<Bounded>(values, inputs, targets, rows)?;
+        Ok(Gradients {
+            loss: loss.error,
+            params: errors(&params),
+            input: errors(&input),
+            deltas: deltas.iter().map(|delta| errors(delta)).collect(),
+        })
+    }
+
+    fn check(&self, values: &[f64], inputs: &[f64], targets: Option<&[f64]>, rows: usize) -> Result<()> {
+        if rows == 0 {
+            return Err(Error::shape("rows of the batch", "at least 1", rows));
+        }
+        let check = |what, expected, found| {
+            if expected == found { Ok(()) } else { Err(Error::shape(what, expected, found)) }
+        };
+        check("length of the parameter arena", self.arena, values.len())?;
+        check("length of the inputs", rows * self.inputs, inputs.len())?;
+        targets.map_or(Ok(()), |targets| check("length of the targets", rows * self.outputs, targets.len()))
+    }
+
+    fn predict<N: Number>(&self, values: &[f64], inputs: &[f64], rows: usize) -> Result<Vec<N>> {
+        self.check(values, inputs, None, rows)?;
+        let logits = self.pass(values, inputs).z.pop().unwrap_or_default();
+        Ok(logits.iter().map(|&z| N::function(|[z]| self.output.value(z), [z])).collect())
+    }
+
+    /// `z_l = W_l a_{l−1} + b_l` and `a_l = f_l(z_l)` for each layer l, with `a_0 = x`.
+    fn pass<N: Number>(&self, values: &[f64], inputs: &[f64]) -> Forward<N> {
+        let output = inputs.iter().map(|&x| N::given(x)).collect();
+        let mut forward = Forward { inputs: Vec::new(), z: Vec::new(), output };
+        for layer in &self.layers {
+            let z = layer.forward(values, &forward.output);
+            let a = z.iter().map(|&z| N::function(|[z]| layer.activation.value(z), [z])).collect();
+            forward.inputs.push(std::mem::replace(&mut forward.output, a));
+            forward.z.push(z);
+        }
+        forward
+    }
+
+    /// `C` and `∇_a C`, `[rows, outputs]`, for the outputs `y`.
+    fn cost<N: Number>(&self, y: &[N], targets: &[f64], rows: usize) -> (N, Vec<N>) {
+        let scale = N::factor(self.loss.reduction().scale(rows, self.outputs));
+        let (mut terms, mut gradient) = (Vec::new(), Vec::new());
+        for (y, t) in y.chunks(self.outputs).zip(targets.chunks(self.outputs)) {
+            let log_sum_exp = N::log_sum_exp(y);
+            let target_sum = N::sum(t.iter().map(|&t| N::given(t)));
+            for (&y, &t) in y.iter().zip(t) {
+                let arguments = [y, N::given(t), log_sum_exp, target_sum];
+                let row = |log_sum_exp, target_sum| Row { log_sum_exp, target_sum };
+                terms.push(N::function(|[y, t, l, s]| self.loss.value(y, t, row(l, s)), arguments));
+                gradient.push(scale * N::function(|[y, t, l, s]| self.loss.derivative(y, t, row(l, s)), arguments));
+            }
+        }
+        (scale * N::sum(terms.into_iter()), gradient)
+    }
+
+    fn backpropagate<N: Number>(
+        &self,
+        values: &[f64],
+        inputs: &[f64],
+        targets: &[f64],
+        rows: usize,
+    ) -> Result<Backward<N>> {
+        self.check(values, inputs, Some(targets), rows)?;
+        let forward = self.pass(values, inputs);
+        let (loss, mut arriving) = self.cost(&forward.output, targets, rows);
+        let mut params = vec![N::given(0.0); self.arena];
+        let mut deltas = Vec::new();
+        for ((layer, a), z) in self.layers.iter().zip(&forward.inputs).zip(&forward.z).rev() {
+            let slope = |&z| N::function(|[z]| layer.activation.derivative_at(z), [z]);
+            let delta: Vec<N> = arriving.iter().zip(z).map(|(&g, z)| g * slope(z)).collect();
+            layer.bias_gradient(&delta, &mut params[layer.bias.clone()]);
+            layer.weight_gradient(&delta, a, &mut params[layer.weight.clone()]);
+            arriving = layer.input_gradient(values, &delta);
+            deltas.push(delta);
+        }
+        deltas.reverse();
+        Ok(Backward { loss, params, input: arriving, deltas })
+    }
+}
+
+impl Dense {
+    /// `z = W a + b`: `[rows, inputs]` → `[rows, outputs]`
+    fn forward<N: Number>(&self, values: &[f64], a: &[N]) -> Vec<N> {
+        let (weight, bias) = (&values[self.weight.clone()], &values[self.bias.clone()]);
+        let unit = |a: &[N], o: usize| {
+            let products = weight[o * self.inputs..][..self.inputs].iter().zip(a).map(|(&w, &a)| N::given(w) * a);
+            let bias = bias.get(if bias.len() == 1 { 0 } else { o });
+            N::sum(products.chain(bias.map(|&b| N::given(b))))
+        };
+        a.chunks(self.inputs).flat_map(|a| (0..self.outputs).map(move |o| unit(a, o))).collect()
+    }
+
+    /// `∂C/∂b = Σ δ`, over the rows, and over the units where they share the bias.
+    fn bias_gradient<N: Number>(&self, delta: &[N], gradient: &mut [N]) {
+        let biases = gradient.len();
+        for (o, gradient) in gradient.iter_mut().enumerate() {
+            *gradient = N::sum(delta.iter().skip(o).step_by(biases).copied());
+        }
+    }
+
+    /// `∂C/∂W = Σ δ aᵀ`, over the rows: `[outputs, inputs]`
+    fn weight_gradient<N: Number>(&self, delta: &[N], a: &[N], gradient: &mut [N]) {
+        for (o, gradient) in gradient.chunks_mut(self.inputs).enumerate() {
+            for (i, gradient) in gradient.iter_mut().enumerate() {
+                let rows = delta.chunks(self.outputs).zip(a.chunks(self.inputs));
+                *gradient = N::sum(rows.map(|(delta, a)| delta[o] * a[i]));
+            }
+        }
+    }
+
+    /// `∂C/∂a = Wᵀ δ`: `[rows, outputs]` → `[rows, inputs]`
+    fn input_gradient<N: Number>(&self, values: &[f64], delta: &[N]) -> Vec<N> {
+        let weight = &values[self.weight.clone()];
+        let input = |delta: &[N], i: usize| {
+            N::sum(weight.chunks(self.inputs).zip(delta).map(|(w, &delta)| N::given(w[i]) * delta))
+        };
+        delta.chunks(self.outputs).flat_map(|delta| (0..self.inputs).map(move |i| input(delta, i))).collect()
+    }
+}
+
+fn errors(numbers: &[Bounded]) -> Vec<f64> {
+    numbers.iter().map(|x| x.error).collect()
+}
+
+/// The gradient of `f` at `x` by central differences, which know nothing of `f` but its values.
+///
+/// `D(h) = (f(x + h) − f(x − h)) / 2h` errs by `O(h²)`, Richardson's `(4 D(h/2) − D(h)) / 3` by `O(h⁴)`. The step
+/// `h = 2⁻¹³ max(1, |x_k|)`, the fourth root of the f64 precision, keeps the truncation far below the rounding, which
+/// is about 10⁻¹¹ of `f`. `f` must be smooth within `h`.
+pub fn numerical_gradient(f: impl Fn(&[f64]) -> Result<f64>, x: &[f64]) -> Result<Vec<f64>> {
+    let mut at = x.to_vec();
+    let mut value = |k: usize, moved: f64| {
+        at[k] = moved;
+        let value = f(&at);
+        at[k] = x[k];
+        value
+    };
+    let mut difference = |k: usize, h: f64| {
+        let (above, below) = (x[k] + h, x[k] - h);
+        Ok((value(k, above)? - value(k, below)?) / (above - below))
+    };
+    let richardson = |k: usize| {
+        let h = x[k].abs().max(1.0) / 8192.0;
+        Ok((4.0 * difference(k, h / 2.0)? - difference(k, h)?) / 3.0)
+    };
+    (0..x.len()).map(richardson).collect()
+}
+
+#[cfg(test)]
+mod tests;

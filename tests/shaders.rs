@@ -1,0 +1,122 @@
+//! Every shader of every kernel and variant, without a GPU: it is valid WGSL, declares what the host binds, stays within
+//! WebGPU's default limits, and translates to the languages of the back ends that are not at hand.
+
+use naga::back::{glsl, hlsl, msl, spv};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::{AddressSpace, Module, StorageAccess};
+use wgrad::kernel::{Access, BindingSpec, Kernel, Uniform, Variant};
+
+fn every_shader() -> Vec<(Kernel, Variant, Module, ModuleInfo)> {
+    let mut all = Vec::new();
+    for kernel in Kernel::all() {
+        for &variant in kernel.variants() {
+            let wgsl = kernel.wgsl(variant);
+            let module = naga::front::wgsl::parse_str(&wgsl)
+                .unwrap_or_else(|e| panic!("{kernel} {variant}: {}", e.emit_to_string(&wgsl)));
+            // No capability beyond plain WebGPU: these are the texts that run everywhere.
+            let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+                .validate(&module)
+                .unwrap_or_else(|e| panic!("{kernel} {variant}: {}", e.emit_to_string(&wgsl)));
+            all.push((kernel, variant, module, info));
+        }
+    }
+    assert!(all.len() > 300, "the registry lists only {} shaders", all.len());
+    all
+}
+
+/// The storage bindings as the shader declares them, in the order of their numbers.
+fn declared(module: &Module) -> Vec<(u32, String, Access)> {
+    let mut found: Vec<_> = module
+        .global_variables
+        .iter()
+        .filter_map(|(_, variable)| match variable.space {
+            AddressSpace::Storage { access } => {
+                let binding = variable.binding.as_ref().expect("a storage variable has a binding");
+                assert_eq!(binding.group, 0);
+                let writes = access.contains(StorageAccess::STORE);
+                let access = if writes { Access::Write } else { Access::Read };
+                Some((binding.binding, variable.name.clone().unwrap_or_default(), access))
+            }
+            _ => None,
+        })
+        .collect();
+    found.sort_by_key(|(index, ..)| *index);
+    found
+}
+
+#[test]
+fn shaders_declare_what_the_host_binds() {
+    for (kernel, variant, module, _) in every_shader() {
+        let host: Vec<_> = kernel.bindings().iter().map(|b: &BindingSpec| (b.index, b.name.to_owned(), b.access)).collect();
+        assert_eq!(declared(&module), host, "{kernel} {variant}");
+
+        let uniform = module.global_variables.iter().find(|(_, v)| v.space == AddressSpace::Uniform);
+        let (_, uniform) = uniform.unwrap_or_else(|| panic!("{kernel} {variant} has no uniform"));
+        let size = module.types[uniform.ty].inner.size(module.to_ctx());
+        assert_eq!(size as usize, size_of::<Uniform>(), "{kernel} {variant}");
+    }
+}
+
+#[test]
+fn shaders_stay_within_webgpus_default_limits() {
+    for (kernel, variant, module, _) in every_shader() {
+        let invocations: u32 = module.entry_points[0].workgroup_size.iter().product();
+        assert!(invocations <= 256, "{kernel} {variant}: {invocations} invocations");
+        let workgroup: u32 = module
+            .global_variables
+            .iter()
+            .filter(|(_, v)| v.space == AddressSpace::WorkGroup)
+            .map(|(_, v)| module.types[v.ty].inner.size(module.to_ctx()))
+            .sum();
+        assert!(workgroup <= 16 * 1024, "{kernel} {variant}: {workgroup} bytes of workgroup memory");
+        assert!(kernel.bindings().len() <= 8, "{kernel} {variant}: {} storage buffers", kernel.bindings().len());
+    }
+}
+
+#[test]
+fn shaders_translate_to_spirv_msl_hlsl_and_glsl() {
+    for (kernel, variant, module, info) in every_shader() {
+        let named = |language: &str| format!("{kernel} {variant} to {language}");
+
+        let words = spv::write_vec(&module, &info, &spv::Options::default(), None)
+            .unwrap_or_else(|e| panic!("{}: {e}", named("SPIR-V")));
+        assert_eq!(words[0], 0x0723_0203, "{}", named("SPIR-V"));
+
+        let options = msl::Options { fake_missing_bindings: true, ..msl::Options::default() };
+        let (text, _) = msl::write_string(&module, &info, &options, &msl::PipelineOptions::default())
+            .unwrap_or_else(|e| panic!("{}: {e}", named("MSL")));
+        assert!(text.contains("kernel void"), "{}", named("MSL"));
+
+        let mut text = String::new();
+        let options = hlsl::Options { fake_missing_bindings: true, ..hlsl::Options::default() };
+        hlsl::Writer::new(&mut text, &options, &hlsl::PipelineOptions::default())
+            .write(&module, &info, None)
+            .unwrap_or_else(|e| panic!("{}: {e}", named("HLSL")));
+        assert!(text.contains("numthreads"), "{}", named("HLSL"));
+
+        let mut text = String::new();
+        let options = glsl::Options { version: glsl::Version::new_gles(310), ..glsl::Options::default() };
+        let pipeline = glsl::PipelineOptions {
+            shader_stage: naga::ShaderStage::Compute,
+            entry_point: "main".into(),
+            multiview: None,
+        };
+        glsl::Writer::new(&mut text, &module, &info, &options, &pipeline, Default::default())
+            .and_then(|mut writer| writer.write())
+            .unwrap_or_else(|e| panic!("{}: {e}", named("GLSL")));
+        assert!(text.contains("local_size_x"), "{}", named("GLSL"));
+    }
+}
+
+#[test]
+fn a_wrong_declaration_is_noticed() {
+    let kernel = Kernel::ColumnSum;
+    let wgsl = kernel.wgsl(Variant::Naive);
+    let host: Vec<_> = kernel.bindings().iter().map(|b| (b.index, b.name.to_owned(), b.access)).collect();
+    for (right, wrong) in [("@binding(2)", "@binding(5)"), ("read_write", "read"), ("matrix", "rows")] {
+        let planted = wgsl.replace(right, wrong);
+        assert_ne!(planted, wgsl, "{right} does not occur");
+        let module = naga::front::wgsl::parse_str(&planted).expect("still parses");
+        assert_ne!(declared(&module), host, "{wrong} instead of {right} passed");
+    }
+}
