@@ -1,5 +1,5 @@
 fn activation(z: f32) -> f32 { return z * sigmoid(z); }
 fn activation_derivative(z: f32) -> f32 {
-  let s = sigmoid(z);
-  return s * (1.0 + z * (1.0 - s));
+  // sigmoid(-z) is 1 - sigmoid(z) without the cancellation.
+  return sigmoid(z) * (1.0 + z * sigmoid(-z));
 }

@@ -8,6 +8,6 @@ pub(super) fn value<T: Real>(z: T) -> T {
 }
 
 pub(super) fn derivative<T: Real>(z: T) -> T {
-    let s = sigmoid::value(z);
-    s * (T::one() + z * (T::one() - s))
+    // σ(-z) is 1 - σ(z) without the cancellation.
+    sigmoid::value(z) * (T::one() + z * sigmoid::value(-z))
 }

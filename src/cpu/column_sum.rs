@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 /// `sums[j] = Σ_r matrix[r, j]`, in the order of the rows.
 pub(super) fn column_sum<T: Real>([rows, cols, ..]: [usize; 4], mut views: Views<'_, T>) {
-    let (matrix, sums) = (views.read(0), views.write(1));
+    let (matrix, sums) = (&views.read(0)[..rows * cols], &mut views.write(1)[..cols]);
     let sum_block = |first: usize, block: &mut [T]| {
         block.fill(T::zero());
         for row in matrix.chunks_exact(cols) {

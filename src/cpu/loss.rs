@@ -5,7 +5,7 @@ use crate::real::Real;
 
 /// `row_loss[r] = scale Σ_j loss(y, t)` and `delta = scale ∂loss/∂y ⊙ f′`; rows past the batch's end give 0.
 pub(super) fn loss<T: Real>(
-    [_, cols, ..]: [usize; 4],
+    [rows, cols, ..]: [usize; 4],
     loss: Loss,
     activation: Activation,
     mut views: Views<'_, T>,
@@ -17,7 +17,7 @@ pub(super) fn loss<T: Real>(
         Stored::Preactivation => views.read(6),
     };
     let scale = T::of(f64::from(entry.loss_scale));
-    let (delta, row_loss) = (views.write(4), views.write(5));
+    let (delta, row_loss) = (&mut views.write(4)[..rows * cols], &mut views.write(5)[..rows]);
     let live = entry.rows as usize;
 
     let row_of = |r: usize| {

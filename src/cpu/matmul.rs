@@ -11,7 +11,7 @@ pub(super) fn matmul<T: Real>(
     products: Products,
     mut views: Views<'_, T>,
 ) {
-    let (a, b, c) = (views.read(0), views.read(1), views.write(2));
+    let (a, b, c) = (views.read(0), views.read(1), &mut views.write(2)[..m * n]);
     match products {
         Products::Naive => product_naive([m, n, k], form, a, b, c),
         Products::Gemm => product_gemm([m, n, k], form, a, b, c),

@@ -1,0 +1,225 @@
+#![allow(clippy::unwrap_used, clippy::panic)] // a test says what failed by panicking
+//! Planted faults: each must be caught. A plan is plain data, so a fault in the wiring is a changed plan, and the checker
+//! is the one that `wgrad check` and the other tests use. The devices are honest; were a fault let through, its test
+//! would fail.
+
+mod common;
+
+use wgrad::check::gradients::{Case, network};
+use wgrad::check::kernels;
+use wgrad::executor::Executor;
+use wgrad::kernel::{Epilogue, Form, Kernel, Variant};
+use wgrad::network::Bias;
+use wgrad::plan::{Phase, Plan, Slot};
+use wgrad::{Activation, Device, Loss, Network};
+
+fn devices() -> [Device; 2] {
+    [Device::Cpu, common::gpu()]
+}
+
+fn case() -> Case {
+    let network = network(Activation::Tanh, Loss::SoftmaxCrossEntropy, Bias::PerUnit);
+    Case::new(network, Loss::SoftmaxCrossEntropy, 9, 1).unwrap()
+}
+
+/// The honest plan passes, the tampered one does not, and the failure names what is wrong.
+fn demand_caught(case: &Case, named: &str, tamper: impl Fn(&mut Plan)) {
+    for device in devices() {
+        let honest = case.check(&device, &|_| {}).unwrap();
+        assert!(honest.is_ok(), "{}: the honest plan fails: {honest:?}", device.name());
+        let mut plan = case.plan().unwrap();
+        let before = plan.clone();
+        tamper(&mut plan);
+        assert_ne!(plan, before, "the fault was not planted");
+        match case.check(&device, &tamper).unwrap() {
+            Ok(worst) => panic!("{}: the fault passed with {worst:?}", device.name()),
+            Err(failure) => assert!(failure.contains(named), "{}: {failure}", device.name()),
+        }
+    }
+}
+
+fn step<'a>(plan: &'a mut Plan, label: &str) -> &'a mut wgrad::plan::Step {
+    plan.steps.iter_mut().find(|step| step.label == label).unwrap()
+}
+
+#[test]
+fn a_missing_derivative_is_caught() {
+    demand_caught(&case(), "gradient", |plan| {
+        let step = step(plan, "layers.0 delta");
+        step.kernel = Kernel::Matmul { form: Form::Nn, epilogue: Epilogue::Delta { activation: Activation::Linear } };
+    });
+}
+
+#[test]
+fn the_derivative_of_another_activation_is_caught() {
+    demand_caught(&case(), "gradient", |plan| {
+        let step = step(plan, "layers.1 delta");
+        step.kernel = Kernel::Matmul { form: Form::Nn, epilogue: Epilogue::Delta { activation: Activation::Sigmoid } };
+    });
+}
+
+#[test]
+fn a_transposed_weight_is_caught() {
+    // A square layer: its transpose has the same shape, so nothing but the numbers can tell.
+    let square = Network::new(6).dense(6, Activation::Tanh).dense(6, Activation::Tanh).dense(4, Activation::Linear);
+    let case = Case::new(square, Loss::MeanSquaredError, 7, 2).unwrap();
+    demand_caught(&case, "gradient", |plan| {
+        let step = step(plan, "layers.0 delta");
+        let Kernel::Matmul { form, .. } = &mut step.kernel else { unreachable!() };
+        *form = Form::Nt;
+    });
+    demand_caught(&case, "loss", |plan| {
+        let step = step(plan, "layers.1 forward");
+        let Kernel::Matmul { form, .. } = &mut step.kernel else { unreachable!() };
+        *form = Form::Nn;
+    });
+}
+
+#[test]
+fn a_wrong_sign_is_caught() {
+    // The sign of one parameter's gradient alone: the arrays of an honest run, one of them negated.
+    let case = case();
+    let params = wgrad::Params::of(&case.network);
+    for device in devices() {
+        let mut found = case.run(device.executor(case.plan().unwrap()).unwrap().as_mut()).unwrap();
+        assert!(case.compare(&found).unwrap().is_ok());
+        for tensor in &params.tensors {
+            let largest = tensor.range().max_by(|&i, &j| found[1][i].abs().total_cmp(&found[1][j].abs())).unwrap();
+            found[1][largest] *= -1.0;
+            let failure = case.compare(&found).unwrap().expect_err("a wrong sign passed");
+            assert!(failure.contains(&tensor.name), "{failure}");
+            found[1][largest] *= -1.0;
+        }
+    }
+}
+
+#[test]
+fn a_nan_is_caught() {
+    let case = case();
+    let found = case.run(Device::Cpu.executor(case.plan().unwrap()).unwrap().as_mut()).unwrap();
+    for part in 0..found.len() {
+        for poison in [f32::NAN, f32::INFINITY] {
+            let mut found = found.clone();
+            found[part][0] = poison;
+            case.compare(&found).unwrap().expect_err("a value that is not finite passed");
+        }
+    }
+}
+
+#[test]
+fn a_step_left_out_is_caught() {
+    let labels: Vec<String> = case().plan().unwrap().steps.into_iter().map(|step| step.label).collect();
+    for label in labels {
+        let parameters_only = label == "update";
+        if !parameters_only {
+            demand_caught(&case(), "", |plan| plan.steps.retain(|step| step.label != label));
+        }
+    }
+}
+
+/// The backward pass runs for the first batch only: what is compared is its result, finite and plausible, but stale.
+#[test]
+fn a_stale_output_is_caught() {
+    let case = case();
+    for device in devices() {
+        let mut executor = device.executor(case.plan().unwrap()).unwrap();
+        let mut found = case.run(executor.as_mut()).unwrap();
+        assert!(case.compare(&found).unwrap().is_ok());
+        executor.write(Slot::Input, 0, &case.inputs[0]).unwrap();
+        executor.write(Slot::Target, 0, &case.targets[0]).unwrap();
+        executor.run(Phase::GRADIENTS, 1).unwrap();
+        found[1] = executor.read(Slot::Gradients, 0..found[1].len()).unwrap().wait().unwrap();
+        let failure = case.compare(&found).unwrap().expect_err("stale gradients passed");
+        assert!(failure.contains("gradient of"), "{failure}");
+    }
+}
+
+#[test]
+fn a_batch_off_by_one_is_caught() {
+    demand_caught(&case(), "", |plan| step(plan, "layers.1.weight gradient").uniform.dims[2] -= 1);
+    demand_caught(&case(), "", |plan| step(plan, "layers.0.bias gradient").uniform.dims[0] -= 1);
+    demand_caught(&case(), "", |plan| step(plan, "record the loss").uniform.dims[0] -= 1);
+    demand_caught(&case(), "", |plan| step(plan, "loss and output delta").uniform.dims[0] -= 1);
+}
+
+/// Some texts update a layer and then propagate through the updated weights. The gradient of the loss does not.
+#[test]
+fn propagating_through_updated_weights_is_caught() {
+    let case = case();
+    for device in devices() {
+        let mut plan = case.plan().unwrap();
+        // The update moves in front of the deltas that need the weights, and counts as part of the backward pass.
+        let at = plan.steps.iter().position(|step| step.phase == Phase::Update).unwrap();
+        let mut update = plan.steps.remove(at);
+        update.phase = Phase::Backward;
+        let delta = plan.steps.iter().position(|step| step.label == "layers.1 delta").unwrap();
+        plan.steps.insert(delta, update);
+        let mut executor = device.executor(plan).unwrap();
+        // Gradients of the batch before must be finite, or the update would only spread the poison.
+        let found = case.run(executor.as_mut()).unwrap();
+        case.compare(&found).unwrap().expect_err("propagation through updated weights passed");
+    }
+}
+
+#[test]
+fn a_faulty_kernel_is_caught() {
+    let store = |form| Kernel::Matmul { form, epilogue: Epilogue::Store };
+    let forward = |activation, bias| Kernel::Matmul {
+        form: Form::Nt,
+        epilogue: Epilogue::Forward { activation, bias, keep: false },
+    };
+    let softmax = |activation| Kernel::Loss { loss: Loss::SoftmaxCrossEntropy, activation };
+    type Fault = Box<dyn Fn(&mut Plan)>;
+    let becomes = |kernel: Kernel| -> Fault { Box::new(move |plan| plan.steps[0].kernel = kernel) };
+    let one_less = |dim: usize| -> Fault { Box::new(move |plan| plan.steps[0].uniform.dims[dim] -= 1) };
+    let bound_past_its_end = |i: usize| -> Fault {
+        Box::new(move |plan| {
+            plan.steps[0].bindings[i].range = 0..plan.steps[0].bindings[i].range.len();
+        })
+    };
+    let faults: Vec<(&str, Kernel, [u32; 4], Fault)> = vec![
+        ("a transposed operand", store(Form::Nn), [16, 16, 16, 0], becomes(store(Form::Nt))),
+        ("a row short", store(Form::Tn), [17, 15, 16, 0], one_less(0)),
+        ("a column short", store(Form::Nt), [17, 15, 16, 0], one_less(1)),
+        ("a term short", store(Form::Nn), [17, 15, 16, 0], one_less(2)),
+        ("a missing bias", forward(Activation::Relu, Bias::PerUnit), [5, 7, 3, 0], Box::new(|plan| {
+            plan.steps[0].kernel = Kernel::Matmul {
+                form: Form::Nt,
+                epilogue: Epilogue::Forward { activation: Activation::Relu, bias: Bias::None, keep: false },
+            };
+            plan.steps[0].bindings.truncate(3);
+        })),
+        ("another activation", forward(Activation::Silu, Bias::Shared), [5, 7, 3, 0],
+            becomes(forward(Activation::Gelu, Bias::Shared))),
+        ("another loss", Kernel::Loss { loss: Loss::MeanSquaredError, activation: Activation::Linear }, [5, 7, 0, 0],
+            becomes(Kernel::Loss { loss: Loss::HalfSumOfSquares, activation: Activation::Linear })),
+        ("a missing derivative", softmax(Activation::Tanh), [5, 7, 0, 0], becomes(softmax(Activation::Linear))),
+        ("a sample short", Kernel::Gather, [5, 3, 2, 0], one_less(0)),
+        ("a shifted operand", store(Form::Nn), [17, 15, 16, 0], bound_past_its_end(0)),
+        ("a shifted output", store(Form::Nn), [17, 15, 16, 0], bound_past_its_end(2)),
+        ("a row of the sum short", Kernel::ColumnSum, [65, 15, 0, 0], one_less(0)),
+    ];
+    for device in devices() {
+        for (what, kernel, dims, fault) in &faults {
+            for &variant in kernel.variants() {
+                let check = |tamper: &dyn Fn(&mut Plan)| kernels::check(&device, *kernel, variant, *dims, 3, tamper);
+                assert!(check(&|_| {}).unwrap().is_ok(), "{kernel} {variant} fails without a fault");
+                let found = check(fault.as_ref()).unwrap();
+                assert!(found.is_err(), "{}: {what} in {kernel} {variant} passed", device.name());
+            }
+        }
+    }
+}
+
+/// The guard bands work: the checker sees what lands beside an output.
+#[test]
+fn writing_beside_the_output_is_caught() {
+    let kernel = Kernel::Matmul { form: Form::Nn, epilogue: Epilogue::Store };
+    for device in devices() {
+        let found = kernels::check(&device, kernel, Variant::Naive, [3, 5, 4, 0], 0, &|plan| {
+            plan.steps[0].bindings[2].range = 0..15;
+        });
+        let failure = found.unwrap().expect_err("stray writes passed");
+        assert!(failure.contains("not its own"), "{failure}");
+    }
+}
