@@ -99,10 +99,7 @@ impl Device {
 }
 
 /// The adapter that `choice` means among those listed, or `None` for the CPU, and why.
-pub fn choose<'a>(
-    adapters: &'a [AdapterEntry],
-    choice: &DeviceChoice,
-) -> Result<(Option<&'a AdapterEntry>, String)> {
+pub fn choose<'a>(adapters: &'a [AdapterEntry], choice: &DeviceChoice) -> Result<(Option<&'a AdapterEntry>, String)> {
     let none = "no adapter with compute shaders was found; install a Vulkan driver (on Debian the package \
                 mesa-vulkan-drivers has a software one), unset WGPU_BACKEND and WGPU_ADAPTER_NAME, or use --device cpu";
     match choice {
@@ -110,7 +107,8 @@ pub fn choose<'a>(
         DeviceChoice::Auto => Ok(match adapters.first() {
             None => (None, "no GPU was found".into()),
             Some(entry) if entry.is_software() => {
-                let reason = format!("the only adapter, {}, is a software rasteriser; --device gpu takes it", entry.info.name);
+                let reason =
+                    format!("the only adapter, {}, is a software rasteriser; --device gpu takes it", entry.info.name);
                 (None, reason)
             }
             Some(entry) => (Some(entry), "the best real GPU".into()),

@@ -62,7 +62,7 @@ impl Tensor {
 }
 
 /// The layout of a network's parameters in one arena.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Params {
     /// The tensors in order of their offsets.
     pub tensors: Vec<Tensor>,
@@ -73,7 +73,7 @@ pub struct Params {
 impl Params {
     /// Lays out the parameters of `network`: for each layer the weight, then the bias if it has one.
     pub fn of(network: &Network) -> Self {
-        let mut params = Params { tensors: Vec::new(), len: 0 };
+        let mut params = Params::default();
         for (i, layer) in network.layers.iter().enumerate() {
             let weight = (layer.outputs, network.layer_inputs(i));
             params.push(i, Role::Weight, "weight", weight, !layer.freeze_weight);

@@ -125,8 +125,7 @@ pub enum Phase {
 
 impl Phase {
     /// A step on the batch in [`Slot::Input`].
-    pub const STEP: &'static [Phase] =
-        &[Phase::Forward, Phase::Loss, Phase::Backward, Phase::Update, Phase::Finish];
+    pub const STEP: &'static [Phase] = &[Phase::Forward, Phase::Loss, Phase::Backward, Phase::Update, Phase::Finish];
     /// A step on a batch of the data set.
     pub const GATHERED_STEP: &'static [Phase] =
         &[Phase::Gather, Phase::Forward, Phase::Loss, Phase::Backward, Phase::Update, Phase::Finish];
@@ -179,6 +178,8 @@ pub struct Step {
 pub struct Plan {
     /// Rows in the batch.
     pub batch: usize,
+    /// Where each parameter lies in [`Slot::Params`], [`Slot::Gradients`] and [`Slot::State`].
+    pub params: Params,
     /// Every buffer, each slot once.
     pub slots: Vec<SlotInfo>,
     /// The dispatches in order.
@@ -224,7 +225,7 @@ impl Plan {
             return Err(Error::Config("a batch needs at least 1 row, found 0".into()));
         }
         let params = Params::of(network);
-        let mut plan = Plan { batch: options.batch, ..Plan::default() };
+        let mut plan = Plan { batch: options.batch, params: params.clone(), ..Plan::default() };
         let wiring = Wiring { network, params: &params, batch: options.batch, loss: Some(options.loss) };
         let last = network.layers.len() - 1;
 
@@ -266,11 +267,8 @@ impl Plan {
         for run in params.trainable_runs() {
             plan.update(&run, &params, options)?;
         }
-        let bindings = vec![
-            whole(Slot::RowLoss, options.batch),
-            plan.add(Slot::Losses, options.steps),
-            whole(Slot::Clock, 1),
-        ];
+        let bindings =
+            vec![whole(Slot::RowLoss, options.batch), plan.add(Slot::Losses, options.steps), whole(Slot::Clock, 1)];
         plan.push(Phase::Finish, Kernel::LossSum, [options.batch, 0, 0], bindings, "record the loss")?;
         plan.validate()?;
         Ok(plan)
@@ -283,7 +281,7 @@ impl Plan {
             return Err(Error::Config("a batch needs at least 1 row, found 0".into()));
         }
         let params = Params::of(network);
-        let mut plan = Plan { batch, ..Plan::default() };
+        let mut plan = Plan { batch, params: params.clone(), ..Plan::default() };
         plan.add(Slot::Params, params.len);
         let wiring = Wiring { network, params: &params, batch, loss: None };
         for i in 0..network.layers.len() {
@@ -296,7 +294,7 @@ impl Plan {
     /// A plan of one step, for checking and timing a kernel by itself.
     pub fn single(kernel: Kernel, uniform: Uniform, slots: Vec<SlotInfo>, bindings: Vec<Binding>) -> Result<Plan> {
         let step = Step { phase: Phase::Forward, kernel, uniform, bindings, label: kernel.to_string() };
-        let plan = Plan { batch: 0, slots, steps: vec![step] };
+        let plan = Plan { slots, steps: vec![step], ..Plan::default() };
         plan.validate()?;
         Ok(plan)
     }
@@ -339,8 +337,7 @@ impl Plan {
     }
 
     fn backward(&mut self, wiring: &Wiring<'_>, i: usize, all: bool) -> Result<()> {
-        let (batch, outputs, inputs) =
-            (wiring.batch, wiring.network.layers[i].outputs, wiring.network.layer_inputs(i));
+        let (batch, outputs, inputs) = (wiring.batch, wiring.network.layers[i].outputs, wiring.network.layer_inputs(i));
         let wanted = |t: &&Tensor| all || t.trainable;
         if let Some(weight) = wiring.params.get(i, Role::Weight).filter(wanted) {
             let gradient = Binding { slot: Slot::Gradients, range: weight.range() };
@@ -566,34 +563,44 @@ impl Wiring<'_> {
 
 impl std::fmt::Display for Plan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = self.steps.iter().map(|step| step.kernel.to_string()).collect();
+        let width = |texts: &mut dyn Iterator<Item = &str>| texts.map(|t| t.chars().count()).max().unwrap_or(0);
+        let label_width = width(&mut self.steps.iter().map(|step| step.label.as_str()));
+        let kernel_width = width(&mut names.iter().map(String::as_str));
         let mut phase = None;
-        for (number, step) in self.steps.iter().enumerate() {
+        for (number, (step, kernel)) in self.steps.iter().zip(&names).enumerate() {
             if phase != Some(step.phase) {
                 writeln!(f, "{}", step.phase.name())?;
                 phase = Some(step.phase);
             }
             let sizes: Vec<_> = step.uniform.dims.iter().filter(|&&d| d > 0).map(u32::to_string).collect();
-            let side = |access| {
-                let all = step.kernel.bindings().into_iter().zip(&step.bindings);
-                let chosen = all.filter(|(spec, _)| spec.access == access).map(|(_, b)| self.describe(b));
-                chosen.collect::<Vec<_>>().join(", ")
-            };
-            writeln!(f, "  {number:>3}  {:<34} {:<30} [{}]", step.label, step.kernel, sizes.join(" × "))?;
-            writeln!(f, "         {} → {}", side(Access::Read), side(Access::Write))?;
+            let (reads, writes) = self.reads_and_writes(step);
+            let sizes = sizes.join(" × ");
+            writeln!(f, "  {number:>3}  {:<label_width$}  {kernel:<kernel_width$}  [{sizes}]", step.label)?;
+            writeln!(f, "         {} → {}", reads.join(", "), writes.join(", "))?;
         }
         Ok(())
     }
 }
 
 impl Plan {
-    /// The slot, with the range where only a part is bound.
+    /// What a step reads and what it writes, as people call it: a slot, or a parameter, or `∂` and a parameter for its
+    /// gradient.
+    pub fn reads_and_writes(&self, step: &Step) -> (Vec<String>, Vec<String>) {
+        let (mut reads, mut writes) = (Vec::new(), Vec::new());
+        for (spec, binding) in step.kernel.bindings().iter().zip(&step.bindings) {
+            let side = if spec.access == Access::Read { &mut reads } else { &mut writes };
+            side.push(self.describe(binding));
+        }
+        (reads, writes)
+    }
+
     fn describe(&self, binding: &Binding) -> String {
-        let is_whole = self.slot(binding.slot).is_some_and(|info| binding.range == (0..info.len));
-        match binding.slot {
-            Slot::Params | Slot::Gradients | Slot::State(_) if !is_whole => {
-                format!("{}[{}..{}]", binding.slot, binding.range.start, binding.range.end)
-            }
-            slot => slot.to_string(),
+        let tensor = self.params.tensors.iter().find(|tensor| tensor.range() == binding.range);
+        match (binding.slot, tensor) {
+            (Slot::Params, Some(tensor)) => tensor.name.clone(),
+            (Slot::Gradients, Some(tensor)) => format!("∂{}", tensor.name),
+            (slot, _) => slot.to_string(),
         }
     }
 }

@@ -57,11 +57,25 @@ macro_rules! real {
                 // SAFETY: the caller vouches for the extents; `read_dst` is false, so `dst` is only written.
                 unsafe {
                     $gemm()(
-                        n, m, k,
-                        dst.first, dst.row as isize, dst.col as isize, false,
-                        rhs.first, rhs.row as isize, rhs.col as isize,
-                        lhs.first, lhs.row as isize, lhs.col as isize,
-                        0.0, 1.0, false, false, false, threads,
+                        n,
+                        m,
+                        k,
+                        dst.first,
+                        dst.row as isize,
+                        dst.col as isize,
+                        false,
+                        rhs.first,
+                        rhs.row as isize,
+                        rhs.col as isize,
+                        lhs.first,
+                        lhs.row as isize,
+                        lhs.col as isize,
+                        0.0,
+                        1.0,
+                        false,
+                        false,
+                        false,
+                        threads,
                     );
                 }
             }

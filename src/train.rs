@@ -122,12 +122,7 @@ impl Trainer {
     }
 
     /// A trainer that starts from given parameters, laid out by [`Params::of`].
-    pub fn with_parameters(
-        device: &Device,
-        network: Network,
-        values: &[f32],
-        options: TrainerOptions,
-    ) -> Result<Self> {
+    pub fn with_parameters(device: &Device, network: Network, values: &[f32], options: TrainerOptions) -> Result<Self> {
         if !options.learning_rate.is_finite() || options.learning_rate < 0.0 {
             let found = options.learning_rate;
             return Err(Error::Config(format!("the learning rate must be finite and at least 0, found {found}")));
@@ -159,10 +154,9 @@ impl Trainer {
     /// Puts a batch on the device, for [`Trainer::repeat`].
     pub fn load(&mut self, batch: &Batch<'_>) -> Result<()> {
         let rows = check_batch(&self.network, batch, self.options.batch)?;
-        for (slot, values, cols) in [
-            (Slot::Input, batch.inputs, self.network.inputs),
-            (Slot::Target, batch.targets, self.network.outputs()),
-        ] {
+        for (slot, values, cols) in
+            [(Slot::Input, batch.inputs, self.network.inputs), (Slot::Target, batch.targets, self.network.outputs())]
+        {
             self.executor.write(slot, 0, values)?;
             if rows < self.options.batch {
                 self.executor.write(slot, rows * cols, &vec![0.0; (self.options.batch - rows) * cols])?;
@@ -211,7 +205,8 @@ impl Trainer {
         let mut history = Vec::new();
         for number in 1..=epochs {
             let order = epoch_order(data.rows(), self.options.seed, self.epochs);
-            let Some(loss) = self.train_in_order(&order, |done, steps, loss| observer.progress(number, done, steps, loss))?
+            let Some(loss) =
+                self.train_in_order(&order, |done, steps, loss| observer.progress(number, done, steps, loss))?
             else {
                 break;
             };

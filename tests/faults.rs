@@ -182,17 +182,30 @@ fn a_faulty_kernel_is_caught() {
         ("a row short", store(Form::Tn), [17, 15, 16, 0], one_less(0)),
         ("a column short", store(Form::Nt), [17, 15, 16, 0], one_less(1)),
         ("a term short", store(Form::Nn), [17, 15, 16, 0], one_less(2)),
-        ("a missing bias", forward(Activation::Relu, Bias::PerUnit), [5, 7, 3, 0], Box::new(|plan| {
-            plan.steps[0].kernel = Kernel::Matmul {
-                form: Form::Nt,
-                epilogue: Epilogue::Forward { activation: Activation::Relu, bias: Bias::None, keep: false },
-            };
-            plan.steps[0].bindings.truncate(3);
-        })),
-        ("another activation", forward(Activation::Silu, Bias::Shared), [5, 7, 3, 0],
-            becomes(forward(Activation::Gelu, Bias::Shared))),
-        ("another loss", Kernel::Loss { loss: Loss::MeanSquaredError, activation: Activation::Linear }, [5, 7, 0, 0],
-            becomes(Kernel::Loss { loss: Loss::HalfSumOfSquares, activation: Activation::Linear })),
+        (
+            "a missing bias",
+            forward(Activation::Relu, Bias::PerUnit),
+            [5, 7, 3, 0],
+            Box::new(|plan| {
+                plan.steps[0].kernel = Kernel::Matmul {
+                    form: Form::Nt,
+                    epilogue: Epilogue::Forward { activation: Activation::Relu, bias: Bias::None, keep: false },
+                };
+                plan.steps[0].bindings.truncate(3);
+            }),
+        ),
+        (
+            "another activation",
+            forward(Activation::Silu, Bias::Shared),
+            [5, 7, 3, 0],
+            becomes(forward(Activation::Gelu, Bias::Shared)),
+        ),
+        (
+            "another loss",
+            Kernel::Loss { loss: Loss::MeanSquaredError, activation: Activation::Linear },
+            [5, 7, 0, 0],
+            becomes(Kernel::Loss { loss: Loss::HalfSumOfSquares, activation: Activation::Linear }),
+        ),
         ("a missing derivative", softmax(Activation::Tanh), [5, 7, 0, 0], becomes(softmax(Activation::Linear))),
         ("a sample short", Kernel::Gather, [5, 3, 2, 0], one_less(0)),
         ("a shifted operand", store(Form::Nn), [17, 15, 16, 0], bound_past_its_end(0)),

@@ -47,7 +47,8 @@ fn declared(module: &Module) -> Vec<(u32, String, Access)> {
 #[test]
 fn shaders_declare_what_the_host_binds() {
     for (kernel, variant, module, _) in every_shader() {
-        let host: Vec<_> = kernel.bindings().iter().map(|b: &BindingSpec| (b.index, b.name.to_owned(), b.access)).collect();
+        let host: Vec<_> =
+            kernel.bindings().iter().map(|b: &BindingSpec| (b.index, b.name.to_owned(), b.access)).collect();
         assert_eq!(declared(&module), host, "{kernel} {variant}");
 
         let uniform = module.global_variables.iter().find(|(_, v)| v.space == AddressSpace::Uniform);

@@ -2,6 +2,7 @@
 //! against central differences; and the same bits when repeated.
 
 use super::{Outcome, Tally};
+use crate::Result;
 use crate::activation::Activation;
 use crate::compare::{Comparison, compare};
 use crate::device::Device;
@@ -13,7 +14,6 @@ use crate::params::Params;
 use crate::plan::{Phase, Plan, ScheduleEntry, Slot, TrainingOptions};
 use crate::random::{Purpose, generator};
 use crate::reference::{Reference, numerical_gradient};
-use crate::Result;
 use rand::RngExt;
 
 /// A network, a loss and two batches of numbers.

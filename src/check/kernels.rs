@@ -138,8 +138,7 @@ pub fn check(
         len: GUARD + contents.len().next_multiple_of(ALIGNMENT) + GUARD,
         element: spec.element,
     });
-    let bindings =
-        contents.iter().enumerate().map(|(i, c)| Binding { slot: slot(i), range: GUARD..GUARD + c.len() });
+    let bindings = contents.iter().enumerate().map(|(i, c)| Binding { slot: slot(i), range: GUARD..GUARD + c.len() });
     let honest = Plan::single(kernel, uniform, infos.collect(), bindings.collect())?;
     let mut plan = honest.clone();
     tamper(&mut plan);
@@ -188,7 +187,11 @@ fn fill(executor: &mut dyn Executor, slot: Slot, plan: &Plan, contents: &Content
 fn compare_guarded(what: &str, actual: &[f32], expected: &[f64], bounds: &[f64]) -> Result<Comparison, String> {
     let written: Vec<usize> = (0..expected.len()).filter(|&i| !expected[i].is_nan()).collect();
     if let Some(stray) = (0..expected.len()).find(|&i| expected[i].is_nan() && !actual[i].is_nan()) {
-        return Err(format!("{what}: wrote {:e} to element {}, which is not its own", actual[stray], stray as isize - GUARD as isize));
+        return Err(format!(
+            "{what}: wrote {:e} to element {}, which is not its own",
+            actual[stray],
+            stray as isize - GUARD as isize
+        ));
     }
     let actual: Vec<f32> = written.iter().map(|&i| actual[i]).collect();
     let bounds: Vec<f64> = written.iter().map(|&i| bounds.get(i - GUARD).copied().unwrap_or(0.0)).collect();

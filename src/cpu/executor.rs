@@ -1,9 +1,9 @@
 use super::{View, Views, run};
+use crate::Result;
 use crate::executor::{Executor, Readback, locate};
 use crate::kernel::{Access, Element};
 use crate::plan::{Phase, Plan, Slot};
 use crate::real::Real;
-use crate::Result;
 use std::ops::Range;
 
 /// How the CPU computes matrix products.

@@ -4,12 +4,7 @@ use crate::loss::{Loss, Row};
 use crate::real::Real;
 
 /// `row_loss[r] = scale Σ_j loss(y, t)` and `delta = scale ∂loss/∂y ⊙ f′`; rows past the batch's end give 0.
-pub(super) fn loss<T: Real>(
-    [rows, cols, ..]: [usize; 4],
-    loss: Loss,
-    activation: Activation,
-    mut views: Views<'_, T>,
-) {
+pub(super) fn loss<T: Real>([rows, cols, ..]: [usize; 4], loss: Loss, activation: Activation, mut views: Views<'_, T>) {
     let entry = views.entry(0);
     let (output, target) = (views.read(2), views.read(3));
     let stored = match activation.stored() {

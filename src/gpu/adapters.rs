@@ -32,7 +32,9 @@ pub(crate) fn describe(info: &wgpu::AdapterInfo) -> String {
 /// The adapters that can run compute shaders, the best first: by kind (discrete, integrated, virtual, unknown, software),
 /// then native back ends before GL. `WGPU_BACKEND` restricts the back ends, `WGPU_ADAPTER_NAME` the names.
 pub async fn list_adapters() -> Vec<AdapterEntry> {
-    let backends = wgpu::Backends::from_env().unwrap_or(wgpu::Backends::all());
+    // An empty variable is one that a script unset.
+    let wanted = wgpu::Backends::from_env().filter(|backends| !backends.is_empty());
+    let backends = wanted.unwrap_or(wgpu::Backends::all());
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = backends;
     descriptor.flags = wgpu::InstanceFlags::empty().with_env();
@@ -42,9 +44,7 @@ pub async fn list_adapters() -> Vec<AdapterEntry> {
         .enumerate_adapters(backends)
         .await
         .into_iter()
-        .filter(|adapter| {
-            adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
-        })
+        .filter(|adapter| adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS))
         .map(|adapter| AdapterEntry { info: adapter.get_info(), adapter })
         .filter(|entry| entry.info.name.to_lowercase().contains(&wanted))
         .collect();

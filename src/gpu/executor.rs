@@ -143,17 +143,12 @@ fn dispatches(gpu: &Gpu, plan: &Plan, buffers: &[wgpu::Buffer], choice: VariantC
             let size = std::num::NonZeroU64::new(size);
             wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size })
         };
-        let mut entries = vec![wgpu::BindGroupEntry {
-            binding: 0,
-            resource: bound(&uniforms, offset, size_of::<Uniform>() as u64),
-        }];
+        let mut entries =
+            vec![wgpu::BindGroupEntry { binding: 0, resource: bound(&uniforms, offset, size_of::<Uniform>() as u64) }];
         for (spec, binding) in kernel.bindings().iter().zip(&step.bindings) {
             let index = locate(plan, binding.slot, &binding.range, spec.element)?;
             let (start, len) = (4 * binding.range.start as u64, 4 * binding.range.len() as u64);
-            entries.push(wgpu::BindGroupEntry {
-                binding: spec.index,
-                resource: bound(&buffers[index], start, len),
-            });
+            entries.push(wgpu::BindGroupEntry { binding: spec.index, resource: bound(&buffers[index], start, len) });
         }
         let pipeline = gpu.pipeline(kernel, variant)?;
         let bind_group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {

@@ -36,9 +36,10 @@ impl Gpu {
             required_limits: adapter.limits(),
             ..wgpu::DeviceDescriptor::default()
         };
-        let (device, queue) = adapter.request_device(&descriptor).await.map_err(|error| {
-            Error::Device(format!("the adapter {} refused to open a device: {error}", info.name))
-        })?;
+        let (device, queue) = adapter
+            .request_device(&descriptor)
+            .await
+            .map_err(|error| Error::Device(format!("the adapter {} refused to open a device: {error}", info.name)))?;
         let gpu = Self::from_wgpu(adapter, device, queue);
         let fault = gpu.fault.clone();
         gpu.device.on_uncaptured_error(Arc::new(move |error| record(&fault, format!("{error}"))));

@@ -1,0 +1,31 @@
+//! A printed plan documents backpropagation; this one is that of worked case A with trained biases.
+#![allow(clippy::unwrap_used)]
+
+use wgrad::plan::{Plan, TrainingOptions};
+use wgrad::{Activation, Bias, Loss, Network};
+
+#[test]
+fn the_plan_of_two_two_two_reads_as_the_four_equations() {
+    let network = Network::new(2).dense(2, Activation::Sigmoid).dense(2, Activation::Sigmoid);
+    let plan = Plan::training(&network, &TrainingOptions::new(1, Loss::HalfSumOfSquares)).unwrap();
+    let expected = include_str!("plan_2_2_2.txt");
+    assert_eq!(plan.to_string(), expected, "\n{plan}");
+}
+
+#[test]
+fn a_shared_bias_takes_one_more_sum_and_no_bias_none() {
+    let steps = |bias| {
+        let network = Network::new(2).dense(3, Activation::Silu).dense(1, Activation::Linear).with_bias(bias);
+        Plan::training(&network, &TrainingOptions::new(4, Loss::Huber)).unwrap().steps.len()
+    };
+    assert_eq!(steps(Bias::Shared), steps(Bias::PerUnit) + 2);
+    assert_eq!(steps(Bias::None), steps(Bias::PerUnit) - 2);
+}
+
+#[test]
+fn a_prediction_keeps_nothing_for_a_backward_pass() {
+    let network = (0..6).fold(Network::new(8), |network, _| network.dense(32, Activation::Silu));
+    let predict = Plan::prediction(&network, 100).unwrap();
+    let names: Vec<_> = predict.slots.iter().map(|info| info.slot.to_string()).collect();
+    assert_eq!(names, ["params", "input", "activation.0", "activation.1", "output"]);
+}
