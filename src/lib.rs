@@ -1,4 +1,32 @@
-//! wgrad
+//! Train dense neural networks by backpropagation in WGSL compute shaders, on any GPU that wgpu reaches, with every
+//! gradient proven against a CPU reference. Where no GPU is present the same plan runs on the CPU.
+//!
+//! # The tour
+//! * [`Network`] says what: widths, activations, bias modes, frozen parameters. It is plain data.
+//! * [`Params`] says where: each tensor's place in one flat arena.
+//! * [`kernel::Kernel`] says how: WGSL text, bindings, variants; its twin on the CPU bears the same name in [`cpu`].
+//! * [`plan::Plan`] says in what order: **backpropagation is wired in [`plan::Plan::training`]**. Print one to read it.
+//! * [`executor::Executor`] says who: [`gpu::GpuExecutor`] or [`cpu::CpuExecutor`], chosen by [`Device`].
+//! * [`Trainer`] says when: **a training step happens in [`Trainer::step`]**, an epoch in [`Trainer::fit`].
+//! * [`reference`] is the oracle, with wiring of its own; [`check`] is the proof that everything agrees.
+//!
+//! # Training
+//! ```
+//! use wgrad::{Activation, Batch, Device, DeviceChoice, Loss, Network, Trainer, TrainerOptions};
+//!
+//! # fn main() -> wgrad::Result<()> {
+//! let network = Network::new(2).dense(8, Activation::Tanh).dense(1, Activation::Linear);
+//! let device = Device::select(&DeviceChoice::Auto)?.device;
+//! let options = TrainerOptions { batch: 4, learning_rate: 0.5, ..TrainerOptions::new(Loss::BinaryCrossEntropy) };
+//! let mut trainer = Trainer::new(&device, network, options)?;
+//!
+//! let xor = Batch { inputs: &[0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0], targets: &[0.0, 1.0, 1.0, 0.0] };
+//! trainer.load(&xor)?;
+//! trainer.repeat(2000)?;
+//! assert!(trainer.losses()?[0] < 0.05);
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod activation;
 pub mod check;
@@ -35,3 +63,8 @@ pub use optimizer::Optimizer;
 pub use params::Params;
 pub use predict::Predictor;
 pub use train::{Batch, Trainer, TrainerOptions};
+
+/// The README's example, compiled and run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
