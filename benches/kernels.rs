@@ -29,30 +29,13 @@ fn subjects() -> Vec<(Kernel, [u32; 4])> {
     ]
 }
 
-/// Elements that each binding of `kernel` needs.
-fn lengths(kernel: Kernel, dims: [u32; 4]) -> Vec<usize> {
-    let [x, y, z, _] = dims.map(|d| d as usize);
-    let schedule = [ScheduleEntry::WORDS, 1];
-    match kernel {
-        Kernel::Gather => [&schedule[..], &[x, x * y, x * z, x * y, x * z]].concat(),
-        Kernel::Matmul { epilogue, .. } => {
-            let more = match epilogue {
-                Epilogue::Store => vec![],
-                Epilogue::Forward { .. } => vec![y],
-                Epilogue::Delta { .. } => vec![x * y],
-            };
-            [&[x * z, z * y, x * y][..], &more].concat()
-        }
-        Kernel::Loss { .. } => [&schedule[..], &[x * y, x * y, x * y, x]].concat(),
-        Kernel::LossSum => vec![x, 1, 1],
-        Kernel::ColumnSum => vec![x * y, y],
-        Kernel::Update(rule) => [&schedule[..], &vec![x; 2 + rule.states()]].concat(),
-    }
-}
-
 fn executor(device: &Device, kernel: Kernel, variant: Variant, dims: [u32; 4]) -> wgrad::Result<Box<dyn Executor>> {
     let specs = kernel.bindings();
-    let lengths = lengths(kernel, dims);
+    let mut lengths = kernel.lengths(dims);
+    if kernel == Kernel::Gather {
+        let [rows, inputs, outputs, _] = dims.map(|d| d as usize);
+        lengths[2..5].copy_from_slice(&[rows, rows * inputs, rows * outputs]);
+    }
     let slots: Vec<_> = specs
         .iter()
         .zip(&lengths)
@@ -94,10 +77,9 @@ fn kernels(criterion: &mut Criterion) {
     for device in devices.iter().flatten() {
         let mut group = criterion.benchmark_group(device.name());
         for (kernel, dims) in subjects() {
-            let variants = if matches!(device, Device::Cpu) { &kernel.variants()[..1] } else { kernel.variants() };
             let (flops, bytes) = kernel.work(dims);
             group.throughput(Throughput::ElementsAndBytes { elements: flops as u64, bytes: bytes as u64 });
-            for &variant in variants {
+            for variant in device.variants(kernel) {
                 let subject = executor(device, kernel, variant, dims);
                 let mut subject = subject.unwrap_or_else(|error| panic!("{kernel} {variant}: {error}"));
                 let name = if matches!(device, Device::Cpu) { "cpu".to_owned() } else { variant.to_string() };

@@ -3,6 +3,7 @@
 use crate::cpu::{self, CpuExecutor, Products};
 use crate::executor::Executor;
 use crate::gpu::{AdapterEntry, Gpu, GpuExecutor, VariantChoice, list_adapters};
+use crate::kernel::{Kernel, Variant};
 use crate::plan::Plan;
 use crate::{Error, Result};
 use std::sync::Arc;
@@ -81,6 +82,14 @@ impl Device {
         match self {
             Device::Cpu => cpu::name(),
             Device::Gpu(gpu) => crate::gpu::describe(gpu.info()),
+        }
+    }
+
+    /// The variants of `kernel` that this device can run; on the CPU its executor's one way counts as the naive one.
+    pub fn variants(&self, kernel: Kernel) -> Vec<Variant> {
+        match self {
+            Device::Cpu => vec![Variant::Naive],
+            Device::Gpu(gpu) => kernel.variants(gpu.subgroup()),
         }
     }
 

@@ -69,6 +69,19 @@ impl Error {
     }
 }
 
+/// `len` zeros, or an error that says how many bytes were needed where memory does not hold them.
+pub(crate) fn try_zeros<T: Copy + Default>(what: &str, len: usize) -> Result<Vec<T>> {
+    let mut all = Vec::new();
+    all.try_reserve_exact(len).map_err(|_| {
+        let bytes = len as u128 * size_of::<T>() as u128;
+        Error::Device(format!(
+            "{what} needs {bytes} bytes of memory, more than there are; use a smaller network or batch"
+        ))
+    })?;
+    all.resize(len, T::default());
+    Ok(all)
+}
+
 /// The known name nearest to `name`, for "did you mean" in messages; `None` where nothing is near.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known

@@ -1,6 +1,7 @@
 //! Seeded initial weights.
 
 use crate::activation::Activation;
+use crate::error::try_zeros;
 use crate::network::Network;
 use crate::params::{Params, Role};
 use crate::random::{Purpose, generator};
@@ -50,7 +51,7 @@ impl Init {
 /// Draws the arena of initial values for `network`: the same bits for the same seed on every machine.
 pub fn initialize(network: &Network, params: &Params, init: Init, seed: u64) -> Result<Vec<f32>> {
     let mut rng = generator(seed, Purpose::Weights);
-    let mut arena = vec![0.0; params.len];
+    let mut arena = try_zeros("the parameter arena", params.len)?;
     for tensor in params.tensors.iter().filter(|t| t.role == Role::Weight) {
         let (inputs, outputs) = (tensor.cols as f64, tensor.rows as f64);
         let values = &mut arena[tensor.range()];

@@ -1,10 +1,15 @@
 //! The registry of kernels: for each one its stem, bindings, WGSL text, variants and workgroup counts. The twin of a
 //! kernel on the CPU bears its stem in [`crate::cpu`].
 
+mod broadcast;
+
+pub use broadcast::Broadcast;
+
 use crate::activation::{Activation, Stored};
 use crate::loss::Loss;
 use crate::network::Bias;
 use crate::optimizer::Rule;
+use crate::plan::ScheduleEntry;
 
 /// A kernel with what its text is compiled for. Sizes come with each dispatch in a [`Uniform`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -127,6 +132,8 @@ pub enum Variant {
     Naive,
     /// Tiles of 64×64 through workgroup memory.
     Tiled,
+    /// Values of `A` handed round within a subgroup; only where the adapter has subgroups of one size.
+    Broadcast(Broadcast),
     /// Rows are strided over the invocations of a workgroup.
     Strided,
     /// So many neighbouring invocations share a row.
@@ -138,6 +145,7 @@ impl std::fmt::Display for Variant {
         match self {
             Variant::Naive => f.pad("naive"),
             Variant::Tiled => f.pad("tiled"),
+            Variant::Broadcast(b) => f.pad(&format!("broadcast{}x{}x{}", b.rows, b.cols(), b.unroll)),
             Variant::Strided => f.pad("strided"),
             Variant::Lanes(lanes) => f.pad(&format!("lanes{lanes}")),
         }
@@ -258,31 +266,81 @@ impl Kernel {
         }
     }
 
-    /// The variants, the naive one first.
-    pub fn variants(&self) -> &'static [Variant] {
+    /// The variants, the naive one first. `subgroup` is the size of the adapter's subgroups, `None` where it has none or
+    /// their size may change.
+    pub fn variants(&self, subgroup: Option<u32>) -> Vec<Variant> {
         match self {
-            Kernel::Matmul { .. } => &[Variant::Naive, Variant::Tiled],
-            Kernel::Loss { .. } => &[Variant::Naive, Variant::Lanes(4), Variant::Lanes(16), Variant::Lanes(64)],
-            Kernel::LossSum => &[Variant::Naive, Variant::Lanes(256)],
-            Kernel::ColumnSum => &[Variant::Naive, Variant::Strided],
-            Kernel::Gather | Kernel::Update(_) => &[Variant::Naive],
+            Kernel::Matmul { .. } => {
+                // Sixty-four lanes would have more sums each than they have registers.
+                let lanes = subgroup.filter(|lanes| (4..=32).contains(lanes));
+                let broadcast = lanes.map(|lanes| Variant::Broadcast(Broadcast { lanes, rows: 32, unroll: 4 }));
+                [Variant::Naive, Variant::Tiled].into_iter().chain(broadcast).collect()
+            }
+            Kernel::Loss { .. } => {
+                vec![Variant::Naive, Variant::Lanes(4), Variant::Lanes(16), Variant::Lanes(64)]
+            }
+            Kernel::LossSum => vec![Variant::Naive, Variant::Lanes(256)],
+            Kernel::ColumnSum => vec![Variant::Naive, Variant::Strided],
+            Kernel::Gather | Kernel::Update(_) => vec![Variant::Naive],
         }
     }
 
     /// The variant to run for these sizes where nothing was measured.
-    pub fn heuristic(&self, dims: [u32; 4]) -> Variant {
+    pub fn heuristic(&self, dims: [u32; 4], subgroup: Option<u32>) -> Variant {
+        let [x, y, ..] = dims;
         match self {
-            Kernel::Matmul { .. } if dims[0].min(dims[1]) >= 8 => Variant::Tiled,
-            Kernel::Loss { .. } => match dims[1] {
+            // Eight lanes are a software rasteriser's, where what counts is few loads per multiplication. Larger subgroups
+            // are a GPU's, whose invocations share workgroup memory better.
+            Kernel::Matmul { .. } if subgroup == Some(8) && x.min(y) >= 4 => {
+                Variant::Broadcast(Broadcast { lanes: 8, rows: 32, unroll: 4 })
+            }
+            Kernel::Matmul { .. } if x.min(y) >= 8 => Variant::Tiled,
+            Kernel::Loss { .. } => match y {
                 0..=2 => Variant::Naive,
                 3..=8 => Variant::Lanes(4),
                 9..=64 => Variant::Lanes(16),
                 _ => Variant::Lanes(64),
             },
-            Kernel::LossSum if dims[0] > 1 => Variant::Lanes(256),
-            Kernel::ColumnSum if dims[0] >= 64 => Variant::Strided,
+            Kernel::LossSum if x > 1 => Variant::Lanes(256),
+            Kernel::ColumnSum if x >= 64 => Variant::Strided,
             _ => Variant::Naive,
         }
+    }
+
+    /// How many elements each binding has to have, at the least, for a dispatch over `dims`; in the order of
+    /// [`Kernel::bindings`].
+    pub fn lengths(&self, dims: [u32; 4]) -> Vec<usize> {
+        let [x, y, z, _] = dims.map(|d| d as usize);
+        const ENTRY: usize = ScheduleEntry::WORDS;
+        match *self {
+            Kernel::Gather => vec![ENTRY, 1, 1, y, z, x * y, x * z],
+            Kernel::Matmul { epilogue, .. } => {
+                let mut all = vec![x * z, z * y, x * y];
+                match epilogue {
+                    Epilogue::Store => {}
+                    Epilogue::Forward { bias, keep, .. } => {
+                        all.extend((bias != Bias::None).then(|| bias.len(y)));
+                        all.extend(keep.then_some(x * y));
+                    }
+                    Epilogue::Delta { .. } => all.push(x * y),
+                }
+                all
+            }
+            Kernel::Loss { activation, .. } => {
+                let mut all = vec![ENTRY, 1, x * y, x * y, x * y, x];
+                all.extend((activation.stored() == Stored::Preactivation).then_some(x * y));
+                all
+            }
+            Kernel::LossSum => vec![x, 1, 1],
+            Kernel::ColumnSum => vec![x * y, y],
+            Kernel::Update(rule) => [vec![ENTRY, 1], vec![x; 2 + rule.states()]].concat(),
+        }
+    }
+
+    /// Whether every index of the kernel follows from its sizes, which [`Plan::validate`](crate::plan::Plan::validate)
+    /// holds against the bindings. A gathered sample's number comes from a buffer instead.
+    pub fn stays_in_bounds(&self) -> bool {
+        !matches!(self, Kernel::Gather)
     }
 
     /// How many workgroups a dispatch over `dims` has.
@@ -294,6 +352,9 @@ impl Kernel {
         };
         match (self, variant) {
             (Kernel::Gather, _) => linear((x * (y + z)).div_ceil(256)),
+            (Kernel::Matmul { .. }, Variant::Broadcast(b)) => {
+                [y.div_ceil(u64::from(b.cols())) as u32, x.div_ceil(u64::from(b.rows)) as u32, 1]
+            }
             (Kernel::Matmul { .. }, Variant::Tiled) => [y.div_ceil(64) as u32, x.div_ceil(64) as u32, 1],
             (Kernel::Matmul { .. }, _) => [y.div_ceil(16) as u32, x.div_ceil(16) as u32, 1],
             (Kernel::Loss { .. }, Variant::Lanes(lanes)) => linear(x.div_ceil(u64::from(256 / lanes))),
@@ -330,7 +391,7 @@ impl Kernel {
         };
         let lanes = format!("const LANES: u32 = {lanes}u;\n");
         let mut parts = vec![UNIFORM];
-        let constants;
+        let (constants, generated);
         match *self {
             Kernel::Gather => parts.extend([SCHEDULE, include_str!("../shaders/gather.wgsl")]),
             Kernel::Matmul { form, epilogue } => {
@@ -361,6 +422,10 @@ impl Kernel {
                     }
                 }
                 parts.push(match variant {
+                    Variant::Broadcast(broadcast) => {
+                        generated = broadcast.wgsl();
+                        &generated
+                    }
                     Variant::Tiled => include_str!("../shaders/matmul/tiled.wgsl"),
                     _ => include_str!("../shaders/matmul/naive.wgsl"),
                 });

@@ -1,6 +1,7 @@
 //! The architecture of a network as plain data: widths, activations, bias mode, frozen parameters.
 
 use crate::activation::Activation;
+use crate::params::ALIGNMENT;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -123,7 +124,7 @@ impl Network {
         (0..self.layers.len()).map(|i| product(i) * if i == 0 { 2.0 } else { 3.0 }).sum()
     }
 
-    /// Checks that there is a layer and that no width is 0.
+    /// Checks that there is a layer, that no width is 0, and that the parameters can be addressed.
     pub fn validate(&self) -> Result<()> {
         if self.layers.is_empty() {
             return Err(Error::Config("a network needs at least one layer, found none".into()));
@@ -132,7 +133,14 @@ impl Network {
             let place = if i == 0 { "the input".to_owned() } else { format!("layer {}", i - 1) };
             return Err(Error::Config(format!("a width must be at least 1, but {place} has width 0")));
         }
-        Ok(())
+        let elements = self.layers.iter().enumerate().try_fold(0usize, |sum, (i, layer)| {
+            let weight = self.layer_inputs(i).checked_mul(layer.outputs)?;
+            sum.checked_add(weight)?.checked_add(layer.outputs)?.checked_add(2 * ALIGNMENT)
+        });
+        match elements {
+            Some(elements) if elements <= isize::MAX as usize / size_of::<f64>() => Ok(()),
+            _ => Err(Error::Config(format!("the network {self} has more parameters than memory can ever hold"))),
+        }
     }
 }
 

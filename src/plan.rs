@@ -468,7 +468,11 @@ impl Plan {
             if specs.len() != step.bindings.len() {
                 return wrong(format!("expected {} bindings, found {}", specs.len(), step.bindings.len()));
             }
-            for (spec, binding) in specs.iter().zip(&step.bindings) {
+            let lengths = step.kernel.lengths(step.uniform.dims);
+            for ((spec, binding), least) in specs.iter().zip(&step.bindings).zip(lengths) {
+                if binding.range.len() < least {
+                    return wrong(format!("{} needs {least} elements, found {}", spec.name, binding.range.len()));
+                }
                 let Some(info) = self.slot(binding.slot) else {
                     return wrong(format!("there is no slot {}", binding.slot));
                 };

@@ -1,6 +1,7 @@
 //! **A training step happens here**: [`Trainer::step`] on a batch from the host, [`Trainer::fit`] over a data set that
 //! lives on the device. Both hand phases of one [`Plan`] to an executor; nothing comes back unless it is asked for.
 
+use crate::activation::Activation;
 use crate::data::{Dataset, epoch_order};
 use crate::device::Device;
 use crate::executor::{Executor, Readback};
@@ -201,6 +202,7 @@ impl Trainer {
         epochs: usize,
         observer: &mut dyn Observer,
     ) -> Result<Vec<Epoch>> {
+        data.validate_for_training()?;
         self.upload(data, validation)?;
         let mut history = Vec::new();
         for number in 1..=epochs {
@@ -227,6 +229,7 @@ impl Trainer {
 
     /// Trains once over `data` in the order of its rows, batch by batch, and returns the mean loss.
     pub fn fit_in_order(&mut self, data: &Dataset) -> Result<f64> {
+        data.validate_for_training()?;
         self.upload(data, None)?;
         let order: Vec<u32> = (0..data.rows() as u32).collect();
         let loss = self.train_in_order(&order, |_, _, _| ControlFlow::Continue(()))?;
@@ -402,7 +405,14 @@ impl Trainer {
         let loss = mean_loss(&losses, &entries);
         Ok(match data.labels() {
             Some(labels) => Evaluation { loss, accuracy: Some(accuracy(&outputs, &labels)), r_squared: None },
-            None => Evaluation { loss, accuracy: None, r_squared: Some(r_squared(&outputs, data)) },
+            None => {
+                if self.options.loss.training_activation(self.network.output_activation()) == Activation::Linear {
+                    // The output slot holds logits where the loss contains the last activation.
+                    let activation = self.network.output_activation();
+                    outputs.iter_mut().for_each(|y| *y = activation.value(*y));
+                }
+                Evaluation { loss, accuracy: None, r_squared: Some(r_squared(&outputs, data)) }
+            }
         })
     }
 }

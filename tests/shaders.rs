@@ -2,19 +2,30 @@
 //! WebGPU's default limits, and translates to the languages of the back ends that are not at hand.
 
 use naga::back::{glsl, hlsl, msl, spv};
-use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::valid::{Capabilities, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, StorageAccess};
 use wgrad::kernel::{Access, BindingSpec, Kernel, Uniform, Variant};
 
 fn every_shader() -> Vec<(Kernel, Variant, Module, ModuleInfo)> {
     let mut all = Vec::new();
     for kernel in Kernel::all() {
-        for &variant in kernel.variants() {
+        // Without subgroups, and with those of a software rasteriser, an NVIDIA and an AMD GPU.
+        let variants = [None, Some(8), Some(32), Some(64)].map(|subgroup| kernel.variants(subgroup));
+        let mut variants = variants.concat();
+        variants.sort_by_key(|variant| variant.to_string());
+        variants.dedup();
+        for variant in variants {
             let wgsl = kernel.wgsl(variant);
             let module = naga::front::wgsl::parse_str(&wgsl)
                 .unwrap_or_else(|e| panic!("{kernel} {variant}: {}", e.emit_to_string(&wgsl)));
             // No capability beyond plain WebGPU: these are the texts that run everywhere.
-            let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+            let (capabilities, stages) = match variant {
+                Variant::Broadcast(_) => (Capabilities::SUBGROUP, ShaderStages::COMPUTE),
+                _ => (Capabilities::empty(), ShaderStages::empty()),
+            };
+            let info = Validator::new(ValidationFlags::all(), capabilities)
+                .subgroup_stages(stages)
+                .subgroup_operations(SubgroupOperationSet::all())
                 .validate(&module)
                 .unwrap_or_else(|e| panic!("{kernel} {variant}: {}", e.emit_to_string(&wgsl)));
             all.push((kernel, variant, module, info));
@@ -79,22 +90,31 @@ fn shaders_translate_to_spirv_msl_hlsl_and_glsl() {
     for (kernel, variant, module, info) in every_shader() {
         let named = |language: &str| format!("{kernel} {variant} to {language}");
 
-        let words = spv::write_vec(&module, &info, &spv::Options::default(), None)
-            .unwrap_or_else(|e| panic!("{}: {e}", named("SPIR-V")));
+        // The versions in which a language knows subgroups.
+        let options = spv::Options { lang_version: (1, 3), ..spv::Options::default() };
+        let words =
+            spv::write_vec(&module, &info, &options, None).unwrap_or_else(|e| panic!("{}: {e}", named("SPIR-V")));
         assert_eq!(words[0], 0x0723_0203, "{}", named("SPIR-V"));
 
-        let options = msl::Options { fake_missing_bindings: true, ..msl::Options::default() };
+        let options = msl::Options { lang_version: (2, 4), fake_missing_bindings: true, ..msl::Options::default() };
         let (text, _) = msl::write_string(&module, &info, &options, &msl::PipelineOptions::default())
             .unwrap_or_else(|e| panic!("{}: {e}", named("MSL")));
         assert!(text.contains("kernel void"), "{}", named("MSL"));
 
         let mut text = String::new();
-        let options = hlsl::Options { fake_missing_bindings: true, ..hlsl::Options::default() };
+        let options = hlsl::Options {
+            shader_model: hlsl::ShaderModel::V6_0,
+            fake_missing_bindings: true,
+            ..hlsl::Options::default()
+        };
         hlsl::Writer::new(&mut text, &options, &hlsl::PipelineOptions::default())
             .write(&module, &info, None)
             .unwrap_or_else(|e| panic!("{}: {e}", named("HLSL")));
         assert!(text.contains("numthreads"), "{}", named("HLSL"));
 
+        if matches!(variant, Variant::Broadcast(_)) {
+            continue; // OpenGL has no subgroups
+        }
         let mut text = String::new();
         let options = glsl::Options { version: glsl::Version::new_gles(310), ..glsl::Options::default() };
         let pipeline = glsl::PipelineOptions {

@@ -6,7 +6,7 @@ mod common;
 use std::ops::ControlFlow;
 use wgrad::data::{Dataset, Matrix, Task};
 use wgrad::optimizer::{Momentum, Optimizer};
-use wgrad::plan::{Phase, Plan, Slot, TrainingOptions};
+use wgrad::plan::{Phase, Plan, TrainingOptions};
 use wgrad::train::{Epoch, Observer};
 use wgrad::{Activation, Batch, Device, Error, Layer, Loss, Network, Params, Predictor, Trainer, TrainerOptions};
 
@@ -88,7 +88,7 @@ fn fitting_learns_and_predicts_what_it_evaluates() {
         let outputs = Predictor::new(&device, &network(), &values, 10).unwrap().predict(&test.inputs).unwrap();
         let squares: f64 = outputs.data.iter().zip(&test.targets.data).map(|(y, t)| f64::from(y - t).powi(2)).sum();
         let loss = squares / outputs.data.len() as f64;
-        assert!((loss - after.loss).abs() <= 1e-5 * loss, "{loss} and {}", after.loss);
+        approx::assert_relative_eq!(loss, after.loss, max_relative = 1e-5);
     }
 }
 

@@ -140,6 +140,10 @@ fn awkward() -> Vec<(Network, usize)> {
     ]
 }
 
+/// A difference quotient means nothing across a kink of relu, or of the absolute error: with these numbers none lies
+/// within its step. The proof is about the reference alone and the same on every device, so one seed does.
+const SMOOTH_SEED: u64 = 0;
+
 pub(super) fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<()> {
     for &activation in Activation::ALL {
         let mut differences = Tally::new("reference", format!("central differences, {activation}"));
@@ -148,7 +152,7 @@ pub(super) fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> 
             for &bias in Bias::ALL {
                 let case = Case::new(network(activation, loss, bias), loss, 3, seed)?;
                 gradients.add(case.check(device, &|_| {})?);
-                differences.add(against_differences(&case)?);
+                differences.add(against_differences(&Case::new(case.network, loss, 3, SMOOTH_SEED)?)?);
             }
         }
         take(differences.finish());

@@ -26,11 +26,7 @@ pub(super) fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> 
     let mut tallies: BTreeMap<(usize, String), Tally> = BTreeMap::new();
     let order = ["gather", "matmul", "loss", "loss_sum", "column_sum", "update"];
     for kernel in Kernel::all() {
-        let variants = match device {
-            Device::Cpu => &kernel.variants()[..1],
-            Device::Gpu(_) => kernel.variants(),
-        };
-        for &variant in variants {
+        for variant in device.variants(kernel) {
             let subject = match device {
                 Device::Cpu => family(kernel),
                 Device::Gpu(_) => format!("{} {variant}", family(kernel)),

@@ -10,7 +10,7 @@ pub use container::save_tensors;
 
 use crate::data::{Scaling, Task};
 use crate::error::{did_you_mean, nearest};
-use crate::params::{ALIGNMENT, Role, Tensor};
+use crate::params::{Role, Tensor};
 use crate::{Activation, Error, Loss, Network, Params, Result};
 use container::TensorFile;
 use serde::{Deserialize, Serialize};
@@ -129,7 +129,6 @@ impl Model {
     fn check(&self) -> Result<()> {
         let network = &self.network;
         network.validate()?;
-        check_size(network)?;
         let same = |what: &str, expected: usize, found: usize| match expected == found {
             true => Ok(()),
             false => Err(Error::shape(what, expected, found)),
@@ -248,18 +247,6 @@ fn check_count(layers: usize, activations: &[Activation]) -> Result<(), String> 
     match layers == found {
         true => Ok(()),
         false => Err(format!("expected one activation for each of the {layers} weight matrices, found {found}")),
-    }
-}
-
-/// Checks that the arena of `network` can be addressed, so that [`Params::of`] cannot overflow.
-fn check_size(network: &Network) -> Result<()> {
-    let elements = network.layers.iter().enumerate().try_fold(0usize, |sum, (i, layer)| {
-        let weight = network.layer_inputs(i).checked_mul(layer.outputs)?;
-        sum.checked_add(weight)?.checked_add(layer.outputs)?.checked_add(2 * ALIGNMENT)
-    });
-    match elements {
-        Some(elements) if elements <= isize::MAX as usize / size_of::<f32>() => Ok(()),
-        _ => Err(Error::Config(format!("the network {network} has more parameters than memory can ever hold"))),
     }
 }
 

@@ -1,5 +1,6 @@
 use super::{View, Views, run};
 use crate::Result;
+use crate::error::try_zeros;
 use crate::executor::{Executor, Readback, locate};
 use crate::kernel::{Access, Element};
 use crate::plan::{Phase, Plan, Slot};
@@ -41,11 +42,13 @@ impl<T: Real> CpuExecutor<T> {
     /// Allocates the slots of `plan`, all zero.
     pub fn new(plan: Plan, products: Products) -> Result<Self> {
         plan.validate()?;
-        let buffers = plan.slots.iter().map(|info| match info.element {
-            Element::Real => Buffer::Real(vec![T::zero(); info.len]),
-            Element::Word => Buffer::Words(vec![0; info.len]),
+        let buffers = plan.slots.iter().map(|info| {
+            Ok(match info.element {
+                Element::Real => Buffer::Real(try_zeros(&info.slot.to_string(), info.len)?),
+                Element::Word => Buffer::Words(try_zeros(&info.slot.to_string(), info.len)?),
+            })
         });
-        let buffers = buffers.collect();
+        let buffers = buffers.collect::<Result<_>>()?;
         let mut dispatches = Vec::new();
         for step in &plan.steps {
             let mut bindings = Vec::new();

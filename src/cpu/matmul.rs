@@ -27,7 +27,7 @@ pub(super) fn matmul<T: Real>(
             };
             for_row_blocks(c, n, |_, block| {
                 for row in block.chunks_exact_mut(n) {
-                    row.iter_mut().enumerate().for_each(|(j, z)| *z = *z + bias_of(j));
+                    row.iter_mut().enumerate().for_each(|(j, z)| *z += bias_of(j));
                 }
             });
             if keep {
@@ -39,7 +39,7 @@ pub(super) fn matmul<T: Real>(
             let stored = views.read(3);
             for_row_blocks(c, n, |first, block| {
                 let stored = &stored[first * n..];
-                block.iter_mut().zip(stored).for_each(|(d, &s)| *d = *d * activation.derivative(s));
+                block.iter_mut().zip(stored).for_each(|(d, &s)| *d *= activation.derivative(s));
             });
         }
     }

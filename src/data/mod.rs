@@ -121,6 +121,12 @@ impl Dataset {
         }
         self.inputs.check_finite(&format!("{}, inputs", self.name))?;
         self.targets.check_finite(&format!("{}, targets", self.name))?;
+        Ok(())
+    }
+
+    /// Checks that there is something to learn: a sound data set, and at least two classes where it has classes.
+    pub fn validate_for_training(&self) -> Result<()> {
+        self.validate()?;
         if let (Task::Classification { classes }, Some(labels)) = (&self.task, self.labels())
             && labels.iter().all(|label| *label == labels[0])
         {

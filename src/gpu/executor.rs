@@ -125,8 +125,8 @@ fn dispatches(gpu: &Gpu, plan: &Plan, buffers: &[wgpu::Buffer], choice: VariantC
         let kernel = step.kernel;
         let dims = step.uniform.dims;
         let variant = match choice {
-            VariantChoice::Forced(variant) if kernel.variants().contains(&variant) => variant,
-            _ => kernel.heuristic(dims),
+            VariantChoice::Forced(variant) if kernel.variants(gpu.subgroup()).contains(&variant) => variant,
+            _ => kernel.heuristic(dims, gpu.subgroup()),
         };
         let workgroups = kernel.workgroups(variant, dims);
         let most = gpu.device.limits().max_compute_workgroups_per_dimension;

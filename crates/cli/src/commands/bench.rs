@@ -236,7 +236,13 @@ impl std::fmt::Display for Measured {
         let (median, (least, most)) = (self.median(), self.spread());
         writeln!(f, "{} on {}", self.workload, self.device)?;
         let blocks = self.blocks.len();
-        writeln!(f, "  step        {:.4} ms (median of {blocks} blocks; {:.4} to {:.4})", median * 1e3, least * 1e3, most * 1e3)?;
+        writeln!(
+            f,
+            "  step        {:.4} ms (median of {blocks} blocks; {:.4} to {:.4})",
+            median * 1e3,
+            least * 1e3,
+            most * 1e3
+        )?;
         writeln!(f, "  steps/s     {:.1}", 1.0 / median)?;
         if self.batch > 0 {
             writeln!(f, "  samples/s   {:.0}", self.batch as f64 / median)?;

@@ -1,0 +1,52 @@
+//! `wgrad evaluate`
+
+use crate::context::Context;
+use crate::sources::{ModelArgs, Source};
+use crate::words::{Score, describe};
+use serde_json::json;
+use std::process::ExitCode;
+use wgrad::data::Task;
+use wgrad::{Loss, Result, Trainer, TrainerOptions};
+
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  wgrad evaluate model.safetensors digits")]
+pub struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// `digits`, or a CSV file with the inputs and the target
+    #[arg(value_name = "digits|FILE.csv")]
+    data: Source,
+    /// The column with the answers; several, separated by commas [default: the outputs by name, else the last]
+    #[arg(long, value_name = "COLUMN")]
+    target: Option<String>,
+}
+
+/// Rows that are computed at once.
+const BATCH: usize = 1024;
+
+pub fn run(args: &Args, context: &Context) -> Result<ExitCode> {
+    let model = args.model.load()?;
+    let data = args.data.load_for(&model, args.target.as_deref())?;
+    let loss = model.loss.unwrap_or(match data.task {
+        Task::Classification { .. } => Loss::SoftmaxCrossEntropy,
+        Task::Regression { .. } => Loss::MeanSquaredError,
+    });
+    let device = context.open_device()?;
+    let options = TrainerOptions { batch: data.rows().min(BATCH), ..TrainerOptions::new(loss) };
+    let evaluation = Trainer::with_parameters(&device, model.network, &model.values, options)?.evaluate(&data)?;
+
+    context.say(format_args!("{} on {} rows of {}", describe(&evaluation), data.rows(), data.name))?;
+    context.result(|| {
+        let Score { key, value, .. } = Score::of(&evaluation);
+        json!({
+            "device": device.name(),
+            "model": args.model.path,
+            "data": data.name,
+            "rows": data.rows(),
+            "loss_name": loss,
+            "loss": evaluation.loss,
+            key: value,
+        })
+    })?;
+    Ok(ExitCode::SUCCESS)
+}

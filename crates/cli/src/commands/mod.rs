@@ -1,0 +1,60 @@
+//! The commands, one file each: what it takes (`Args`) and what it does (`run`).
+
+mod bench;
+mod check;
+mod devices;
+mod evaluate;
+mod gradients;
+mod inspect;
+mod plan;
+mod predict;
+mod train;
+
+use crate::context::Context;
+use std::process::ExitCode;
+use wgrad::Result;
+
+/// What to do.
+#[derive(clap::Subcommand)]
+pub enum Command {
+    /// List the adapters and the CPU, and say which would be used and why
+    Devices(devices::Args),
+    /// Train a network and save it as a model file
+    Train(Box<train::Args>),
+    /// Measure a model on data whose answers are known
+    Evaluate(evaluate::Args),
+    /// Compute a model's answers
+    Predict(predict::Args),
+    /// Write the gradient of every parameter and of the inputs
+    Gradients(gradients::Args),
+    /// Print what a device is given to do, step by step
+    Plan(plan::Args),
+    /// Prove the kernels and gradients on this machine and driver
+    Check(check::Args),
+    /// Show what is in a model file
+    Inspect(inspect::Args),
+    /// Time training steps: samples/s, GFLOP/s, spread
+    Bench(bench::Args),
+}
+
+impl Command {
+    /// Runs the command; the exit code says how it went.
+    pub fn run(self, context: &Context) -> Result<ExitCode> {
+        match self {
+            Command::Devices(args) => devices::run(&args, context),
+            Command::Train(args) => train::run(*args, context),
+            Command::Evaluate(args) => evaluate::run(&args, context),
+            Command::Predict(args) => predict::run(&args, context),
+            Command::Gradients(args) => gradients::run(&args, context),
+            Command::Plan(args) => plan::run(args, context),
+            Command::Check(args) => check::run(&args, context),
+            Command::Inspect(args) => inspect::run(&args, context),
+            Command::Bench(args) => {
+                let measured = bench::run(&args, &context.open_device()?)?;
+                context.say(&measured)?;
+                context.result(|| measured.json())?;
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    }
+}

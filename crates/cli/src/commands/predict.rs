@@ -1,0 +1,168 @@
+//! `wgrad predict`
+
+use crate::context::{Context, standard_output};
+use crate::files::check_destination;
+use crate::sources::{ModelArgs, Numbers, features};
+use serde_json::{Value, json};
+use std::io::{self, Write};
+use std::process::ExitCode;
+use wgrad::data::{Task, read_inputs_csv, read_npy, write_atomic, write_npy};
+use wgrad::train::argmax;
+use wgrad::{Activation, Error, Loss, Matrix, Model, Predictor, Result};
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  wgrad predict model.safetensors new.csv --out answers.csv\n  wgrad predict \
+                  model.safetensors new.npy | head\n\nCSV holds, for classes, the class and one column for each \
+                  (probability_NAME where the loss gives probabilities, else output_NAME); for numbers, one column for \
+                  each. NPY holds the network's outputs as they are.")]
+pub struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// The inputs: a CSV file, in which columns are found by the model's names or else by order, or a NumPy array
+    /// [rows, inputs]
+    #[arg(value_name = "INPUTS.csv|INPUTS.npy")]
+    inputs: Numbers,
+    /// Where the answers go; without it, as CSV to standard output
+    #[arg(long, value_name = "FILE.csv|FILE.npy")]
+    out: Option<Numbers>,
+}
+
+/// Rows that are computed at once.
+const BATCH: usize = 1024;
+
+pub fn run(args: &Args, context: &Context) -> Result<ExitCode> {
+    if let Some(out) = &args.out {
+        check_destination(&out.path)?;
+    }
+    let model = args.model.load()?;
+    let inputs = read_inputs(&args.inputs, &model)?;
+    let device = context.open_device()?;
+    let batch = inputs.rows.clamp(1, BATCH);
+    let outputs = Predictor::new(&device, &model.network, &model.values, batch)?.predict(&inputs)?;
+
+    match &args.out {
+        Some(Numbers { path, npy: true }) => write_npy(path, &outputs)?,
+        Some(Numbers { path, npy: false }) => write_atomic(path, |out| write_csv(&model, &outputs, out))?,
+        None if context.json => {}
+        None => write_csv(&model, &outputs, &mut io::stdout().lock()).map_err(standard_output)?,
+    }
+    if let Some(out) = &args.out {
+        context.tell("answers", format_args!("{} ({} rows)", out.path.display(), outputs.rows))?;
+    }
+    context.result(|| match &args.out {
+        Some(out) => json!({ "device": device.name(), "rows": outputs.rows, "out": out.path }),
+        None => json!({
+            "device": device.name(),
+            "rows": outputs.rows,
+            "columns": columns(&model),
+            "answers": rows(&model, &outputs).map(|(class, numbers)| to_json(class, numbers)).collect::<Vec<_>>(),
+        }),
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The inputs, scaled as the model wants them.
+fn read_inputs(file: &Numbers, model: &Model) -> Result<Matrix> {
+    let mut inputs = match file.npy {
+        true => read_npy(&file.path)?,
+        false => read_inputs_csv(&file.path, &features(model))?,
+    };
+    let (expected, found) = (model.network.inputs, inputs.cols);
+    if expected != found {
+        let place = file.path.display().to_string();
+        let what = format!("the model takes {expected} inputs, found {found} columns");
+        return Err(Error::Data { place, what });
+    }
+    if let Some(scaling) = &model.scaling {
+        scaling.apply(&mut inputs)?;
+    }
+    Ok(inputs)
+}
+
+/// What turns the outputs for classes into probabilities, where the loss was made for that.
+#[derive(Clone, Copy, PartialEq)]
+enum Probabilities {
+    Softmax,
+    Sigmoid,
+    AsTheyAre,
+    None,
+}
+
+impl Probabilities {
+    fn of(loss: Option<Loss>) -> Self {
+        match loss {
+            Some(Loss::SoftmaxCrossEntropy) => Probabilities::Softmax,
+            Some(Loss::BinaryCrossEntropy) => Probabilities::Sigmoid,
+            Some(Loss::LogisticCrossEntropy) => Probabilities::AsTheyAre,
+            _ => Probabilities::None,
+        }
+    }
+
+    fn apply(self, outputs: &[f32]) -> Vec<f32> {
+        match self {
+            Probabilities::Softmax => softmax(outputs),
+            Probabilities::Sigmoid => outputs.iter().map(|&y| Activation::Sigmoid.value(y)).collect(),
+            Probabilities::AsTheyAre | Probabilities::None => outputs.to_vec(),
+        }
+    }
+}
+
+/// `exp(y_i) / Σ_j exp(y_j)`, computed in f64 from the differences to the largest output, which cannot overflow.
+fn softmax(outputs: &[f32]) -> Vec<f32> {
+    let largest = outputs[argmax(outputs)];
+    let powers: Vec<f64> = outputs.iter().map(|&y| f64::from(y - largest).exp()).collect();
+    let sum: f64 = powers.iter().sum();
+    powers.iter().map(|power| (power / sum) as f32).collect()
+}
+
+fn columns(model: &Model) -> Vec<String> {
+    match &model.task {
+        Some(Task::Classification { classes }) => {
+            let prefix = match Probabilities::of(model.loss) {
+                Probabilities::None => "output",
+                _ => "probability",
+            };
+            std::iter::once("class".to_owned()).chain(classes.iter().map(|class| format!("{prefix}_{class}"))).collect()
+        }
+        Some(Task::Regression { outputs }) => outputs.clone(),
+        None => (1..=model.network.outputs()).map(|i| format!("output_{i}")).collect(),
+    }
+}
+
+/// For each row the class, where there are classes, and the numbers.
+fn rows<'a>(model: &'a Model, outputs: &'a Matrix) -> impl Iterator<Item = (Option<&'a str>, Vec<f32>)> {
+    let classes = match &model.task {
+        Some(Task::Classification { classes }) => Some(classes),
+        _ => None,
+    };
+    (0..outputs.rows).map(move |i| {
+        let row = outputs.row(i);
+        match classes {
+            Some(classes) => (Some(classes[argmax(row)].as_str()), Probabilities::of(model.loss).apply(row)),
+            None => (None, row.to_vec()),
+        }
+    })
+}
+
+fn write_csv(model: &Model, outputs: &Matrix, out: &mut dyn Write) -> io::Result<()> {
+    let mut csv = csv::Writer::from_writer(out);
+    csv.write_record(columns(model)).map_err(unwrap_io)?;
+    for (class, numbers) in rows(model, outputs) {
+        // `{:?}` writes as many digits as identify the number, and small ones with an exponent.
+        let numbers = numbers.iter().map(|x| format!("{x:?}"));
+        csv.write_record(class.map(str::to_owned).into_iter().chain(numbers)).map_err(unwrap_io)?;
+    }
+    csv.flush()
+}
+
+/// The error that the writer behind the CSV gave, with its kind, which tells a reader that left.
+fn unwrap_io(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
+}
+
+fn to_json(class: Option<&str>, numbers: Vec<f32>) -> Value {
+    class.map(|class| json!(class)).into_iter().chain(numbers.into_iter().map(|x| json!(x))).collect()
+}

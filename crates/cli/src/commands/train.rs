@@ -1,0 +1,241 @@
+//! `wgrad train`
+
+use crate::context::Context;
+use crate::files::check_destination;
+use crate::interrupt;
+use crate::job::Job;
+use crate::progress::{Progress, Stop};
+use crate::settings::Settings;
+use crate::sources::{Given, Start};
+use crate::words::{Score, describe, short};
+use serde_json::{Value, json};
+use std::process::ExitCode;
+use wgrad::data::{Scaling, Task};
+use wgrad::device::DeviceChoice;
+use wgrad::train::{Epoch, Evaluation};
+use wgrad::{Dataset, Device, Error, Model, Result};
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:\n  wgrad train flowers.csv --target species --hidden 64,32 --out flowers.safetensors",
+    after_long_help = HELP
+)]
+pub struct Args {
+    /// `digits` (the bundled handwritten digits), a CSV file with a line of column names, or a configuration (.toml)
+    #[arg(value_name = "digits|FILE.csv|CONFIG.toml")]
+    data: Given,
+    #[command(flatten)]
+    settings: Settings,
+    /// Print the complete configuration that these settings come to, and do not train
+    #[arg(long)]
+    print_config: bool,
+}
+
+const HELP: &str = r#"Examples:
+  wgrad train digits
+  wgrad train flowers.csv --target species --hidden 64,32 --out flowers.safetensors
+  wgrad train flowers.csv --print-config > flowers.toml
+  wgrad train flowers.toml --lr 0.005
+
+A configuration says what the flags say, and may describe the network layer
+by layer, the output layer last. Flags override it; paths in it are relative
+to it.
+
+  [data]
+  source = "flowers.csv"
+  target = "species"
+
+  [[network.layers]]
+  outputs = 32
+  activation = "tanh"
+  freeze_weight = true
+
+  [[network.layers]]
+  outputs = 3
+  activation = "linear"
+
+  [training]
+  learning_rate = 0.005
+
+Ctrl-C ends the training early: the model is evaluated and saved as it is
+then, and the exit code is 130. Pressed twice, it ends at once and saves
+nothing, as does a loss that is not finite."#;
+
+pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
+    let mut settings = Settings::gather(&args.data, args.settings, context)?;
+    if args.print_config {
+        return print_config(&Job::resolve(settings)?.settings, context);
+    }
+    check_destination(settings.output.destination())?;
+    let job = Job::resolve(settings)?;
+    interrupt::watch();
+    let device = announce(&job, context)?;
+
+    let mut trainer = job.trainer(&device)?;
+    let mut progress = Progress::new(job.train.rows(), job.epochs);
+    let history = trainer.fit(&job.train, job.validation.as_ref(), job.epochs, &mut progress);
+    let seconds = progress.finish().as_secs_f64();
+    let history = history?;
+    if progress.stop == Some(Stop::Diverged) {
+        return Err(diverged(&job, &progress));
+    }
+    let test = job.test.as_ref().map(|test| trainer.evaluate(test)).transpose()?;
+
+    let run = Run { job: &job, device: &device, history, progress, seconds, test };
+    run.model(trainer.parameters()?).save(&job.destination)?;
+    run.report(context)
+}
+
+fn print_config(settings: &Settings, context: &Context) -> Result<ExitCode> {
+    context.say(settings.to_toml()?.trim_end())?;
+    context.result(|| json!(settings))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Opens the device, and says what will be done where.
+fn announce(job: &Job, context: &Context) -> Result<Device> {
+    let data = &job.train;
+    let rows = |part: &Option<Dataset>| part.as_ref().map_or(0, Dataset::rows);
+    let answers = match &data.task {
+        Task::Classification { classes } => format!("{} classes", classes.len()),
+        Task::Regression { outputs } => format!("the numbers {}", outputs.join(", ")),
+    };
+    let choice = job.settings.training.device.as_deref().map_or(DeviceChoice::Auto, DeviceChoice::from);
+    let selection = Device::select(&choice)?;
+    context.tell(
+        "data",
+        format_args!(
+            "{}: {} inputs, {answers}; {} rows to train on, {} for validation, {} for the test",
+            data.name,
+            data.inputs.cols,
+            data.rows(),
+            rows(&job.validation),
+            rows(&job.test)
+        ),
+    )?;
+    context.tell("network", format_args!("{}, {} parameters", job.network, wgrad::Params::of(&job.network).count()))?;
+    context.tell("training", job.describe())?;
+    context.tell("device", format_args!("{}: {}", selection.device.name(), selection.reason))?;
+    Ok(selection.device)
+}
+
+fn diverged(job: &Job, progress: &Progress) -> Error {
+    let rate = job.options.learning_rate;
+    let scaling = match job.scaling == Scaling::none(job.network.inputs) {
+        true => ", or --scaling standard",
+        false => "",
+    };
+    let targets = match &job.train.task {
+        Task::Classification { .. } => "",
+        Task::Regression { .. } => ", or targets divided to a size near 1",
+    };
+    let what = format!(
+        "the loss became {}: the training diverged, and nothing was saved; try a smaller --lr than {rate}{scaling}{targets}",
+        progress.loss
+    );
+    Error::Data { place: format!("epoch {}", progress.epoch), what }
+}
+
+/// A training run that ended.
+struct Run<'a> {
+    job: &'a Job,
+    device: &'a Device,
+    history: Vec<Epoch>,
+    progress: Progress,
+    seconds: f64,
+    test: Option<Evaluation>,
+}
+
+impl Run<'_> {
+    fn interrupted(&self) -> bool {
+        self.progress.stop == Some(Stop::Interrupted)
+    }
+
+    fn final_loss(&self) -> f64 {
+        self.history.last().map_or(self.progress.loss, |epoch| epoch.loss)
+    }
+
+    fn validation(&self) -> Option<&Evaluation> {
+        self.history.last()?.validation.as_ref()
+    }
+
+    fn model(&self, values: Vec<f32>) -> Model {
+        let job = self.job;
+        Model {
+            network: job.network.clone(),
+            values,
+            task: Some(job.train.task.clone()),
+            features: job.train.features.clone(),
+            scaling: Some(job.scaling.clone()),
+            loss: Some(job.options.loss),
+            training: Some(self.notes()),
+        }
+    }
+
+    /// How the model was trained. Nothing here may differ between two runs with one seed on one device.
+    fn notes(&self) -> Value {
+        let training = &self.job.settings.training;
+        let init = match &training.init {
+            Some(Start::File(path)) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            start => start.as_ref().map_or(String::new(), Start::to_string),
+        };
+        let mut notes = json!({
+            "wgrad": env!("CARGO_PKG_VERSION"),
+            "data": self.job.train.name,
+            "rows": self.job.train.rows(),
+            "validation": self.job.settings.data.validation,
+            "test": self.job.settings.data.test,
+            "device": self.device.name(),
+            "seed": training.seed,
+            "init": init,
+            "optimizer": training.optimizer,
+            "momentum": training.momentum,
+            "nesterov": training.nesterov,
+            "learning_rate": training.learning_rate,
+            "batch": training.batch,
+        });
+        self.results(&mut notes);
+        notes
+    }
+
+    /// Adds what came out.
+    fn results(&self, value: &mut Value) {
+        value["epochs"] = json!(self.history.len());
+        value["final_loss"] = json!(self.final_loss());
+        for (part, evaluation) in [("validation", self.validation()), ("test", self.test.as_ref())] {
+            if let Some(evaluation) = evaluation {
+                let score = Score::of(evaluation);
+                value[format!("{part}_loss")] = json!(evaluation.loss);
+                value[format!("{part}_{}", score.key)] = json!(score.value);
+            }
+        }
+    }
+
+    fn report(&self, context: &Context) -> Result<ExitCode> {
+        let (done, loss) = (self.history.len(), short(self.final_loss()));
+        let ending = match self.interrupted() {
+            true => format!("interrupted in epoch {} of {}, {done} epochs", self.progress.epoch, self.job.epochs),
+            false => format!("{done} epochs"),
+        };
+        context.tell("trained", format_args!("{ending} in {:.1} s, final loss {loss}", self.seconds))?;
+        if let Some(validation) = self.validation() {
+            context.tell("validation", describe(validation))?;
+        }
+        if let Some(test) = &self.test {
+            context.tell("test", describe(test))?;
+        }
+        context.tell("model", self.job.destination.display())?;
+        context.result(|| {
+            let mut value = json!({
+                "device": self.device.name(),
+                "seed": self.job.options.seed,
+                "model": self.job.destination,
+                "seconds": self.seconds,
+                "interrupted": self.interrupted(),
+            });
+            self.results(&mut value);
+            value
+        })?;
+        Ok(if self.interrupted() { ExitCode::from(interrupt::EXIT_CODE) } else { ExitCode::SUCCESS })
+    }
+}

@@ -1,0 +1,269 @@
+//! A training run with everything decided.
+
+use crate::settings::{DataSettings, Hidden, NetworkSettings, OptimizerKind, Settings, TaskKind, TrainingSettings};
+use crate::sources::{Start, check_task};
+use std::path::{Path, PathBuf};
+use wgrad::data::{Scaling, ScalingKind, Task, TaskHint, split};
+use wgrad::optimizer::{Momentum, Sgd};
+use wgrad::plan::TrainingOptions;
+use wgrad::{
+    Activation, Bias, Dataset, Device, Error, Init, Loss, Model, Network, Optimizer, Params, Result, Trainer,
+    TrainerOptions,
+};
+
+/// A training run: its settings without a gap, and what they came to.
+pub struct Job {
+    /// The settings, complete.
+    pub settings: Settings,
+    /// The rows to train on, scaled like the other parts.
+    pub train: Dataset,
+    /// The rows to watch training by.
+    pub validation: Option<Dataset>,
+    /// The rows to judge the trained network by.
+    pub test: Option<Dataset>,
+    /// How the inputs were scaled.
+    pub scaling: Scaling,
+    /// The architecture.
+    pub network: Network,
+    /// How to train it.
+    pub options: TrainerOptions,
+    /// How often to go through the training rows.
+    pub epochs: usize,
+    /// Where the trained model goes.
+    pub destination: PathBuf,
+    /// The initial weights, where they are not drawn.
+    weights: Option<Vec<f32>>,
+}
+
+impl Job {
+    /// Fills the gaps in `settings` by the defaults, which depend on the data, and reads the data.
+    pub fn resolve(mut settings: Settings) -> Result<Job> {
+        let training = &mut settings.training;
+        let epochs = at_least_1("epochs", *training.epochs.get_or_insert(40))?;
+        let batch = at_least_1("batch", *training.batch.get_or_insert(32))?;
+        let seed = *training.seed.get_or_insert(0);
+        training.device.get_or_insert("auto".into());
+        let optimizer = optimizer(training)?;
+        let start = training.init.get_or_insert(Start::Drawn(Init::Auto)).clone();
+        let init = match start {
+            Start::Drawn(init) => init,
+            Start::File(_) => Init::Auto,
+        };
+        let destination = settings.output.destination().to_owned();
+
+        let data = load(&mut settings)?;
+        let learning_rate = learning_rate(&mut settings.training, &data.task)?;
+        // Where nothing is said about the network, it is the one that the weights belong to.
+        let model = match &start {
+            Start::File(path) if settings.network == NetworkSettings::default() => {
+                let model = Model::load(path)?;
+                settings.network.layers = Some(model.network.layers.clone());
+                Some(model)
+            }
+            _ => None,
+        };
+        let fallback = match data.task {
+            Task::Classification { .. } => Loss::SoftmaxCrossEntropy,
+            Task::Regression { .. } => Loss::MeanSquaredError,
+        };
+        let fallback = model.as_ref().and_then(|model| model.loss).unwrap_or(fallback);
+        let loss = *settings.training.loss.get_or_insert(fallback);
+        let network = network(&mut settings.network, &data, loss)?;
+        loss.check_output(network.output_activation())?;
+        let model = match (&start, model) {
+            (Start::File(path), None) => Some(load_weights(path, &network)?),
+            (_, model) => model,
+        };
+        if let Some(model) = &model {
+            check_origin(model, &data)?;
+        }
+
+        let given = model.as_ref().and_then(|model| model.scaling.clone());
+        let Parts { train, validation, test, scaling } = Parts::of(&data, &mut settings.data, given, seed)?;
+
+        let options = TrainerOptions { loss, optimizer, learning_rate, batch, init, seed, losses_kept: 1 };
+        let weights = model.map(|model| model.values);
+        Ok(Job { settings, train, validation, test, scaling, network, options, epochs, destination, weights })
+    }
+
+    /// The trainer, before its first step.
+    pub fn trainer(&self, device: &Device) -> Result<Trainer> {
+        match &self.weights {
+            Some(values) => Trainer::with_parameters(device, self.network.clone(), values, self.options),
+            None => Trainer::new(device, self.network.clone(), self.options),
+        }
+    }
+
+    /// What the plan of the run is built for: the data set is put on the device, one epoch is scheduled at once.
+    pub fn plan_options(&self) -> TrainingOptions {
+        let TrainerOptions { batch, loss, optimizer, .. } = self.options;
+        let sets = || std::iter::once(&self.train).chain(&self.validation).map(Dataset::rows);
+        let steps = sets().max().unwrap_or(0).div_ceil(batch);
+        TrainingOptions { batch, loss, optimizer, steps, data_rows: sets().sum(), all_gradients: false }
+    }
+
+    /// The description of the run in one line.
+    pub fn describe(&self) -> String {
+        let TrainerOptions { loss, batch, learning_rate, .. } = self.options;
+        let optimizer = match self.options.optimizer {
+            Optimizer::Momentum(Momentum { momentum, nesterov }) => {
+                format!("momentum {momentum}{}", if nesterov { " (Nesterov)" } else { "" })
+            }
+            other => other.rule().name().to_owned(),
+        };
+        format!("{loss}, {optimizer}, learning rate {learning_rate}, batches of {batch}, {} epochs", self.epochs)
+    }
+}
+
+/// What the rows of a data set are for.
+struct Parts {
+    train: Dataset,
+    validation: Option<Dataset>,
+    test: Option<Dataset>,
+    scaling: Scaling,
+}
+
+impl Parts {
+    /// Splits `data` and scales it: by the `given` scaling, where it is of the kind wanted, since weights that are gone
+    /// on from belong to the scaling they were trained with; otherwise by one that is fitted to the training rows alone.
+    fn of(data: &Dataset, settings: &mut DataSettings, given: Option<Scaling>, seed: u64) -> Result<Parts> {
+        let test = *settings.test.get_or_insert(0.2);
+        let validation = *settings.validation.get_or_insert(0.1);
+        let rows = split(data.rows(), data.labels().as_deref(), test, validation, seed)?;
+        let mut train = data.select(&rows.train);
+        let fallback = given.as_ref().map_or(ScalingKind::Standard, |scaling| scaling.kind);
+        let kind = *settings.scaling.get_or_insert(fallback);
+        let given = given.filter(|scaling| scaling.kind == kind);
+        let scaling = given.unwrap_or_else(|| Scaling::fit(kind, &train.inputs));
+        scaling.apply(&mut train.inputs)?;
+        let held_out = |rows: &[usize]| -> Result<Option<Dataset>> {
+            let mut part = data.select(rows);
+            scaling.apply(&mut part.inputs)?;
+            Ok(Some(part).filter(|part| part.rows() > 0))
+        };
+        let (validation, test) = (held_out(&rows.validation)?, held_out(&rows.test)?);
+        Ok(Parts { train, validation, test, scaling })
+    }
+}
+
+fn at_least_1(what: &str, found: usize) -> Result<usize> {
+    match found {
+        0 => Err(Error::Config(format!("{what} must be at least 1, found 0"))),
+        _ => Ok(found),
+    }
+}
+
+fn optimizer(training: &mut TrainingSettings) -> Result<Optimizer> {
+    let optimizer = match training.optimizer.get_or_insert(OptimizerKind::Momentum) {
+        OptimizerKind::Sgd if training.momentum.is_some() || training.nesterov == Some(true) => {
+            let what = "sgd has no momentum; leave --momentum and --nesterov out, or use --optimizer momentum";
+            return Err(Error::Config(what.into()));
+        }
+        OptimizerKind::Sgd => Optimizer::Sgd(Sgd {}),
+        OptimizerKind::Momentum => Optimizer::Momentum(Momentum {
+            momentum: *training.momentum.get_or_insert(0.9) as f32,
+            nesterov: *training.nesterov.get_or_insert(false),
+        }),
+    };
+    optimizer.validate()?;
+    Ok(optimizer)
+}
+
+fn learning_rate(training: &mut TrainingSettings, task: &Task) -> Result<f32> {
+    // Momentum makes steps in one direction ten times as long; numbers can be far larger than probabilities.
+    let default = match (training.optimizer, task) {
+        (Some(OptimizerKind::Sgd), Task::Classification { .. }) => 0.1,
+        (_, Task::Classification { .. }) | (Some(OptimizerKind::Sgd), _) => 0.01,
+        _ => 0.001,
+    };
+    let found = *training.learning_rate.get_or_insert(default);
+    let rate = found as f32;
+    match rate.is_finite() && rate >= 0.0 {
+        true => Ok(rate),
+        false => Err(Error::Config(format!("the learning rate must be finite and at least 0, found {found}"))),
+    }
+}
+
+fn load(settings: &mut Settings) -> Result<Dataset> {
+    let Some(source) = &settings.data.source else {
+        return Err(Error::Config("the table [data] needs a `source`: \"digits\", or the name of a .csv file".into()));
+    };
+    let hint = match settings.data.task {
+        None => TaskHint::Infer,
+        Some(TaskKind::Classification) => TaskHint::Classification,
+        Some(TaskKind::Regression) => TaskHint::Regression,
+    };
+    let data = source.load(settings.data.target.as_deref(), hint)?;
+    data.validate()?;
+    settings.data.task = Some(match data.task {
+        Task::Classification { .. } => TaskKind::Classification,
+        Task::Regression { .. } => TaskKind::Regression,
+    });
+    Ok(data)
+}
+
+fn network(settings: &mut NetworkSettings, data: &Dataset, loss: Loss) -> Result<Network> {
+    let NetworkSettings { hidden, activation, output_activation, bias, layers } = settings;
+    let (inputs, outputs) = (data.inputs.cols, data.targets.cols);
+    let network = if let Some(layers) = layers {
+        if hidden.is_some() || activation.is_some() || output_activation.is_some() || bias.is_some() {
+            let what = "[[network.layers]] says all about the layers; remove the other keys of [network]";
+            return Err(Error::Config(what.into()));
+        }
+        Network { inputs, layers: layers.clone() }
+    } else {
+        let hidden = hidden.get_or_insert_with(|| Hidden(vec![128]));
+        let activation = *activation.get_or_insert(Activation::Relu);
+        let on_logits = loss != Loss::LogisticCrossEntropy;
+        let output = *output_activation.get_or_insert(if on_logits { Activation::Linear } else { Activation::Sigmoid });
+        let bias = *bias.get_or_insert(Bias::PerUnit);
+        let network = hidden.0.iter().fold(Network::new(inputs), |network, &width| network.dense(width, activation));
+        network.dense(outputs, output).with_bias(bias)
+    };
+    network.validate()?;
+    match network.outputs() == outputs {
+        true => Ok(network),
+        false => Err(Error::Config(format!(
+            "the network {network} has {} outputs, but {} needs {outputs}; change the last of the layers",
+            network.outputs(),
+            data.name
+        ))),
+    }
+}
+
+/// The model in the file `path`, which may be a plain state dict, where it has the shape of `network`.
+fn load_weights(path: &Path, network: &Network) -> Result<Model> {
+    let activations: Vec<_> = network.layers.iter().map(|layer| layer.activation).collect();
+    let model = Model::load_with_activations(path, &activations)?;
+    let shapes = |network: &Network| -> Vec<_> {
+        Params::of(network).tensors.iter().map(|tensor| (tensor.name.clone(), tensor.shape())).collect()
+    };
+    if shapes(&model.network) == shapes(network) {
+        return Ok(model);
+    }
+    let what = format!(
+        "the weights are those of a network {}, but the settings describe {network}; change --hidden and --bias, or leave \
+         the settings of the network out to take the model's",
+        model.network
+    );
+    Err(Error::Model { path: path.to_owned(), what })
+}
+
+/// Checks that the data has the inputs and answers of the model that is gone on from.
+fn check_origin(model: &Model, data: &Dataset) -> Result<()> {
+    if let Some(task) = &model.task {
+        check_task(task, data)?;
+    }
+    let (expected, found) = (model.network.inputs, data.inputs.cols);
+    let different = model.features.iter().zip(&data.features).find(|(expected, found)| expected != found);
+    let what = match different {
+        _ if expected != found => format!("the model takes {expected} inputs, found {found}"),
+        Some((expected, found)) => {
+            format!(
+                "the model takes the input {expected:?} where the data has {found:?}; order the columns like its own"
+            )
+        }
+        None => return Ok(()),
+    };
+    Err(Error::Data { place: data.name.clone(), what })
+}

@@ -1,0 +1,351 @@
+//! What a training run may be told. Flags and configuration files say the same things, so both are one type:
+//! [`Settings`]. What neither says is filled in by [`Job::resolve`](crate::job::Job::resolve).
+
+mod keys;
+mod text;
+
+use crate::context::Context;
+use crate::sources::{Given, Source, Start};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, ValueEnum};
+use serde::de::IntoDeserializer;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use wgrad::data::ScalingKind;
+use wgrad::{Activation, Bias, Error, Layer, Loss, Result};
+
+/// Everything about a training run, each part a table of the configuration.
+#[derive(Args, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    #[command(flatten)]
+    pub data: DataSettings,
+    #[command(flatten)]
+    pub network: NetworkSettings,
+    #[command(flatten)]
+    pub training: TrainingSettings,
+    #[command(flatten)]
+    pub output: OutputSettings,
+}
+
+/// What to learn from.
+#[derive(Args, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[command(next_help_heading = "Data")]
+pub struct DataSettings {
+    #[arg(skip)]
+    #[serde(with = "text")]
+    pub source: Option<Source>,
+    /// The column to predict; several, separated by commas, for a regression with several outputs [default: the last]
+    #[arg(long, value_name = "COLUMN")]
+    pub target: Option<String>,
+    /// What the target is [default: inferred from its values]
+    #[arg(long)]
+    pub task: Option<TaskKind>,
+    /// How input columns are scaled; fitted on the training rows and saved with the model: none, standard (mean 0,
+    /// deviation 1) or min_max (0 to 1) [default: standard]
+    #[arg(long, value_name = "KIND")]
+    #[serde(with = "text")]
+    pub scaling: Option<ScalingKind>,
+    /// The share of the rows left after the test's that training is watched by [default: 0.1]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    pub validation: Option<f64>,
+    /// The share of the rows that the trained network is judged by [default: 0.2]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    pub test: Option<f64>,
+}
+
+/// The network, either by `hidden` and what goes with it, or layer by layer.
+#[derive(Args, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[command(next_help_heading = "Network")]
+pub struct NetworkSettings {
+    /// The widths of the hidden layers, separated by commas, or `none` [default: 128]
+    #[arg(long, value_name = "WIDTHS")]
+    pub hidden: Option<Hidden>,
+    /// The activation of the hidden layers [default: relu]
+    #[arg(long, value_name = "NAME", value_parser = activation_names())]
+    #[serde(with = "text")]
+    pub activation: Option<Activation>,
+    /// The activation of the output layer [default: linear; sigmoid for logistic_cross_entropy]
+    #[arg(long, value_name = "NAME", value_parser = activation_names(), hide_possible_values = true)]
+    #[serde(with = "text")]
+    pub output_activation: Option<Activation>,
+    /// How the units of every layer are biased: per_unit, shared (one number a layer) or none [default: per_unit]
+    #[arg(long, value_name = "MODE", value_parser = parse_bias)]
+    pub bias: Option<Bias>,
+    #[arg(skip)]
+    pub layers: Option<Vec<Layer>>,
+}
+
+/// How to train.
+#[derive(Args, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[command(next_help_heading = "Training")]
+pub struct TrainingSettings {
+    /// What the output is compared with the target by [default: softmax_cross_entropy for classes, mean_squared_error
+    /// for numbers]
+    #[arg(long, value_name = "NAME", value_parser = loss_names())]
+    #[serde(with = "text")]
+    pub loss: Option<Loss>,
+    /// How gradients change parameters [default: momentum]
+    #[arg(long)]
+    pub optimizer: Option<OptimizerKind>,
+    /// The share of its velocity that the optimizer momentum keeps [default: 0.9]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    pub momentum: Option<f64>,
+    /// Nesterov's correction of the momentum
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub nesterov: Option<bool>,
+    /// The learning rate [default: 0.01 for classes, 0.001 for numbers; ten times that for sgd]
+    #[arg(long = "lr", alias = "learning-rate", value_name = "RATE", allow_negative_numbers = true)]
+    pub learning_rate: Option<f64>,
+    /// Rows in a batch [default: 32]
+    #[arg(long, value_name = "ROWS")]
+    pub batch: Option<usize>,
+    /// How often to go through the training rows [default: 40]
+    #[arg(long, value_name = "COUNT")]
+    pub epochs: Option<usize>,
+    /// The initial weights: auto, xavier_uniform, xavier_normal, he_uniform, he_normal, uniform:BOUND,
+    /// normal:DEVIATION, or a model file to go on from, whose scaling is kept [default: auto]
+    #[arg(long, value_name = "NAME|MODEL")]
+    #[serde(with = "text")]
+    pub init: Option<Start>,
+    #[arg(skip)]
+    pub seed: Option<u64>,
+    #[arg(skip)]
+    pub device: Option<String>,
+}
+
+/// Where the result goes.
+#[derive(Args, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[command(next_help_heading = "Output")]
+pub struct OutputSettings {
+    /// The model file to write [default: model.safetensors]
+    #[arg(long = "out", value_name = "MODEL")]
+    pub model: Option<PathBuf>,
+}
+
+impl OutputSettings {
+    /// The model file to write.
+    pub fn destination(&mut self) -> &Path {
+        self.model.get_or_insert("model.safetensors".into())
+    }
+}
+
+/// What the target column holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub enum TaskKind {
+    Classification,
+    Regression,
+}
+
+/// An optimizer without its settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub enum OptimizerKind {
+    Sgd,
+    Momentum,
+}
+
+/// The widths of the hidden layers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Hidden(pub Vec<usize>);
+
+impl FromStr for Hidden {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        if text == "none" {
+            return Ok(Hidden(Vec::new()));
+        }
+        let widths = text.split(',').map(|width| width.trim().parse());
+        widths.collect::<Result<_, _>>().map(Hidden).map_err(|_| {
+            Error::Config(format!("expected widths separated by commas, as in 128,64, or `none`, found {text:?}"))
+        })
+    }
+}
+
+/// Takes the name of an activation, and knows them all for help and hints.
+pub fn activation_names() -> impl TypedValueParser<Value = Activation> {
+    PossibleValuesParser::new(Activation::ALL.iter().map(|activation| activation.name())).try_map(|name| name.parse())
+}
+
+/// Takes the name of a loss, and knows them all for help and hints.
+pub fn loss_names() -> impl TypedValueParser<Value = Loss> {
+    PossibleValuesParser::new(Loss::ALL.iter().map(|loss| loss.name())).try_map(|name| name.parse())
+}
+
+fn parse_bias(name: &str) -> Result<Bias, serde::de::value::Error> {
+    Bias::deserialize(name.into_deserializer())
+}
+
+impl Settings {
+    /// What `given` and the flags say together: a flag overrides a configuration.
+    pub fn gather(given: &Given, mut flags: Settings, context: &Context) -> Result<Settings> {
+        flags.training.seed = context.seed;
+        flags.training.device = context.device.clone();
+        match given {
+            Given::Toml(path) => Settings::read(path)?.overridden_by(flags),
+            Given::Source(source) => {
+                flags.data.source = Some(source.clone());
+                Ok(flags)
+            }
+        }
+    }
+
+    /// Reads a configuration. Paths in it are relative to the file.
+    fn read(path: &Path) -> Result<Settings> {
+        let io = |source| Error::Io { action: "read", path: path.to_owned(), source };
+        let text = fs::read_to_string(path).map_err(io)?;
+        let refuse = |(at, what): (Option<usize>, String)| {
+            let line = |at| text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
+            let line = at.map_or(String::new(), |at| format!(", line {}", line(at)));
+            Error::Config(format!("{}{line}: {what}", path.display()))
+        };
+        keys::check(&text, known_keys).map_err(refuse)?;
+        let parse = |text: &str| toml::from_str(text).map_err(keys::place_and_message);
+        let mut settings: Settings = parse(&text).map_err(refuse)?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        settings.relocate(|file| Ok(folder.join(file)))?;
+        Ok(settings)
+    }
+
+    /// The configuration that says the same wherever it is stored.
+    pub fn to_toml(&self) -> Result<String> {
+        let mut settings = self.clone();
+        settings.relocate(|file| {
+            let io = |source| Error::Io { action: "find the folder of", path: file.clone(), source };
+            std::path::absolute(&file).map_err(io)
+        })?;
+        toml::to_string(&settings).map_err(|error| Error::Config(error.to_string()))
+    }
+
+    /// Replaces the path of every file that is mentioned.
+    fn relocate(&mut self, place: impl Fn(PathBuf) -> Result<PathBuf>) -> Result<()> {
+        if let Some(Source::Csv(path)) = &mut self.data.source {
+            *path = place(std::mem::take(path))?;
+        }
+        if let Some(Start::File(path)) = &mut self.training.init {
+            *path = place(std::mem::take(path))?;
+        }
+        if let Some(path) = &mut self.output.model {
+            *path = place(std::mem::take(path))?;
+        }
+        Ok(())
+    }
+
+    fn overridden_by(mut self, mut flags: Settings) -> Result<Settings> {
+        self.network.make_room_for(&mut flags.network);
+        if flags.training.optimizer.is_some() {
+            (self.training.momentum, self.training.nesterov) = (None, None);
+        }
+        let table = |settings: &Settings| toml::Table::try_from(settings);
+        let merged = table(&self).and_then(|mut file| {
+            merge(&mut file, table(&flags)?);
+            Ok(file)
+        });
+        let unwritable = |error: toml::ser::Error| Error::Config(error.to_string());
+        merged
+            .map_err(unwritable)?
+            .try_into()
+            .map_err(|error: toml::de::Error| Error::Config(error.message().to_owned()))
+    }
+}
+
+impl NetworkSettings {
+    /// Lets flags change what the configuration says layer by layer.
+    fn make_room_for(&mut self, flags: &mut NetworkSettings) {
+        if flags.hidden.is_some() {
+            self.layers = None;
+        }
+        let Some((last, hidden)) = self.layers.as_mut().and_then(|layers| layers.split_last_mut()) else { return };
+        if let Some(activation) = flags.activation.take() {
+            hidden.iter_mut().for_each(|layer| layer.activation = activation);
+        }
+        if let Some(activation) = flags.output_activation.take() {
+            last.activation = activation;
+        }
+        if let Some(bias) = flags.bias.take() {
+            hidden.iter_mut().chain([last]).for_each(|layer| layer.bias = bias);
+        }
+    }
+}
+
+fn merge(base: &mut toml::Table, over: toml::Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            (Some(toml::Value::Table(base)), toml::Value::Table(over)) => merge(base, over),
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
+}
+
+/// The keys that the table called `name` may have; `None` where no table of this name belongs.
+fn known_keys(name: &str) -> Option<&'static [&'static str]> {
+    Some(match name {
+        "" => keys::of::<Settings>(),
+        "data" => keys::of::<DataSettings>(),
+        "network" => keys::of::<NetworkSettings>(),
+        "network.layers" => keys::of::<Layer>(),
+        "training" => keys::of::<TrainingSettings>(),
+        "output" => keys::of::<OutputSettings>(),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn keys_are_the_fields() {
+        assert_eq!(known_keys("").unwrap(), ["data", "network", "training", "output"]);
+        assert_eq!(known_keys("output").unwrap(), ["model"]);
+        let layer = ["outputs", "activation", "bias", "freeze_weight", "freeze_bias"];
+        assert_eq!(known_keys("network.layers").unwrap(), layer);
+        assert_eq!(known_keys("training.loss"), None);
+    }
+
+    #[test]
+    fn flags_override_a_file() {
+        let file = "[training]\nbatch = 16\nmomentum = 0.5\n[[network.layers]]\noutputs = 3\nactivation = 'tanh'\n\
+                    [[network.layers]]\noutputs = 2\nactivation = 'linear'";
+        let file: Settings = toml::from_str(file).unwrap();
+        let mut flags = Settings::default();
+        flags.training.learning_rate = Some(0.25);
+        flags.training.optimizer = Some(OptimizerKind::Sgd);
+        flags.network.activation = Some(Activation::Sine);
+        flags.network.bias = Some(Bias::None);
+        let both = file.clone().overridden_by(flags.clone()).unwrap();
+        assert_eq!((both.training.batch, both.training.learning_rate), (Some(16), Some(0.25)));
+        assert_eq!(both.training.momentum, None);
+        let layers = both.network.layers.unwrap();
+        assert_eq!(layers[0], Layer { bias: Bias::None, ..Layer::new(3, Activation::Sine) });
+        assert_eq!(layers[1], Layer { bias: Bias::None, ..Layer::new(2, Activation::Linear) });
+
+        flags.network.hidden = Some(Hidden(vec![7]));
+        let both = file.overridden_by(flags).unwrap();
+        assert_eq!((both.network.layers, both.network.hidden), (None, Some(Hidden(vec![7]))));
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.toml");
+        fs::write(&path, "[data]\nsource = 'b.csv'\n[training]\ninit = 'c.safetensors'").unwrap();
+        let settings = Settings::read(&path).unwrap();
+        assert_eq!(settings.data.source, Some(Source::Csv(folder.path().join("b.csv"))));
+        assert_eq!(settings.training.init, Some(Start::File(folder.path().join("c.safetensors"))));
+    }
+}

@@ -1,0 +1,9 @@
+//! The program `wgrad`, run as its users run it.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod config;
+mod gradients;
+mod models;
+mod support;
+mod tools;
+mod train;
