@@ -2,6 +2,8 @@
 //!
 //! Criterion prints two rates: elements a second are FLOP/s, bytes a second are the memory traffic at the least.
 
+#![allow(clippy::panic)] // a benchmark that cannot run has no other way to say so
+
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use wgrad::executor::Executor;
 use wgrad::gpu::VariantChoice;

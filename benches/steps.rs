@@ -1,6 +1,8 @@
 //! Whole training steps on the CPU executor and on the best adapter: `cargo bench --bench steps`. Elements a second are
 //! samples a second. `wgrad bench` measures the same for any network, with losses to compare.
 
+#![allow(clippy::panic)] // a benchmark that cannot run has no other way to say so
+
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use wgrad::{Activation, Batch, Device, DeviceChoice, Loss, Network, Trainer, TrainerOptions};
 

@@ -470,9 +470,6 @@ impl Plan {
             }
             let lengths = step.kernel.lengths(step.uniform.dims);
             for ((spec, binding), least) in specs.iter().zip(&step.bindings).zip(lengths) {
-                if binding.range.len() < least {
-                    return wrong(format!("{} needs {least} elements, found {}", spec.name, binding.range.len()));
-                }
                 let Some(info) = self.slot(binding.slot) else {
                     return wrong(format!("there is no slot {}", binding.slot));
                 };
@@ -489,6 +486,9 @@ impl Plan {
                 let shared = specs.iter().zip(&step.bindings).filter(|(_, other)| other.slot == binding.slot).count();
                 if spec.access == Access::Write && shared > 1 {
                     return wrong(format!("{} is written and bound a second time", info.slot));
+                }
+                if binding.range.len() < least {
+                    return wrong(format!("{} needs {least} elements, found {}", spec.name, binding.range.len()));
                 }
             }
         }

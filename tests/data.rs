@@ -232,11 +232,11 @@ fn csv_header_that_is_none() {
 #[test]
 fn data_that_cannot_be_trained_on() {
     let mut data = csv("a,b\n1,cat\n2,cat\n", None);
-    let error = data.validate().unwrap_err().to_string();
+    let error = data.validate_for_training().unwrap_err().to_string();
     assert_eq!(error, "a: all 2 rows have the class \"cat\": classification needs at least two");
     data.inputs.data[1] = f32::NAN;
-    assert!(data.validate().unwrap_err().to_string().starts_with("a, inputs, row 2, column 1: "));
-    let error = data.select(&[]).validate().unwrap_err().to_string();
+    assert!(data.validate_for_training().unwrap_err().to_string().starts_with("a, inputs, row 2, column 1: "));
+    let error = data.select(&[]).validate_for_training().unwrap_err().to_string();
     assert_eq!(error, "a: expected at least one row with at least one input, found 0 rows of 1 inputs");
     data.features.clear();
     assert_eq!(data.validate().unwrap_err().to_string(), "a: names of the input columns: expected 1, found 0");

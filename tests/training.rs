@@ -263,6 +263,7 @@ fn a_plan_refuses_what_webgpu_refuses() {
     assert!(refused(&|p| p.steps[0].bindings[1].range.start += 1).contains("multiple of 64"));
     assert!(refused(&|p| drop(p.steps[0].bindings.pop())).contains("bindings"));
     assert!(refused(&|p| p.slots.clear()).contains("no slot"));
+    assert!(refused(&|p| p.steps[0].uniform.dims[2] += 1).contains("elements, found"));
     assert_eq!(refused(&|_| {}), "");
     assert_eq!(plan().dispatches(Phase::STEP), plan().steps.len());
 }
