@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod config;
+mod gpu;
 mod gradients;
 mod models;
 mod support;

@@ -57,9 +57,15 @@ impl Folder {
 
     /// Runs the program in this folder, on the CPU; arguments are separated by spaces.
     pub fn wgrad(&self, arguments: &str) -> Run {
+        self.wgrad_on("cpu", &[], arguments)
+    }
+
+    /// Runs the program in this folder on `device`, with variables added to its environment.
+    pub fn wgrad_on(&self, device: &str, environment: &[(&str, &str)], arguments: &str) -> Run {
         let output = assert_cmd::Command::new(WGRAD)
             .current_dir(self.0.path())
-            .args(["--device", "cpu"])
+            .envs(environment.iter().copied())
+            .args(["--device", device])
             .args(arguments.split_whitespace())
             .output()
             .unwrap();

@@ -7,16 +7,21 @@ use std::process::{Command, Stdio};
 use wgrad::data::{Scaling, ScalingKind, read_csv, split};
 use wgrad::{Activation, Loss, Model, Network};
 
-#[test]
-fn the_digits_are_learned_with_every_seed() {
+/// The promise of the README, for a held-out fifth; scikit-learn's network of this shape has 0.968 and 0.944.
+pub fn demand_that_digits_are_learned(device: &str) {
     let folder = Folder::new();
-    let accuracies: Vec<f64> = (0..10)
-        .map(|seed| {
-            folder.well(&format!("train digits --seed {seed} --json")).json()["test_accuracy"].as_f64().unwrap()
-        })
-        .collect();
+    let accuracy = |seed| {
+        let run = folder.wgrad_on(device, &[], &format!("train digits --seed {seed} --json"));
+        run.json()["test_accuracy"].as_f64().unwrap()
+    };
+    let accuracies: Vec<f64> = (0..10).map(accuracy).collect();
     assert!(accuracies.iter().sum::<f64>() / 10.0 >= 0.965, "{accuracies:?}");
     assert!(accuracies.iter().all(|accuracy| *accuracy >= 0.94), "{accuracies:?}");
+}
+
+#[test]
+fn the_digits_are_learned_with_every_seed() {
+    demand_that_digits_are_learned("cpu");
 }
 
 #[test]
