@@ -1,25 +1,67 @@
 //! The scalar type of the CPU side: `f32` for speed, `f64` for the proof.
+//!
+//! The functions of `f32` are written without branches or calls, so that a loop over them becomes vector instructions;
+//! those of `f64` are the standard library's. Each says how far it may be from the truth, in units in the last place (ulp).
 
-use num_traits::Float;
+use num_traits::Num;
 use std::fmt::{Debug, Display};
 use std::iter::Sum;
-use std::ops::{AddAssign, MulAssign};
+use std::ops::{AddAssign, MulAssign, Neg};
 
 /// A floating-point type that every CPU twin is generic over.
 pub trait Real:
-    Float + Sum + AddAssign + MulAssign + Default + Debug + Display + bytemuck::Pod + Send + Sync + 'static
+    Num
+    + Copy
+    + PartialOrd
+    + Neg<Output = Self>
+    + Sum
+    + AddAssign
+    + MulAssign
+    + Default
+    + Debug
+    + Display
+    + bytemuck::Pod
+    + Send
+    + Sync
+    + 'static
 {
     /// Rounds an `f64` to this type.
     fn of(x: f64) -> Self;
     /// This value as `f64`; exact.
     fn f64(self) -> f64;
+    /// `-∞`
+    fn neg_infinity() -> Self;
+    /// The larger of two numbers; the other one where one is NaN.
+    fn max(self, other: Self) -> Self;
+    /// `|x|`
+    fn abs(self) -> Self;
+    /// `exp x`
+    fn exp(self) -> Self;
+    /// `exp(x) - 1`, exact to the last few bits near 0 too.
+    fn exp_m1(self) -> Self;
+    /// The natural logarithm.
+    fn ln(self) -> Self;
+    /// `log(1 + x)`, exact to the last few bits near 0 too.
+    fn ln_1p(self) -> Self;
+    /// The hyperbolic tangent.
+    fn tanh(self) -> Self;
+    /// The sine.
+    fn sin(self) -> Self;
+    /// The cosine.
+    fn cos(self) -> Self;
     /// The error function `2/√π ∫₀ˣ exp(-t²) dt`.
     fn erf(self) -> Self;
-    /// `dst = lhs · rhs`, multithreaded.
+    /// `dst = lhs · rhs`, on the threads of `rayon` where `parallel`.
     ///
     /// # Safety
     /// Each [`Strided`] must cover its whole matrix inside one allocation, and `dst` must overlap neither operand.
-    unsafe fn gemm(shape: [usize; 3], dst: Strided<*mut Self>, lhs: Strided<*const Self>, rhs: Strided<*const Self>);
+    unsafe fn gemm(
+        shape: [usize; 3],
+        dst: Strided<*mut Self>,
+        lhs: Strided<*const Self>,
+        rhs: Strided<*const Self>,
+        parallel: bool,
+    );
 }
 
 /// A matrix by its first element and the distance, in elements, to the next row and the next column.
@@ -34,7 +76,7 @@ pub struct Strided<P> {
 }
 
 macro_rules! real {
-    ($type:ident, $erf:path, $gemm:path) => {
+    ($type:ident, $gemm:path, {$($name:ident = $function:expr),*}) => {
         impl Real for $type {
             fn of(x: f64) -> Self {
                 x as $type
@@ -42,16 +84,28 @@ macro_rules! real {
             fn f64(self) -> f64 {
                 f64::from(self)
             }
-            fn erf(self) -> Self {
-                $erf(self)
+            fn neg_infinity() -> Self {
+                $type::NEG_INFINITY
             }
+            #[inline]
+            fn max(self, other: Self) -> Self {
+                $type::max(self, other)
+            }
+            $(#[inline]
+            fn $name(self) -> Self {
+                $function(self)
+            })*
             unsafe fn gemm(
                 [m, n, k]: [usize; 3],
                 dst: Strided<*mut Self>,
                 lhs: Strided<*const Self>,
                 rhs: Strided<*const Self>,
+                parallel: bool,
             ) {
-                let threads = gemm_common::Parallelism::Rayon(0);
+                let threads = match parallel {
+                    true => gemm_common::Parallelism::Rayon(0),
+                    false => gemm_common::Parallelism::None,
+                };
                 // The crate's kernels want a destination with contiguous columns. Ours is row-major, so the
                 // transposed product is asked for: dstᵀ = rhsᵀ · lhsᵀ.
                 // SAFETY: the caller vouches for the extents; `read_dst` is false, so `dst` is only written.
@@ -83,5 +137,102 @@ macro_rules! real {
     };
 }
 
-real!(f32, libm::erff, gemm_f32::gemm::f32::get_gemm_fn);
-real!(f64, libm::erf, gemm_f64::gemm::f64::get_gemm_fn);
+real!(f32, gemm_f32::gemm::f32::get_gemm_fn, {
+    abs = f32::abs, exp = exp, exp_m1 = exp_m1, ln = f32::ln, ln_1p = ln_1p, tanh = tanh, sin = f32::sin,
+    cos = f32::cos, erf = libm::erff
+});
+real!(f64, gemm_f64::gemm::f64::get_gemm_fn, {
+    abs = f64::abs, exp = f64::exp, exp_m1 = f64::exp_m1, ln = f64::ln, ln_1p = f64::ln_1p, tanh = f64::tanh,
+    sin = f64::sin, cos = f64::cos, erf = libm::erf
+});
+
+/// `exp x = 2ᵏ (1 + q)`, the two halves of the power apart, since `2ᵏ` alone may lie outside f32.
+struct Exponential {
+    /// `exp r - 1` for the remainder `r` of `x` to the nearest multiple of `ln 2`.
+    q: f32,
+    /// `2ᵏ` is the product of the two.
+    powers: [f32; 2],
+    /// `1 / powers[1]`, exact.
+    inverse: f32,
+}
+
+/// The argument's reduction and polynomial of Cephes (S. Moshier, `expf.c`).
+#[inline(always)]
+fn exponential(x: f32) -> Exponential {
+    // 3·2²²: what is added to it is rounded to an integer, which then stands in the low bits.
+    const ROUND: f32 = 12_582_912.0;
+    // ln 2 in two parts: the first has so few bits that its product with k is exact.
+    const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
+    // Beyond these it is ∞ or 0 either way. Written so that NaN stays.
+    let x = if x > 89.0 { 89.0 } else { x };
+    let x = if x < -104.0 { -104.0 } else { x };
+    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let k = shifted.to_bits().wrapping_sub(ROUND.to_bits()) as i32;
+    let multiple = shifted - ROUND;
+    let r = (x - multiple * LN_2[0]) - multiple * LN_2[1];
+    let p = 1.987_569_1e-4;
+    let p = p * r + 1.398_199_9e-3;
+    let p = p * r + 8.333_452e-3;
+    let p = p * r + 4.166_579_6e-2;
+    let p = p * r + 1.666_666_5e-1;
+    let p = p * r + 5e-1;
+    let power = |k: i32| f32::from_bits((k.wrapping_add(127) as u32) << 23);
+    let half = k >> 1;
+    Exponential {
+        q: p * r * r + r,
+        powers: [power(half), power(k.wrapping_sub(half))],
+        inverse: power(half.wrapping_sub(k)),
+    }
+}
+
+/// Within 1 ulp.
+#[inline(always)]
+fn exp(x: f32) -> f32 {
+    let Exponential { q, powers, .. } = exponential(x);
+    (1.0 + q) * powers[0] * powers[1]
+}
+
+/// Within 2 ulp.
+#[inline(always)]
+fn exp_m1(x: f32) -> f32 {
+    let Exponential { q, powers, inverse } = exponential(x);
+    (q * powers[0] + (powers[0] - inverse)) * powers[1]
+}
+
+/// Within 3 ulp.
+#[inline(always)]
+fn tanh(x: f32) -> f32 {
+    let e = exp_m1(-2.0 * x.abs());
+    (-e / (e + 2.0)).copysign(x)
+}
+
+/// Within 1 ulp; NaN where `x < -1`. The polynomial for the logarithm is that of Cephes (`logf.c`).
+#[inline(always)]
+fn ln_1p(x: f32) -> f32 {
+    let u = 1.0 + x;
+    // u = 2ᵏ (1 + f) with 1 + f between √½ and √2.
+    let k = (u.to_bits() as i32).wrapping_sub(std::f32::consts::FRAC_1_SQRT_2.to_bits() as i32) >> 23;
+    let f = f32::from_bits((u.to_bits() as i32).wrapping_sub(k << 23) as u32) - 1.0;
+    let p = 7.037_683_6e-2;
+    let p = p * f - 1.151_461e-1;
+    let p = p * f + 1.167_699_87e-1;
+    let p = p * f - 1.242_014_1e-1;
+    let p = p * f + 1.424_932_3e-1;
+    let p = p * f - 1.666_805_8e-1;
+    let p = p * f + 2.000_071_5e-1;
+    let p = p * f - 2.499_999_4e-1;
+    let p = p * f + 3.333_333e-1;
+    let k = k as f32;
+    // What rounding 1 + x lost is added again.
+    let lost = (x - (u - 1.0)) / u;
+    let ln = (f + (p * f * f * f - 0.5 * f * f + (lost - 2.121_944_4e-4 * k))) + 0.693_359_4 * k;
+    if u > 0.0 && u < f32::INFINITY {
+        ln
+    } else if u == 0.0 {
+        f32::NEG_INFINITY
+    } else if u > 0.0 {
+        u
+    } else {
+        f32::NAN
+    }
+}

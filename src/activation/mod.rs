@@ -43,11 +43,13 @@ macro_rules! activations {
             }
 
             /// `f(z)`
+            #[inline(always)]
             pub fn value<T: Real>(self, z: T) -> T {
                 match self { $(Activation::$variant => $stem::value(z)),* }
             }
 
             /// `f′(z)`, given what [`Activation::stored`] names: `a = f(z)` or `z` itself.
+            #[inline(always)]
             pub fn derivative<T: Real>(self, stored: T) -> T {
                 match self { $(Activation::$variant => $stem::derivative(stored)),* }
             }

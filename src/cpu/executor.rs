@@ -30,12 +30,19 @@ impl<T> Default for Buffer<T> {
 /// The bindings of a step, resolved to buffer numbers.
 type Bindings = Vec<(usize, Range<usize>, Access)>;
 
+/// Operations and bytes of a dispatch up to which one thread is as fast as many.
+const SERIAL_WORK: f64 = 1e5;
+
 /// Runs a plan on the CPU, in `f32` for speed or in `f64` for the proof.
 pub struct CpuExecutor<T: Real> {
     plan: Plan,
     products: Products,
     buffers: Vec<Buffer<T>>,
     dispatches: Vec<Bindings>,
+    /// Memory that kernels use among themselves.
+    scratch: Vec<T>,
+    /// Whether any step is worth more than one thread.
+    parallel: bool,
 }
 
 impl<T: Real> CpuExecutor<T> {
@@ -58,7 +65,11 @@ impl<T: Real> CpuExecutor<T> {
             }
             dispatches.push(bindings);
         }
-        Ok(CpuExecutor { plan, products, buffers, dispatches })
+        let parallel = plan.steps.iter().any(|step| {
+            let (operations, bytes) = step.kernel.work(step.uniform.dims);
+            operations + bytes > SERIAL_WORK
+        });
+        Ok(CpuExecutor { plan, products, buffers, dispatches, scratch: Vec::new(), parallel })
     }
 
     /// The elements of a slot, in this executor's own precision.
@@ -80,6 +91,16 @@ impl<T: Real> CpuExecutor<T> {
         Ok(())
     }
 
+    fn repeat(&mut self, phases: &[Phase], times: usize) {
+        for _ in 0..times {
+            for number in 0..self.dispatches.len() {
+                if phases.contains(&self.plan.steps[number].phase) {
+                    self.dispatch(number);
+                }
+            }
+        }
+    }
+
     fn dispatch(&mut self, number: usize) {
         let bindings = &self.dispatches[number];
         let step = &self.plan.steps[number];
@@ -99,7 +120,7 @@ impl<T: Real> CpuExecutor<T> {
                 (Access::Read, _, Buffer::Words(words)) => View::ReadWords(&words[range.clone()]),
             };
         }
-        run(step.kernel, &step.uniform, views, self.products);
+        run(step.kernel, &step.uniform, views, self.products, &mut self.scratch);
         for ((buffer, _, access), place) in bindings.iter().zip(taken) {
             if *access == Access::Write {
                 self.buffers[*buffer] = place;
@@ -136,12 +157,11 @@ impl<T: Real> Executor for CpuExecutor<T> {
     }
 
     fn run(&mut self, phases: &[Phase], times: usize) -> Result<()> {
-        for _ in 0..times {
-            for number in 0..self.dispatches.len() {
-                if phases.contains(&self.plan.steps[number].phase) {
-                    self.dispatch(number);
-                }
-            }
+        if self.parallel {
+            // On a thread of the pool a dispatch is split without waking that thread anew each time.
+            rayon::scope(|_| self.repeat(phases, times));
+        } else {
+            self.repeat(phases, times);
         }
         Ok(())
     }

@@ -1,4 +1,5 @@
-use super::{Views, for_row_blocks};
+use super::elementwise::{multiply_by_derivative, sum};
+use super::{Views, for_row_blocks, light_rows, vectorized};
 use crate::activation::{Activation, Stored};
 use crate::loss::{Loss, Row};
 use crate::real::Real;
@@ -12,39 +13,36 @@ pub(super) fn loss<T: Real>([rows, cols, ..]: [usize; 4], loss: Loss, activation
         Stored::Preactivation => views.read(6),
     };
     let scale = T::of(f64::from(entry.loss_scale));
-    let (delta, row_loss) = (&mut views.write(4)[..rows * cols], &mut views.write(5)[..rows]);
-    let live = entry.rows as usize;
-
-    let row_of = |r: usize| {
-        let range = r * cols..(r + 1) * cols;
-        let (y, t) = (&output[range.clone()], &target[range.clone()]);
-        (if loss.uses_softmax() { softmax_row(y, t) } else { Row::default() }, y, t, range)
-    };
-    for_row_blocks(delta, cols, |first, block| {
-        for (r, deltas) in block.chunks_exact_mut(cols).enumerate() {
-            if first + r >= live {
-                deltas.fill(T::zero());
-                continue;
-            }
-            let (row, y, t, range) = row_of(first + r);
-            for ((d, (&y, &t)), &s) in deltas.iter_mut().zip(y.iter().zip(t)).zip(&stored[range]) {
-                *d = scale * loss.derivative(y, t, row) * activation.derivative(s);
-            }
-        }
-    });
-    for_row_blocks(row_loss, 1, |first, block| {
-        for (r, value) in block.iter_mut().enumerate() {
-            *value = T::zero();
-            if first + r < live {
-                let (row, y, t, _) = row_of(first + r);
-                *value = scale * y.iter().zip(t).map(|(&y, &t)| loss.value(y, t, row)).sum();
-            }
-        }
+    let matrices = [(views.write(4), cols), (views.write(5), 1)];
+    for_row_blocks(rows, light_rows(4 * cols), matrices, |first, [delta, row_loss]| {
+        let live = (entry.rows as usize).saturating_sub(first).min(row_loss.len());
+        let (delta, padding) = delta.split_at_mut(live * cols);
+        padding.fill(T::zero());
+        let (row_loss, padding) = row_loss.split_at_mut(live);
+        padding.fill(T::zero());
+        let (y, t) = (&output[first * cols..][..delta.len()], &target[first * cols..][..delta.len()]);
+        vectorized(
+            #[inline(always)]
+            || {
+                with_constant!(loss, Loss::ALL, |loss: Loss| {
+                    let rows = row_loss.iter_mut().zip(delta.chunks_exact_mut(cols));
+                    for ((value, delta), (y, t)) in rows.zip(y.chunks_exact(cols).zip(t.chunks_exact(cols))) {
+                        let row = if loss.uses_softmax() { softmax_row(y, t) } else { Row::default() };
+                        *value = scale * sum(y, t, |y, t| loss.value(y, t, row));
+                        for (d, (&y, &t)) in delta.iter_mut().zip(y.iter().zip(t)) {
+                            *d = scale * loss.derivative(y, t, row);
+                        }
+                    }
+                });
+            },
+        );
+        multiply_by_derivative(activation, delta, &stored[first * cols..]);
     });
 }
 
+#[inline(always)]
 fn softmax_row<T: Real>(y: &[T], t: &[T]) -> Row<T> {
     let largest = y.iter().copied().fold(T::neg_infinity(), T::max);
-    let sum: T = y.iter().map(|&y| (y - largest).exp()).sum();
-    Row { log_sum_exp: largest + sum.ln(), target_sum: t.iter().copied().sum() }
+    let total = sum(y, y, |y, _| (y - largest).exp());
+    Row { log_sum_exp: largest + total.ln(), target_sum: sum(t, t, |t, _| t) }
 }

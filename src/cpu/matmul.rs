@@ -1,7 +1,9 @@
-use super::{Products, Views, for_row_blocks};
+use super::elementwise::{activate, add_rows, multiply_by_derivative};
+use super::{Products, Views, for_row_blocks, light_rows, vectorized};
 use crate::kernel::{Epilogue, Form};
 use crate::network::Bias;
 use crate::real::{Real, Strided};
+use std::ops::Range;
 
 /// `c = epilogue(A · B)`, `A` as `[m, k]`, `B` as `[k, n]`, `c` as `[m, n]`.
 pub(super) fn matmul<T: Real>(
@@ -10,73 +12,139 @@ pub(super) fn matmul<T: Real>(
     epilogue: Epilogue,
     products: Products,
     mut views: Views<'_, T>,
+    scratch: &mut Vec<T>,
 ) {
-    let (a, b, c) = (views.read(0), views.read(1), &mut views.write(2)[..m * n]);
-    match products {
-        Products::Naive => product_naive([m, n, k], form, a, b, c),
-        Products::Gemm => product_gemm([m, n, k], form, a, b, c),
-    }
-    match epilogue {
+    let product = Product { shape: [m, n, k], form, a: views.read(0), b: views.read(1) };
+    let c = &mut views.write(2)[..m * n];
+    let operand = views.read(3);
+    let (kept, kept_cols) = match epilogue {
+        Epilogue::Forward { bias, keep: true, .. } => (views.write(if bias == Bias::None { 3 } else { 4 }), n),
+        _ => (&mut [][..], 0),
+    };
+    let finish = |first: usize, c: &mut [T], kept: &mut [T]| match epilogue {
         Epilogue::Store => {}
-        Epilogue::Forward { activation, bias, keep } => {
-            let values = views.read(3);
-            let bias_of = |j: usize| match bias {
-                Bias::PerUnit => values[j],
-                Bias::Shared => values[0],
-                Bias::None => T::zero(),
-            };
-            for_row_blocks(c, n, |_, block| {
-                for row in block.chunks_exact_mut(n) {
-                    row.iter_mut().enumerate().for_each(|(j, z)| *z += bias_of(j));
+        Epilogue::Forward { activation, bias, .. } => {
+            // As many rows at a time as stay in the nearest cache from one pass to the next.
+            let strip = (NEAREST_CACHE / n).max(1) * n;
+            for (i, c) in c.chunks_mut(strip).enumerate() {
+                add_bias(c, n, bias, operand);
+                if let Some(kept) = kept.chunks_mut(strip).nth(i) {
+                    kept.copy_from_slice(c);
                 }
-            });
-            if keep {
-                views.write(if bias == Bias::None { 3 } else { 4 }).copy_from_slice(c);
+                activate(activation, c);
             }
-            for_row_blocks(c, n, |_, block| block.iter_mut().for_each(|z| *z = activation.value(*z)));
         }
-        Epilogue::Delta { activation } => {
-            let stored = views.read(3);
-            for_row_blocks(c, n, |first, block| {
-                let stored = &stored[first * n..];
-                block.iter_mut().zip(stored).for_each(|(d, &s)| *d *= activation.derivative(s));
-            });
+        Epilogue::Delta { activation } => multiply_by_derivative(activation, c, &operand[first * n..]),
+    };
+
+    if products == Products::Naive {
+        for_row_blocks(m, light_rows(n), [(c, n), (kept, kept_cols)], |first, [c, kept]| {
+            product.naive(first, c);
+            finish(first, c, kept);
+        });
+    } else if m >= 2 * PACKED_ROWS && k * n <= CACHE {
+        // Each block of rows is finished while it is in the cache of the thread that computed it.
+        let block = (CACHE / n).min(m / 8).max(PACKED_ROWS);
+        for_row_blocks(m, block, [(c, n), (kept, kept_cols)], |first, [c, kept]| {
+            product.gemm(first..first + c.len() / n, 0..k, c, false);
+            finish(first, c, kept);
+        });
+    } else {
+        if k >= LONG && m * n <= SMALL {
+            product.gemm_by_depth(c, scratch);
+        } else {
+            product.gemm(0..m, 0..k, c, true);
         }
+        for_row_blocks(m, light_rows(n), [(c, n), (kept, kept_cols)], |first, [c, kept]| finish(first, c, kept));
     }
 }
 
-/// Where element `[row, col]` of the operands lies: (A's row and column step, B's).
-fn steps([m, n, k]: [usize; 3], form: Form) -> [(usize, usize); 2] {
-    match form {
-        Form::Nn => [(k, 1), (n, 1)],
-        Form::Nt => [(k, 1), (1, k)],
-        Form::Tn => [(1, m), (n, 1)],
-    }
+/// Rows below which packing `B`, which each product of a block of rows does for itself, is not worth it.
+const PACKED_ROWS: usize = 256;
+/// Elements of a block that stays in a thread's own cache.
+const CACHE: usize = 1 << 16;
+/// Elements that stay in the nearest cache.
+const NEAREST_CACHE: usize = 1 << 12;
+/// Terms of a sum that are long enough to be split, and elements of a result few enough for it.
+const LONG: usize = 1 << 12;
+const SMALL: usize = 1 << 14;
+
+fn add_bias<T: Real>(c: &mut [T], n: usize, bias: Bias, values: &[T]) {
+    vectorized(
+        #[inline(always)]
+        || match bias {
+            Bias::PerUnit => {
+                for row in c.chunks_exact_mut(n) {
+                    row.iter_mut().zip(values).for_each(|(z, &b)| *z += b);
+                }
+            }
+            Bias::Shared => c.iter_mut().for_each(|z| *z += values[0]),
+            Bias::None => {}
+        },
+    );
 }
 
-/// The twin: sums over `k` in order.
-fn product_naive<T: Real>(shape: [usize; 3], form: Form, a: &[T], b: &[T], c: &mut [T]) {
-    let [_, n, k] = shape;
-    let [(a_row, a_col), (b_row, b_col)] = steps(shape, form);
-    for_row_blocks(c, n, |first, block| {
-        for (at, value) in block.iter_mut().enumerate() {
+/// A matrix product that is computed block by block.
+struct Product<'a, T> {
+    shape: [usize; 3],
+    form: Form,
+    a: &'a [T],
+    b: &'a [T],
+}
+
+impl<T: Real> Product<'_, T> {
+    /// Where element `[row, col]` of the operands lies: (A's row and column step, B's).
+    fn steps(&self) -> [(usize, usize); 2] {
+        let [m, n, k] = self.shape;
+        match self.form {
+            Form::Nn => [(k, 1), (n, 1)],
+            Form::Nt => [(k, 1), (1, k)],
+            Form::Tn => [(1, m), (n, 1)],
+        }
+    }
+
+    /// The twin, for the rows of `c` from `first` on: sums over `k` in order.
+    fn naive(&self, first: usize, c: &mut [T]) {
+        let [_, n, k] = self.shape;
+        let [(a_row, a_col), (b_row, b_col)] = self.steps();
+        for (at, value) in c.iter_mut().enumerate() {
             let (i, j) = (first + at / n, at % n);
-            *value = (0..k).map(|k| a[i * a_row + k * a_col] * b[k * b_row + j * b_col]).sum();
+            *value = (0..k).map(|k| self.a[i * a_row + k * a_col] * self.b[k * b_row + j * b_col]).sum();
         }
-    });
-}
+    }
 
-fn product_gemm<T: Real>(shape: [usize; 3], form: Form, a: &[T], b: &[T], c: &mut [T]) {
-    let [m, n, k] = shape;
-    assert!(a.len() >= m * k && b.len() >= k * n && c.len() >= m * n, "a plan bound too little");
-    let [(a_row, a_col), (b_row, b_col)] = steps(shape, form);
-    // SAFETY: the lengths were just checked against the shape that the strides span, and `c` is borrowed mutably.
-    unsafe {
-        T::gemm(
-            shape,
-            Strided { first: c.as_mut_ptr(), row: n, col: 1 },
-            Strided { first: a.as_ptr(), row: a_row, col: a_col },
-            Strided { first: b.as_ptr(), row: b_row, col: b_col },
-        );
+    /// The sums over `depth` for `rows` of the result by the `gemm` crate.
+    fn gemm(&self, rows: Range<usize>, depth: Range<usize>, c: &mut [T], parallel: bool) {
+        let [m, n, k] = self.shape;
+        let (Self { a, b, .. }, [(a_row, a_col), (b_row, b_col)]) = (self, self.steps());
+        assert!(a.len() >= m * k && b.len() >= k * n && c.len() >= rows.len() * n, "a plan bound too little");
+        assert!(rows.end <= m && depth.end <= k);
+        let a = &a[rows.start * a_row + depth.start * a_col..];
+        let b = &b[depth.start * b_row..];
+        // SAFETY: the lengths were just checked against the shape that the strides span, and the blocks against the
+        // shape; `c` is borrowed mutably.
+        unsafe {
+            T::gemm(
+                [rows.len(), n, depth.len()],
+                Strided { first: c.as_mut_ptr(), row: n, col: 1 },
+                Strided { first: a.as_ptr(), row: a_row, col: a_col },
+                Strided { first: b.as_ptr(), row: b_row, col: b_col },
+                parallel,
+            );
+        }
+    }
+
+    /// For long sums and a small result: parts of the sums in parallel, then added in order.
+    fn gemm_by_depth(&self, c: &mut [T], scratch: &mut Vec<T>) {
+        let [m, n, k] = self.shape;
+        let part = LONG / 2;
+        let parts = k.div_ceil(part);
+        scratch.resize(scratch.len().max(parts * m * n), T::zero());
+        let scratch = &mut scratch[..parts * m * n];
+        for_row_blocks(parts, 1, [(&mut *scratch, m * n)], |i, [sums]| {
+            self.gemm(0..m, i * part..k.min((i + 1) * part), sums, false);
+        });
+        c.fill(T::zero());
+        add_rows(c, scratch);
     }
 }

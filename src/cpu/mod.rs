@@ -4,7 +4,27 @@
 //! product, which the `gemm` crate makes fast, the twins are also what the executor runs, their rows or columns split
 //! over the threads of `rayon`. Every sum has a fixed order, whatever the number of threads.
 
+/// Evaluates an expression with `$name` bound to `$value`, compiled anew for each of the first members of `$all`, so that
+/// a loop in it has no match inside and becomes vector instructions. Members beyond those run too, only slower.
+macro_rules! with_constant {
+    ($value:expr, $all:expr, |$name:ident: $type:ty| $body:expr) => {
+        with_constant!(@match $value, $all, $name, $type, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15)
+    };
+    (@match $value:expr, $all:expr, $name:ident, $type:ty, $body:expr, $($i:literal)*) => {
+        match $all.iter().position(|member| *member == $value) {
+            $(Some($i) if $i < $all.len() => {
+                let $name = const { if $i < $all.len() { $all[$i] } else { $all[0] } };
+                $body
+            })*
+            _ => {
+                let $name: $type = $value;
+                $body
+            }
+        }
+    };
+}
 mod column_sum;
+mod elementwise;
 mod executor;
 mod gather;
 mod loss;
@@ -69,29 +89,68 @@ impl<'a, T> Views<'a, T> {
 }
 
 /// Runs one dispatch of `kernel`.
-pub(crate) fn run<T: Real>(kernel: Kernel, uniform: &Uniform, views: Views<'_, T>, products: Products) {
+/// `scratch` is memory that it may use, kept from dispatch to dispatch.
+pub(crate) fn run<T: Real>(
+    kernel: Kernel,
+    uniform: &Uniform,
+    views: Views<'_, T>,
+    products: Products,
+    scratch: &mut Vec<T>,
+) {
     let dims = uniform.dims.map(|d| d as usize);
     match kernel {
         Kernel::Gather => gather::gather(dims, views),
-        Kernel::Matmul { form, epilogue } => matmul::matmul(dims, form, epilogue, products, views),
+        Kernel::Matmul { form, epilogue } => matmul::matmul(dims, form, epilogue, products, views, scratch),
         Kernel::Loss { loss, activation } => loss::loss(dims, loss, activation, views),
         Kernel::LossSum => loss_sum::loss_sum(dims, views),
-        Kernel::ColumnSum => column_sum::column_sum(dims, views),
+        Kernel::ColumnSum => column_sum::column_sum(dims, views, scratch),
         Kernel::Update(rule) => update::update(dims, rule, uniform.hyper, views),
     }
 }
 
 /// Elements below which splitting over threads costs more than it gains.
-const PARALLEL_FROM: usize = 1 << 14;
+const PARALLEL_FROM: usize = 1 << 15;
 
-/// Calls `work(first_row, rows)` for blocks of whole rows of `matrix` as `[_, cols]`, in parallel where it pays.
-fn for_row_blocks<T: Real>(matrix: &mut [T], cols: usize, work: impl Fn(usize, &mut [T]) + Sync) {
-    use rayon::prelude::*;
-    if matrix.len() < PARALLEL_FROM || rayon::current_num_threads() == 1 {
-        return work(0, matrix);
+/// Splits matrices of `rows` rows each, given with their numbers of columns, into blocks of `block` rows and calls
+/// `work(first_row, blocks)` for each, in parallel. Where the blocks begin does not depend on the number of threads.
+fn for_row_blocks<T: Real, const N: usize>(
+    rows: usize,
+    block: usize,
+    matrices: [(&mut [T], usize); N],
+    work: impl Fn(usize, [&mut [T]; N]) + Sync,
+) {
+    split(0, rows, block, matrices, &work);
+}
+
+fn split<T: Real, const N: usize>(
+    first: usize,
+    rows: usize,
+    block: usize,
+    mut matrices: [(&mut [T], usize); N],
+    work: &(impl Fn(usize, [&mut [T]; N]) + Sync),
+) {
+    if rows <= block {
+        return work(first, matrices.map(|(matrix, cols)| &mut matrix[..rows * cols]));
     }
-    let rows = (PARALLEL_FROM / 2).div_ceil(cols);
-    matrix.par_chunks_mut(rows * cols).enumerate().for_each(|(block, part)| work(block * rows, part));
+    let half = rows.div_ceil(block) / 2 * block;
+    let mut below: [(&mut [T], usize); N] = std::array::from_fn(|_| Default::default());
+    for ((matrix, cols), below) in matrices.iter_mut().zip(&mut below) {
+        let (low, high) = std::mem::take(matrix).split_at_mut(half * *cols);
+        (*matrix, *below) = (low, (high, *cols));
+    }
+    rayon::join(|| split(first, half, block, matrices, work), || split(first + half, rows - half, block, below, work));
+}
+
+/// Rows of a block of a matrix with `cols` columns, where the work on each element is little.
+fn light_rows(cols: usize) -> usize {
+    PARALLEL_FROM.div_ceil(cols)
+}
+
+/// Runs `work` compiled for the widest vectors that this processor has. `work` must be an `#[inline(always)]` closure:
+/// only what is inlined here is compiled so.
+#[inline(always)]
+fn vectorized<R>(work: impl FnOnce() -> R) -> R {
+    pulp::Arch::new().dispatch(work)
 }
 
 /// What people call this device.

@@ -63,11 +63,13 @@ macro_rules! losses {
             }
 
             /// The part that one output has in the loss, before reduction.
+            #[inline(always)]
             pub fn value<T: Real>(self, y: T, t: T, row: Row<T>) -> T {
                 match self { $(Loss::$variant => $stem::value(y, t, row)),* }
             }
 
             /// The derivative of the row's loss with respect to this output `y`, before reduction.
+            #[inline(always)]
             pub fn derivative<T: Real>(self, y: T, t: T, row: Row<T>) -> T {
                 match self { $(Loss::$variant => $stem::derivative(y, t, row)),* }
             }

@@ -58,6 +58,7 @@ macro_rules! optimizers {
             }
 
             /// The new value of parameter `p` with gradient `g`; `state` has [`Rule::states`] elements.
+            #[inline(always)]
             pub fn update<T: Real>(self, p: T, g: T, learning_rate: T, hyper: [T; 4], state: &mut [T]) -> T {
                 match self { $(Rule::$variant => $stem::update(p, g, learning_rate, hyper, state)),* }
             }

@@ -9,6 +9,9 @@ use wgrad::{Activation, Batch, Device, Error, Loss, Result, Trainer, TrainerOpti
 
 /// What to time.
 #[derive(clap::Args)]
+#[command(
+    after_help = "Example:\n  wgrad bench --workload W1 --device cpu\n  wgrad bench --widths 784-256-10 --activation sigmoid --batch 512"
+)]
 pub struct Args {
     /// W1 to W5 (training steps), W6-1024 or W6-2048 (a matrix product)
     #[arg(long, value_name = "NAME", conflicts_with = "widths")]

@@ -1,0 +1,62 @@
+//! Loops over numbers that lie in a row, as vector instructions.
+
+use super::vectorized;
+use crate::activation::Activation;
+use crate::real::Real;
+
+/// `z ← f(z)`
+pub(super) fn activate<T: Real>(activation: Activation, values: &mut [T]) {
+    vectorized(
+        #[inline(always)]
+        || {
+            with_constant!(activation, Activation::ALL, |f: Activation| {
+                for z in &mut *values {
+                    *z = f.value(*z);
+                }
+            });
+        },
+    );
+}
+
+/// `d ← d f′(s)`
+pub(super) fn multiply_by_derivative<T: Real>(activation: Activation, values: &mut [T], stored: &[T]) {
+    vectorized(
+        #[inline(always)]
+        || {
+            with_constant!(activation, Activation::ALL, |f: Activation| {
+                for (d, &s) in values.iter_mut().zip(stored) {
+                    *d *= f.derivative(s);
+                }
+            });
+        },
+    );
+}
+
+/// `sums[j] ← sums[j] + Σ_r matrix[r, j]`, in the order of the rows.
+pub(super) fn add_rows<T: Real>(sums: &mut [T], matrix: &[T]) {
+    vectorized(
+        #[inline(always)]
+        || {
+            for row in matrix.chunks_exact(sums.len()) {
+                for (sum, &x) in sums.iter_mut().zip(row) {
+                    *sum += x;
+                }
+            }
+        },
+    );
+}
+
+/// `Σ_j term(a_j, b_j)`: the sums of every sixteenth term first, so that they can be added as vectors.
+#[inline(always)]
+pub(super) fn sum<T: Real>(a: &[T], b: &[T], term: impl Fn(T, T) -> T) -> T {
+    const LANES: usize = 16;
+    let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let rest: T = a.remainder().iter().zip(b.remainder()).map(|(&a, &b)| term(a, b)).sum();
+    let mut lanes = [T::zero(); LANES];
+    for (a, b) in a.zip(b) {
+        for (lane, (&a, &b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
+            *lane += term(a, b);
+        }
+    }
+    lanes.into_iter().sum::<T>() + rest
+}
