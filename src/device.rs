@@ -117,7 +117,7 @@ pub fn choose<'a>(adapters: &'a [AdapterEntry], choice: &DeviceChoice) -> Result
             None => (None, "no GPU was found".into()),
             Some(entry) if entry.is_software() => {
                 let reason =
-                    format!("the only adapter, {}, is a software rasteriser; --device gpu takes it", entry.info.name);
+                    format!("the best adapter, {}, is a software rasteriser; --device gpu takes it", entry.info.name);
                 (None, reason)
             }
             Some(entry) => (Some(entry), "the best real GPU".into()),
@@ -126,6 +126,9 @@ pub fn choose<'a>(adapters: &'a [AdapterEntry], choice: &DeviceChoice) -> Result
             None => Err(Error::Device(none.into())),
             Some(entry) => Ok((Some(entry), "the best adapter".into())),
         },
+        DeviceChoice::Named(name) if name.trim().is_empty() => {
+            Err(Error::Config("--device needs cpu, gpu, auto, a number, or a part of an adapter's name".into()))
+        }
         DeviceChoice::Named(name) => {
             let by_number = name.parse().ok().and_then(|number: usize| adapters.get(number));
             let lower = name.to_lowercase();

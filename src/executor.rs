@@ -1,6 +1,6 @@
 //! Who runs a plan: the seam between what is computed and where.
 
-use crate::kernel::{Element, Variant};
+use crate::kernel::Element;
 use crate::plan::{Phase, Plan, ScheduleEntry, Slot, SlotInfo};
 use crate::{Error, Result};
 use std::future::Future;
@@ -11,14 +11,6 @@ use std::pin::Pin;
 pub trait Executor: Send {
     /// The plan that it runs.
     fn plan(&self) -> &Plan;
-
-    /// Where it runs, as people call it.
-    fn device_name(&self) -> String;
-
-    /// The variant chosen for each step of the plan; empty where steps have none.
-    fn variants(&self) -> Vec<Variant> {
-        Vec::new()
-    }
 
     /// Writes numbers into a slot, from element `offset` on.
     fn write(&mut self, slot: Slot, offset: usize, values: &[f32]) -> Result<()>;
@@ -50,7 +42,7 @@ pub trait Executor: Send {
 pub struct Readback(pub(crate) Pin<Box<dyn Future<Output = Result<Vec<f32>>> + Send>>);
 
 impl Readback {
-    /// Waits, without blocking the thread: the form for browsers.
+    /// Waits in an async context: the form for browsers, where it does not block. Elsewhere it drives the device meanwhile.
     pub async fn get(self) -> Result<Vec<f32>> {
         self.0.await
     }

@@ -67,17 +67,21 @@ pub fn initialize(network: &Network, params: &Params, init: Init, seed: u64) -> 
     Ok(arena)
 }
 
+/// Whether an `f32` can hold `x` as a positive number.
+fn is_positive(x: f64) -> bool {
+    (x as f32) > 0.0 && (x as f32).is_finite()
+}
+
 fn uniform(bound: f64, values: &mut [f32], rng: &mut impl rand::Rng) -> Result<()> {
-    let uniform = Uniform::new_inclusive(-bound, bound)
-        .map_err(|_| Error::Config(format!("the bound of uniform initial weights must be > 0, found {bound}")))?;
+    let refused = || Error::Config(format!("the bound of uniform initial weights must be > 0, found {bound}"));
+    let uniform = Uniform::new_inclusive(-bound, bound).ok().filter(|_| is_positive(bound)).ok_or_else(refused)?;
     values.iter_mut().for_each(|w| *w = uniform.sample(rng) as f32);
     Ok(())
 }
 
 fn normal(deviation: f64, values: &mut [f32], rng: &mut impl rand::Rng) -> Result<()> {
-    let normal = Normal::new(0.0, deviation).map_err(|_| {
-        Error::Config(format!("the deviation of normal initial weights must be > 0, found {deviation}"))
-    })?;
+    let refused = || Error::Config(format!("the deviation of normal initial weights must be > 0, found {deviation}"));
+    let normal = Normal::new(0.0, deviation).ok().filter(|_| is_positive(deviation)).ok_or_else(refused)?;
     values.iter_mut().for_each(|w| *w = normal.sample(rng) as f32);
     Ok(())
 }

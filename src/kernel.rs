@@ -352,11 +352,15 @@ impl Kernel {
         };
         match (self, variant) {
             (Kernel::Gather, _) => linear((x * (y + z)).div_ceil(256)),
-            (Kernel::Matmul { .. }, Variant::Broadcast(b)) => {
-                [y.div_ceil(u64::from(b.cols())) as u32, x.div_ceil(u64::from(b.rows)) as u32, 1]
+            (Kernel::Matmul { .. }, _) => {
+                let (rows, cols) = match variant {
+                    Variant::Broadcast(b) => (u64::from(b.rows), u64::from(b.cols())),
+                    Variant::Tiled => (64, 64),
+                    _ => (16, 16),
+                };
+                let [row_groups, folds, _] = linear(x.div_ceil(rows));
+                [y.div_ceil(cols) as u32, row_groups, folds]
             }
-            (Kernel::Matmul { .. }, Variant::Tiled) => [y.div_ceil(64) as u32, x.div_ceil(64) as u32, 1],
-            (Kernel::Matmul { .. }, _) => [y.div_ceil(16) as u32, x.div_ceil(16) as u32, 1],
             (Kernel::Loss { .. }, Variant::Lanes(lanes)) => linear(x.div_ceil(u64::from(256 / lanes))),
             (Kernel::Loss { .. }, _) => linear(x.div_ceil(256)),
             (Kernel::LossSum, _) => [1, 1, 1],

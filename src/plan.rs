@@ -221,9 +221,7 @@ impl Plan {
         network.validate()?;
         options.loss.check_output(network.output_activation())?;
         options.optimizer.validate()?;
-        if options.batch == 0 {
-            return Err(Error::Config("a batch needs at least 1 row, found 0".into()));
-        }
+        check_batch(network, options.batch)?;
         let params = Params::of(network);
         let mut plan = Plan { batch: options.batch, params: params.clone(), ..Plan::default() };
         let wiring = Wiring { network, params: &params, batch: options.batch, loss: Some(options.loss) };
@@ -277,9 +275,7 @@ impl Plan {
     /// The forward pass alone, without storing what only a backward pass needs.
     pub fn prediction(network: &Network, batch: usize) -> Result<Plan> {
         network.validate()?;
-        if batch == 0 {
-            return Err(Error::Config("a batch needs at least 1 row, found 0".into()));
-        }
+        check_batch(network, batch)?;
         let params = Params::of(network);
         let mut plan = Plan { batch, params: params.clone(), ..Plan::default() };
         plan.add(Slot::Params, params.len);
@@ -493,6 +489,21 @@ impl Plan {
             }
         }
         Ok(())
+    }
+}
+
+/// Kernels count elements in 32 bits.
+fn check_batch(network: &Network, batch: usize) -> Result<()> {
+    if batch == 0 {
+        return Err(Error::Config("a batch needs at least 1 row, found 0".into()));
+    }
+    let widest = network.widths().into_iter().max().unwrap_or(1);
+    match batch.checked_mul(widest) {
+        Some(elements) if u32::try_from(elements).is_ok() => Ok(()),
+        _ => Err(Error::Config(format!(
+            "a batch of {batch} rows times the network's largest width, {widest}, is more than 2³² - 1 numbers; use a \
+             smaller batch"
+        ))),
     }
 }
 

@@ -76,7 +76,7 @@ pub struct Evaluation {
     pub loss: f64,
     /// The share of samples whose largest output is that of their class; `None` for a regression.
     pub accuracy: Option<f64>,
-    /// `1 - Σ(t - y)² / Σ(t - mean t)²` over all outputs; `None` for a classification.
+    /// `1 - Σ(t - y)² / Σ(t - mean t)²` over all outputs; `None` for a classification, and where all targets are the same.
     pub r_squared: Option<f64>,
 }
 
@@ -104,8 +104,10 @@ pub struct Trainer {
     executor: Box<dyn Executor>,
     /// Steps since the schedule was last written.
     clock: usize,
-    /// Rows of the batch in [`Slot::Input`].
+    /// Rows of the batch in [`Slot::Input`]; 0 where there is none.
     loaded_rows: usize,
+    /// The rate and the rows that the schedule on the device is for; `None` where it belongs to something else.
+    scheduled: Option<(f32, usize)>,
     /// Epochs trained so far: each has an order of its own.
     epochs: u64,
     pace: Pace,
@@ -124,10 +126,7 @@ impl Trainer {
 
     /// A trainer that starts from given parameters, laid out by [`Params::of`].
     pub fn with_parameters(device: &Device, network: Network, values: &[f32], options: TrainerOptions) -> Result<Self> {
-        if !options.learning_rate.is_finite() || options.learning_rate < 0.0 {
-            let found = options.learning_rate;
-            return Err(Error::Config(format!("the learning rate must be finite and at least 0, found {found}")));
-        }
+        check_learning_rate(options.learning_rate)?;
         let plan = Plan::training(&network, &plan_options(&options, options.losses_kept, 0)?)?;
         let mut trainer = Trainer {
             params: Params::of(&network),
@@ -137,6 +136,7 @@ impl Trainer {
             options,
             clock: 0,
             loaded_rows: 0,
+            scheduled: None,
             epochs: 0,
             pace: Pace::default(),
         };
@@ -163,12 +163,7 @@ impl Trainer {
                 self.executor.write(slot, rows * cols, &vec![0.0; (self.options.batch - rows) * cols])?;
             }
         }
-        if rows != self.loaded_rows {
-            let entries = vec![self.entry(rows, 0); self.schedule_len()];
-            self.executor.schedule(&entries)?;
-            self.loaded_rows = rows;
-            self.clock = 0;
-        }
+        self.loaded_rows = rows;
         Ok(())
     }
 
@@ -177,16 +172,31 @@ impl Trainer {
         if self.loaded_rows == 0 {
             return Err(Error::Config("there is no batch to step on yet; load one first".into()));
         }
+        let wanted = Some((self.options.learning_rate, self.loaded_rows));
+        if self.scheduled != wanted {
+            // Every entry is the same, so it does not matter where the clock stands.
+            let entries = vec![self.entry(self.loaded_rows, 0); self.schedule_len()];
+            self.executor.write_words(Slot::Schedule, 0, bytemuck::cast_slice(&entries))?;
+            self.scheduled = wanted;
+        }
+        // The device counts in 32 bits.
+        if self.clock + times > u32::MAX as usize {
+            self.clock = 0;
+        }
+        if self.clock == 0 {
+            self.executor.write_words(Slot::Clock, 0, &[0])?;
+        }
         self.clock += times;
         self.executor.run(Phase::STEP, times)
     }
 
-    /// The losses of the latest steps, oldest first, each before its step's update; at most
-    /// [`TrainerOptions::losses_kept`]. Waits for the steps.
+    /// The losses of the latest steps by [`Trainer::step`] and [`Trainer::repeat`], oldest first, each before its step's
+    /// update; at most [`TrainerOptions::losses_kept`]. Empty where nothing was stepped since the trainer was made, or
+    /// since it fitted or evaluated a data set. Waits for the steps.
     pub fn losses(&mut self) -> Result<Vec<f32>> {
         let capacity = self.schedule_len();
         let all = self.executor.read(Slot::Losses, 0..capacity)?.wait()?;
-        let kept = self.clock.min(capacity);
+        let kept = self.clock.min(self.options.losses_kept);
         Ok((self.clock - kept..self.clock).map(|step| all[step % capacity]).collect())
     }
 
@@ -261,10 +271,11 @@ impl Trainer {
         self.executor.write(Slot::Params, 0, values)
     }
 
-    /// Sets the learning rate of the steps to come.
-    pub fn set_learning_rate(&mut self, learning_rate: f32) {
+    /// Sets the learning rate of the steps to come: finite and at least 0.
+    pub fn set_learning_rate(&mut self, learning_rate: f32) -> Result<()> {
+        check_learning_rate(learning_rate)?;
         self.options.learning_rate = learning_rate;
-        self.loaded_rows = 0;
+        Ok(())
     }
 
     /// The architecture.
@@ -334,14 +345,19 @@ impl Trainer {
             self.executor.write(Slot::DataTargets, first * self.network.outputs(), &set.targets.data)?;
             first += set.rows();
         }
+        // Gathered batches go where a loaded one was, and have a schedule and a clock of their own.
         self.loaded_rows = 0;
+        self.scheduled = None;
+        self.clock = 0;
         Ok(())
     }
 
     /// Moves to another plan of the same network, taking parameters and optimizer state along.
     fn rebuild(&mut self, plan: Plan) -> Result<()> {
         let states = (0..self.options.optimizer.rule().states()).map(Slot::State);
-        let kept: Vec<Slot> = std::iter::once(Slot::Params).chain(states).collect();
+        // Where every parameter is frozen no update runs, and the plan has no state.
+        let present = |slot: &Slot| self.executor.plan().slot(*slot).is_some();
+        let kept: Vec<Slot> = std::iter::once(Slot::Params).chain(states).filter(present).collect();
         let values = kept.iter().map(|&slot| self.executor.read(slot, 0..self.params.len)?.wait());
         let values = values.collect::<Result<Vec<_>>>()?;
         self.executor = self.device.executor(plan)?;
@@ -411,7 +427,7 @@ impl Trainer {
                     let activation = self.network.output_activation();
                     outputs.iter_mut().for_each(|y| *y = activation.value(*y));
                 }
-                Evaluation { loss, accuracy: None, r_squared: Some(r_squared(&outputs, data)) }
+                Evaluation { loss, accuracy: None, r_squared: r_squared(&outputs, data) }
             }
         })
     }
@@ -458,6 +474,13 @@ pub fn gradients(
     })
 }
 
+fn check_learning_rate(learning_rate: f32) -> Result<()> {
+    if learning_rate.is_finite() && learning_rate >= 0.0 {
+        return Ok(());
+    }
+    Err(Error::Config(format!("the learning rate must be finite and at least 0, found {learning_rate}")))
+}
+
 fn plan_options(options: &TrainerOptions, steps: usize, data_rows: usize) -> Result<TrainingOptions> {
     if steps == 0 {
         return Err(Error::Config("at least one loss must be kept, found losses_kept = 0".into()));
@@ -498,7 +521,8 @@ pub fn argmax(row: &[f32]) -> usize {
     row.iter().enumerate().fold(0, |best, (i, x)| if *x > row[best] { i } else { best })
 }
 
-fn r_squared(outputs: &[f32], data: &Dataset) -> f64 {
+/// `None` where the targets are all the same: there is nothing to explain.
+fn r_squared(outputs: &[f32], data: &Dataset) -> Option<f64> {
     let targets = &data.targets;
     let mut residual = 0.0;
     let mut total = 0.0;
@@ -509,7 +533,7 @@ fn r_squared(outputs: &[f32], data: &Dataset) -> f64 {
         let outputs = outputs.iter().skip(col).step_by(targets.cols);
         residual += column().zip(outputs).map(|(t, &y)| (t - f64::from(y)).powi(2)).sum::<f64>();
     }
-    1.0 - residual / total
+    (total > 0.0).then(|| 1.0 - residual / total)
 }
 
 /// How many steps to hand over at once: as many as take about [`Pace::TARGET`], so that the host stays out of the way

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use wgrad::data::{Dataset, Matrix, Task};
 use wgrad::optimizer::{Momentum, Optimizer};
 use wgrad::plan::{Phase, Plan, TrainingOptions};
-use wgrad::train::{Epoch, Observer};
+use wgrad::train::{Epoch, Observer, gradients};
 use wgrad::{Activation, Batch, Device, Error, Layer, Loss, Network, Params, Predictor, Trainer, TrainerOptions};
 
 fn devices() -> [Device; 2] {
@@ -204,6 +204,7 @@ fn settings_out_of_range_are_refused() {
         Trainer::new(&Device::Cpu, network(), options).err().map(|e| e.to_string()).unwrap_or_default()
     };
     assert!(with(&|o| o.batch = 0).contains("batch"));
+    assert!(with(&|o| o.batch = usize::MAX).contains("smaller batch"));
     assert!(with(&|o| o.learning_rate = f32::NAN).contains("learning rate"));
     assert!(with(&|o| o.learning_rate = -0.1).contains("learning rate"));
     assert!(with(&|o| o.losses_kept = 0).contains("losses_kept"));
@@ -246,6 +247,63 @@ fn losses_are_kept_in_order() {
         assert_eq!(bits(&trainer.losses().unwrap()), bits(&one_by_one[..3]));
         trainer.repeat(10).unwrap();
         assert_eq!(bits(&trainer.losses().unwrap()), bits(&one_by_one[8..]), "{}", device.name());
+    }
+}
+
+#[test]
+fn a_trainer_goes_on_after_fitting() {
+    let data = dataset(48);
+    let batch = |rows: usize| Batch { inputs: &data.inputs.data[..3 * rows], targets: &data.targets.data[..2 * rows] };
+    for device in devices() {
+        let mut trainer = Trainer::new(&device, network(), TrainerOptions { losses_kept: 2, ..options() }).unwrap();
+        trainer.fit(&data, None, 2, &mut ()).unwrap();
+        assert!(trainer.losses().unwrap().is_empty(), "fitting records no steps");
+        assert!(trainer.repeat(1).is_err(), "a gathered batch is not a loaded one");
+        trainer.load(&batch(16)).unwrap();
+        trainer.repeat(3).unwrap();
+        assert_eq!(trainer.losses().unwrap().len(), 2);
+        // A smaller batch does not forget the losses before it, and averages over its own rows.
+        let values = trainer.parameters().unwrap();
+        trainer.step(&batch(5)).unwrap();
+        let expected = gradients(&device, &network(), &values, Loss::MeanSquaredError, &batch(5)).unwrap().loss;
+        approx::assert_relative_eq!(trainer.losses().unwrap()[1], expected, max_relative = 1e-5);
+        // A rate of 0 moves nothing but the velocity.
+        trainer.set_learning_rate(0.0).unwrap();
+        let before = trainer.parameters().unwrap();
+        trainer.repeat(1).unwrap();
+        assert_eq!(bits(&trainer.parameters().unwrap()), bits(&before));
+        assert!(trainer.set_learning_rate(f32::INFINITY).is_err());
+    }
+}
+
+#[test]
+fn a_network_that_is_frozen_as_a_whole_still_evaluates() {
+    let frozen = |outputs| Layer { freeze_weight: true, freeze_bias: true, ..Layer::new(outputs, Activation::Tanh) };
+    let network = Network::new(3).layer(frozen(4)).layer(frozen(2));
+    for device in devices() {
+        let mut trainer = Trainer::new(&device, network.clone(), options()).unwrap();
+        let before = trainer.parameters().unwrap();
+        trainer.fit(&dataset(40), None, 2, &mut ()).unwrap();
+        assert!(trainer.evaluate(&dataset(7)).unwrap().loss.is_finite());
+        assert_eq!(bits(&trainer.parameters().unwrap()), bits(&before));
+    }
+}
+
+/// More rows than 65,535 workgroups of the naive kernel have: a grid that is folded.
+#[test]
+fn a_batch_of_a_million_rows_is_computed() {
+    let network = Network::new(1).dense(1, Activation::Sine);
+    let rows = 16 * 65_535 + 77;
+    let inputs: Vec<f32> = (0..rows).map(|i| (i % 1000) as f32 / 500.0 - 1.0).collect();
+    let mut outputs = devices().map(|device| {
+        let values = [&[1.5][..], &[0.0; 63], &[0.25]].concat();
+        let values = [values, vec![0.0; 63]].concat();
+        let inputs = Matrix::new(rows, 1, inputs.clone()).unwrap();
+        Predictor::new(&device, &network, &values, rows).unwrap().predict(&inputs).unwrap().data
+    });
+    let gpu = std::mem::take(&mut outputs[1]);
+    for (i, (cpu, gpu)) in outputs[0].iter().zip(&gpu).enumerate() {
+        assert!((cpu - gpu).abs() < 1e-5, "row {i}: {cpu} and {gpu}");
     }
 }
 

@@ -52,10 +52,11 @@ fn finish(i: u32, col: u32, sums: vec4<f32>) {
 @compute @workgroup_size(16, 16)
 fn main(
   @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) count: vec3<u32>,
   @builtin(local_invocation_id) id: vec3<u32>,
   @builtin(local_invocation_index) local: u32,
 ) {
-  let row = workgroup.y * TILE;
+  let row = workgroup_row(workgroup, count) * TILE;
   let col = workgroup.x * TILE;
   var sums0 = vec4<f32>();
   var sums1 = vec4<f32>();

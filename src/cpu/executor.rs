@@ -134,10 +134,6 @@ impl<T: Real> Executor for CpuExecutor<T> {
         &self.plan
     }
 
-    fn device_name(&self) -> String {
-        super::name()
-    }
-
     fn write(&mut self, slot: Slot, offset: usize, values: &[f32]) -> Result<()> {
         let range = offset..offset + values.len();
         let index = locate(&self.plan, slot, &range, Element::Real)?;

@@ -103,8 +103,7 @@ impl Dataset {
         Some((0..self.targets.rows).map(|i| label(self.targets.row(i))).collect())
     }
 
-    /// Whether a network can be trained on it: the widths agree, there are rows, every number is finite, and, for
-    /// classification, at least two classes are present.
+    /// Checks that it is sound: lengths and widths agree, there are rows, every number is finite.
     pub fn validate(&self) -> Result<()> {
         let same = |what: &str, expected: usize, found: usize| match expected == found {
             true => Ok(()),

@@ -105,7 +105,8 @@ fn distinct(table: &Table<'_>, column: usize, cells: &[Cell]) -> Result<Distinct
 
 /// The number a label writes, with one zero; so `1`, `1.0` and `01` are one class.
 fn as_number(text: &str) -> Option<f64> {
-    text.parse::<f64>().ok().map(|x| x + 0.0)
+    // Beyond 2⁵³ neighbouring integers, which may be identifiers, would become one number.
+    text.parse::<f64>().ok().map(|x| x + 0.0).filter(|x| x.abs() < 9_007_199_254_740_992.0)
 }
 
 fn holds_classes(table: &Table<'_>, column: usize, cells: &[Cell], classes: &Distinct) -> Result<bool> {

@@ -1,4 +1,4 @@
-use super::{Gpu, Pipeline, adapters::describe};
+use super::{Gpu, Pipeline};
 use crate::executor::{Executor, Readback, locate};
 use crate::kernel::{Element, Uniform, Variant};
 use crate::plan::{Phase, Plan, Slot};
@@ -19,6 +19,10 @@ pub enum VariantChoice {
 /// Dispatches in one command buffer at most; longer runs are submitted in parts, so that drivers need not hold them all.
 const DISPATCHES_PER_SUBMIT: usize = 2048;
 
+/// Floating-point operations in one command buffer at most: a second on a slow integrated GPU. Watchdogs end what takes
+/// several.
+const FLOPS_PER_SUBMIT: f64 = 1e11;
+
 /// Each dispatch's [`Uniform`] starts at a multiple of this, WebGPU's largest uniform-offset alignment.
 const UNIFORM_STRIDE: u64 = 256;
 
@@ -33,7 +37,6 @@ pub struct GpuExecutor {
 
 struct Dispatch {
     phase: Phase,
-    variant: Variant,
     pipeline: Arc<Pipeline>,
     bind_group: wgpu::BindGroup,
     workgroups: [u32; 3],
@@ -68,7 +71,14 @@ fn check_limits(gpu: &Gpu, plan: &Plan) -> Result<()> {
     let largest = limits.max_buffer_size.min(limits.max_storage_buffer_binding_size);
     for info in &plan.slots {
         let bytes = 4 * info.len as u64;
-        if bytes > largest {
+        if bytes > largest && matches!(info.slot, Slot::DataInputs | Slot::DataTargets | Slot::Order) {
+            return Err(Error::Device(format!(
+                "{} cannot hold the data set: {} needs a buffer of {bytes} bytes, the adapter allows {largest}; use fewer \
+                 rows, or --device cpu",
+                gpu.info.name, info.slot
+            )));
+        }
+        if bytes > largest || u32::try_from(info.len).is_err() {
             return Err(Error::Device(format!(
                 "{} cannot hold the network: {} needs a buffer of {bytes} bytes, the adapter allows {largest}; use a \
                  smaller batch, a smaller network, or --device cpu",
@@ -156,7 +166,7 @@ fn dispatches(gpu: &Gpu, plan: &Plan, buffers: &[wgpu::Buffer], choice: VariantC
             layout: &pipeline.layout,
             entries: &entries,
         });
-        all.push(Dispatch { phase: step.phase, variant, pipeline, bind_group, workgroups });
+        all.push(Dispatch { phase: step.phase, pipeline, bind_group, workgroups });
     }
     Ok(all)
 }
@@ -164,14 +174,6 @@ fn dispatches(gpu: &Gpu, plan: &Plan, buffers: &[wgpu::Buffer], choice: VariantC
 impl Executor for GpuExecutor {
     fn plan(&self) -> &Plan {
         &self.plan
-    }
-
-    fn device_name(&self) -> String {
-        describe(&self.gpu.info)
-    }
-
-    fn variants(&self) -> Vec<Variant> {
-        self.dispatches.iter().map(|dispatch| dispatch.variant).collect()
     }
 
     fn write(&mut self, slot: Slot, offset: usize, values: &[f32]) -> Result<()> {
@@ -184,7 +186,10 @@ impl Executor for GpuExecutor {
 
     fn run(&mut self, phases: &[Phase], times: usize) -> Result<()> {
         let per_step = self.plan.dispatches(phases).max(1);
-        let per_submit = (DISPATCHES_PER_SUBMIT / per_step).max(1);
+        let chosen = self.plan.steps.iter().filter(|step| phases.contains(&step.phase));
+        let flops: f64 = chosen.map(|step| step.kernel.work(step.uniform.dims).0).sum();
+        let within_flops = (FLOPS_PER_SUBMIT / flops.max(1.0)) as usize;
+        let per_submit = (DISPATCHES_PER_SUBMIT / per_step).min(within_flops).max(1);
         let mut left = times;
         while left > 0 {
             let now = left.min(per_submit);

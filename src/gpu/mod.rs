@@ -10,7 +10,7 @@ pub use executor::{GpuExecutor, VariantChoice};
 use crate::kernel::{Access, Kernel, Uniform, Variant};
 use crate::{Error, Result};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A wgpu device with what is built once on it: pipelines, keyed by their final WGSL.
 pub struct Gpu {
@@ -19,7 +19,14 @@ pub struct Gpu {
     info: wgpu::AdapterInfo,
     pipelines: Mutex<HashMap<String, Arc<Pipeline>>>,
     /// What the driver reported outside of any call that could return it.
-    fault: Arc<Mutex<Option<String>>>,
+    fault: Arc<Mutex<Fault>>,
+}
+
+/// What a driver reported: an error is reported on once, a lost device stays lost.
+#[derive(Default)]
+struct Fault {
+    error: Option<String>,
+    lost: Option<String>,
 }
 
 pub(crate) struct Pipeline {
@@ -43,11 +50,13 @@ impl Gpu {
             .map_err(|error| Error::Device(format!("the adapter {} refused to open a device: {error}", info.name)))?;
         let gpu = Self::from_wgpu(adapter, device, queue);
         let fault = gpu.fault.clone();
-        gpu.device.on_uncaptured_error(Arc::new(move |error| record(&fault, format!("{error}"))));
+        gpu.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            lock(&fault).error.get_or_insert(error.to_string());
+        }));
         let fault = gpu.fault.clone();
         gpu.device.set_device_lost_callback(move |reason, message| {
             if reason != wgpu::DeviceLostReason::Destroyed {
-                record(&fault, format!("the device was lost: {message}"));
+                lock(&fault).lost.get_or_insert(format!("the device was lost: {message}"));
             }
         });
         Ok(gpu)
@@ -83,12 +92,13 @@ impl Gpu {
 
     /// How many pipelines have been built so far.
     pub fn pipeline_count(&self) -> usize {
-        self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).len()
+        lock(&self.pipelines).len()
     }
 
     /// What the driver reported since the last call, as an error.
     pub(crate) fn check(&self) -> Result<()> {
-        match self.fault.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        let mut fault = lock(&self.fault);
+        match fault.lost.clone().or_else(|| fault.error.take()) {
             None => Ok(()),
             Some(what) => Err(Error::Device(format!("{}: {what}", self.info.name))),
         }
@@ -96,7 +106,7 @@ impl Gpu {
 
     pub(crate) fn pipeline(&self, kernel: Kernel, variant: Variant) -> Result<Arc<Pipeline>> {
         let wgsl = kernel.wgsl(variant);
-        if let Some(pipeline) = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).get(&wgsl) {
+        if let Some(pipeline) = lock(&self.pipelines).get(&wgsl) {
             return Ok(pipeline.clone());
         }
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
@@ -107,7 +117,7 @@ impl Gpu {
                 self.info.name
             )));
         }
-        self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).insert(wgsl, pipeline.clone());
+        lock(&self.pipelines).insert(wgsl, pipeline.clone());
         Ok(pipeline)
     }
 
@@ -162,6 +172,6 @@ impl Gpu {
     }
 }
 
-fn record(fault: &Mutex<Option<String>>, what: String) {
-    fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(what);
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -46,9 +46,9 @@ impl Broadcast {
         writeln!(w, "@compute @workgroup_size({lanes})")?;
         writeln!(
             w,
-            "fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {{"
+            "fn main(\n  @builtin(workgroup_id) workgroup: vec3<u32>,\n  @builtin(num_workgroups) count: vec3<u32>,\n  @builtin(subgroup_invocation_id) lane: u32,\n) {{"
         )?;
-        writeln!(w, "  let row = workgroup.y * {rows}u;")?;
+        writeln!(w, "  let row = workgroup_row(workgroup, count) * {rows}u;")?;
         writeln!(w, "  let col = workgroup.x * {cols}u + lane * 4u;")?;
         for group in 0..rows / lanes {
             writeln!(w, "  let i{group} = min(row + {}u + lane, u.dims.x - 1u);", group * lanes)?;
@@ -71,7 +71,7 @@ impl Broadcast {
         // A loop, so that the epilogue with its activation is compiled a few times and not for every element.
         let sums: Vec<_> = (0..rows).map(|r| format!("c{r}")).collect();
         writeln!(w, "  var sums = array<vec4<f32>, {rows}>({});", sums.join(", "))?;
-        writeln!(w, "  for (var r = 0u; r < min({rows}u, u.dims.x - row); r++) {{")?;
+        writeln!(w, "  for (var r = 0u; r < min({rows}u, u.dims.x - min(row, u.dims.x)); r++) {{")?;
         for (e, x) in (0..).zip(ELEMENTS) {
             writeln!(w, "    if col + {e}u < u.dims.y {{ epilogue(row + r, col + {e}u, sums[r].{x}); }}")?;
         }

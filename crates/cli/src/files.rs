@@ -6,7 +6,8 @@ use std::path::Path;
 use wgrad::{Error, Result};
 
 /// Checks that a file can be written to `path` later: before the time is spent whose result it shall hold.
-pub fn check_destination(path: &Path) -> Result<()> {
+/// It must be none of the files `sources`, which the result is computed from.
+pub fn check_destination(path: &Path, sources: &[&Path]) -> Result<()> {
     let io = |source: io::Error| Error::Io { action: "write", path: path.to_owned(), source };
     let refuse = |kind, what: String| Err(io(io::Error::new(kind, what)));
     match fs::symlink_metadata(path) {
@@ -15,6 +16,11 @@ pub fn check_destination(path: &Path) -> Result<()> {
         }
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(io(error)),
         _ => {}
+    }
+    if let Ok(there) = fs::canonicalize(path)
+        && sources.iter().any(|source| fs::canonicalize(source).is_ok_and(|source| source == there))
+    {
+        return refuse(ErrorKind::AlreadyExists, "it is what the result is computed from; choose another name".into());
     }
     let folder = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,

@@ -1,7 +1,9 @@
 //! The benchmark workloads W1–W5, with the numbers that other libraries' benchmark programs start from, so that losses
 //! can be compared between them: a counter-based splitmix64, written out here.
 
-use wgrad::{Activation, Layer, Loss, Network, Params};
+use wgrad::init::initialize;
+use wgrad::plan::{Plan, TrainingOptions};
+use wgrad::{Activation, Init, Layer, Loss, Network, Params, Result};
 
 const SEED: u64 = 20_250_101;
 
@@ -37,7 +39,7 @@ pub const NAMES: [&str; 5] = ["W1", "W2", "W3", "W4", "W5"];
 
 impl Workload {
     /// The workload called `name`; `None` where there is none.
-    pub fn named(name: &str) -> Option<Workload> {
+    pub fn named(name: &str) -> Option<Result<Workload>> {
         use Activation::{Linear, Relu, Sigmoid};
         let shape = |widths: &[usize], hidden, output, loss, batch, learning_rate, check_steps| Shape {
             widths: widths.to_vec(),
@@ -54,21 +56,23 @@ impl Workload {
             "W1" => shape(&[784, 256, 128, 10], Sigmoid, Linear, softmax, 128, 0.5, 10),
             "W2" => shape(&[784, 1024, 1024, 10], Sigmoid, Linear, softmax, 8192, 0.02, 3),
             "W3" => shape(&[64, 64, 64, 64, 64, 3], Relu, Linear, square, 65536, 0.5, 10),
-            "W4" => return Some(Workload::mazur()),
+            "W4" => return Some(Ok(Workload::mazur())),
             "W5" => shape(&[1024, 2048, 2048, 1024], Sigmoid, Sigmoid, square, 2048, 50.0, 3),
             _ => return None,
         }))
     }
 
     /// Draws parameters and a batch for `shape`.
-    pub fn new(shape: Shape) -> Workload {
+    pub fn new(shape: Shape) -> Result<Workload> {
         let Shape { widths, hidden, output, loss, batch, learning_rate, check_steps } = shape;
         let mut network = Network::new(widths[0]);
         for (i, &width) in widths[1..].iter().enumerate() {
             network = network.dense(width, if i + 2 == widths.len() { output } else { hidden });
         }
+        // A plan finds what is out of range before anything of its size is allocated.
+        Plan::training(&network, &TrainingOptions::new(batch, loss))?;
         let params = Params::of(&network);
-        let mut values = vec![0.0; params.len];
+        let mut values = initialize(&network, &params, Init::Auto, 0)?;
         for (stream, tensor) in (100..).zip(&params.tensors) {
             let bound = 1.0 / (network.layer_inputs(tensor.layer) as f64).sqrt();
             for (i, value) in values[tensor.range()].iter_mut().enumerate() {
@@ -87,7 +91,7 @@ impl Workload {
         } else {
             fill(2, batch * outputs)
         };
-        Workload { network, loss, batch, learning_rate, values, inputs, targets, check_steps }
+        Ok(Workload { network, loss, batch, learning_rate, values, inputs, targets, check_steps })
     }
 
     /// The two–two–two network worked by Mazur, biases trained.
@@ -142,7 +146,7 @@ mod tests {
     #[test]
     fn every_name_is_a_workload_that_trains() {
         for name in NAMES {
-            let workload = Workload::named(name).expect(name);
+            let workload = Workload::named(name).expect(name).expect(name);
             workload.network.validate().expect(name);
             assert_eq!(workload.inputs.len(), workload.batch * workload.network.inputs);
             assert_eq!(workload.targets.len(), workload.batch * workload.network.outputs());

@@ -31,7 +31,7 @@ pub struct Args {
     /// Samples in a batch
     #[arg(long, default_value_t = 128, conflicts_with = "workload")]
     batch: usize,
-    /// The least time to measure, after at least two seconds of warm-up
+    /// The least time to measure, after a warm-up of two seconds or as long as this
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
 }
@@ -86,11 +86,11 @@ pub fn run(args: &Args, device: &Device) -> Result<Measured> {
             let workload = Workload::named(name).ok_or_else(|| {
                 Error::Config(format!("unknown workload {name:?}; known: {}, W6-1024, W6-2048", NAMES.join(", ")))
             })?;
-            training(args, device, name, workload)
+            training(args, device, name, workload?)
         }
         None => {
             let text = args.widths.as_deref().unwrap_or_default();
-            training(args, device, text, Workload::new(shape(args, text)?))
+            training(args, device, text, Workload::new(shape(args, text)?)?)
         }
     }
 }
@@ -99,9 +99,6 @@ fn shape(args: &Args, widths: &str) -> Result<Shape> {
     let (loss, output): (Loss, Activation) = (args.loss.parse()?, args.output_activation.parse()?);
     loss.check_output(output)?;
     let widths = crate::widths::parse(widths)?;
-    if args.batch == 0 {
-        return Err(Error::Config("a batch needs at least 1 row, found 0".into()));
-    }
     let hidden = args.activation.parse()?;
     Ok(Shape { widths, hidden, output, loss, batch: args.batch, learning_rate: 0.01, check_steps: 3 })
 }

@@ -52,7 +52,7 @@ struct Gradients {
 }
 
 pub fn run(args: &Args, context: &Context) -> Result<ExitCode> {
-    check_destination(&args.out)?;
+    check_destination(&args.out, &[&args.model.path, &args.inputs, &args.targets])?;
     let model = args.model.load()?;
     let Some(loss) = args.loss.or(model.loss) else {
         return Err(Error::Config("the model file does not say its loss; say --loss, as in --loss huber".into()));

@@ -32,7 +32,7 @@ const BATCH: usize = 1024;
 
 pub fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     if let Some(out) = &args.out {
-        check_destination(&out.path)?;
+        check_destination(&out.path, &[&args.model.path, &args.inputs.path])?;
     }
     let model = args.model.load()?;
     let inputs = read_inputs(&args.inputs, &model)?;

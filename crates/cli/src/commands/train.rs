@@ -6,6 +6,7 @@ use crate::interrupt;
 use crate::job::Job;
 use crate::progress::{Progress, Stop};
 use crate::settings::Settings;
+use crate::sources::Source;
 use crate::sources::{Given, Start};
 use crate::words::{Score, describe, short};
 use serde_json::{Value, json};
@@ -66,7 +67,11 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
     if args.print_config {
         return print_config(&Job::resolve(settings)?.settings, context);
     }
-    check_destination(settings.output.destination())?;
+    let data = match &settings.data.source {
+        Some(Source::Csv(path)) => Some(path.as_path()),
+        _ => None,
+    };
+    check_destination(settings.output.destination(), data.as_slice())?;
     let job = Job::resolve(settings)?;
     interrupt::watch();
     let device = announce(&job, context)?;
