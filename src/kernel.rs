@@ -337,6 +337,23 @@ impl Kernel {
         }
     }
 
+    /// Iterations of all its loops that an invocation takes in a dispatch over `dims`; some drivers allow only so many.
+    pub fn loop_iterations(&self, variant: Variant, dims: [u32; 4]) -> u64 {
+        let [x, y, z, _] = dims.map(u64::from);
+        match (self, variant) {
+            (Kernel::Matmul { .. }, Variant::Broadcast(b)) => z / u64::from(b.unroll) + u64::from(b.rows + b.unroll),
+            (Kernel::Matmul { .. }, Variant::Tiled) => z.div_ceil(16) * (1 + 16 + 8),
+            (Kernel::Matmul { .. }, _) => z,
+            (Kernel::Loss { .. }, Variant::Lanes(lanes)) => 3 * y.div_ceil(u64::from(lanes)) + 32,
+            (Kernel::Loss { .. }, _) => 3 * y,
+            (Kernel::LossSum, Variant::Lanes(lanes)) => x.div_ceil(u64::from(lanes)) + 8,
+            (Kernel::LossSum, _) => x,
+            (Kernel::ColumnSum, Variant::Strided) => x.div_ceil(16) + 4,
+            (Kernel::ColumnSum, _) => x,
+            (Kernel::Gather | Kernel::Update(_), _) => 0,
+        }
+    }
+
     /// Whether every index of the kernel follows from its sizes, which [`Plan::validate`](crate::plan::Plan::validate)
     /// holds against the bindings. A gathered sample's number comes from a buffer instead.
     pub fn stays_in_bounds(&self) -> bool {

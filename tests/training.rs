@@ -5,8 +5,9 @@ mod common;
 
 use std::ops::ControlFlow;
 use wgrad::data::{Dataset, Matrix, Task};
+use wgrad::kernel::Element;
 use wgrad::optimizer::{Momentum, Optimizer};
-use wgrad::plan::{Phase, Plan, TrainingOptions};
+use wgrad::plan::{Binding, Phase, Plan, Slot, SlotInfo, TrainingOptions};
 use wgrad::train::{Epoch, Observer, gradients};
 use wgrad::{Activation, Batch, Device, Error, Layer, Loss, Network, Params, Predictor, Trainer, TrainerOptions};
 
@@ -304,6 +305,39 @@ fn a_batch_of_a_million_rows_is_computed() {
     let gpu = std::mem::take(&mut outputs[1]);
     for (i, (cpu, gpu)) in outputs[0].iter().zip(&gpu).enumerate() {
         assert!((cpu - gpu).abs() < 1e-5, "row {i}: {cpu} and {gpu}");
+    }
+}
+
+/// More rows than some drivers have loop iterations: every sum over the batch is whole, or the driver is refused.
+#[test]
+fn sums_over_a_long_batch_are_whole() {
+    let network = Network::new(4).dense(9, Activation::Tanh).dense(3, Activation::Linear);
+    let (device, rows) = (common::gpu(), 70_001);
+    let number = |i: usize| (i * 7919 % 1009) as f32 / 1009.0;
+    let inputs: Vec<f32> = (0..4 * rows).map(number).collect();
+    let targets: Vec<f32> = (0..3 * rows).map(|i| 1.0 + number(i)).collect();
+    let batch = Batch { inputs: &inputs, targets: &targets };
+    let values = Trainer::new(&Device::Cpu, network.clone(), options()).unwrap().parameters().unwrap();
+    let found =
+        [&Device::Cpu, &device].map(|d| gradients(d, &network, &values, Loss::MeanSquaredError, &batch).unwrap());
+    for (i, (cpu, gpu)) in found[0].params.iter().zip(&found[1].params).enumerate() {
+        assert!((cpu - gpu).abs() <= 1e-4 * (1.0 + cpu.abs()), "parameter {i}: {cpu} and {gpu}");
+    }
+    approx::assert_relative_eq!(found[0].loss, found[1].loss, max_relative = 1e-4);
+
+    let far = Plan::single(
+        wgrad::kernel::Kernel::ColumnSum,
+        wgrad::kernel::Uniform { dims: [1 << 22, 1, 0, 0], ..Default::default() },
+        [(0, 1 << 22), (1, 1)].map(|(i, len)| SlotInfo { slot: Slot::State(i), len, element: Element::Real }).to_vec(),
+        [(0, 1 << 22), (1, 1)].map(|(i, len)| Binding { slot: Slot::State(i), range: 0..len }).to_vec(),
+    );
+    match device.executor(far.unwrap()) {
+        Ok(mut executor) => {
+            executor.write(Slot::State(0), 0, &vec![1.0; 1 << 22]).unwrap();
+            executor.run(&[Phase::Forward], 1).unwrap();
+            assert_eq!(executor.read(Slot::State(1), 0..1).unwrap().wait().unwrap(), [(1 << 22) as f32]);
+        }
+        Err(error) => assert!(error.to_string().contains("loop iterations"), "{error}"),
     }
 }
 

@@ -1,7 +1,7 @@
 use super::{Gpu, Pipeline};
 use crate::executor::{Executor, Readback, locate};
 use crate::kernel::{Element, Uniform, Variant};
-use crate::plan::{Phase, Plan, Slot};
+use crate::plan::{Phase, Plan, Slot, Step};
 use crate::{Error, Result};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -123,6 +123,25 @@ fn allocate(gpu: &Gpu, plan: &Plan) -> Result<Vec<wgpu::Buffer>> {
     }
 }
 
+fn choose(gpu: &Gpu, step: &Step, choice: VariantChoice) -> Result<Variant> {
+    let (kernel, dims) = (step.kernel, step.uniform.dims);
+    let variants = kernel.variants(gpu.subgroup());
+    let fits = |variant: &Variant| kernel.loop_iterations(*variant, dims) <= gpu.most_loop_iterations();
+    let found = match choice {
+        VariantChoice::Forced(variant) if variants.contains(&variant) => Some(variant).filter(fits),
+        _ => std::iter::once(kernel.heuristic(dims, gpu.subgroup())).chain(variants).find(fits),
+    };
+    found.ok_or_else(|| {
+        Error::Device(format!(
+            "{} cannot run {:?}: its sums over {} terms take more loop iterations than this driver allows; use a smaller \
+             batch or --device cpu",
+            gpu.info.name,
+            step.label,
+            dims.iter().max().unwrap_or(&0)
+        ))
+    })
+}
+
 fn dispatches(gpu: &Gpu, plan: &Plan, buffers: &[wgpu::Buffer], choice: VariantChoice) -> Result<Vec<Dispatch>> {
     let uniforms = gpu.device.create_buffer(&wgpu::BufferDescriptor {
         label: Some("wgrad.uniforms"),
@@ -134,10 +153,7 @@ fn dispatches(gpu: &Gpu, plan: &Plan, buffers: &[wgpu::Buffer], choice: VariantC
     for (number, step) in plan.steps.iter().enumerate() {
         let kernel = step.kernel;
         let dims = step.uniform.dims;
-        let variant = match choice {
-            VariantChoice::Forced(variant) if kernel.variants(gpu.subgroup()).contains(&variant) => variant,
-            _ => kernel.heuristic(dims, gpu.subgroup()),
-        };
+        let variant = choose(gpu, step, choice)?;
         let workgroups = kernel.workgroups(variant, dims);
         let most = gpu.device.limits().max_compute_workgroups_per_dimension;
         if let Some(found) = workgroups.iter().find(|&&count| count > most) {

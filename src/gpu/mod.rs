@@ -90,6 +90,12 @@ impl Gpu {
         (fixed && self.device.features().contains(wgpu::Features::SUBGROUP)).then_some(self.info.subgroup_max_size)
     }
 
+    /// Iterations of all loops together that an invocation may take. Mesa's llvmpipe leaves every loop of a shader after
+    /// 65,535 without a word (`LP_MAX_TGSI_LOOP_ITERATIONS`).
+    pub(crate) fn most_loop_iterations(&self) -> u64 {
+        if self.info.name.contains("llvmpipe") { 65_000 } else { u64::MAX }
+    }
+
     /// How many pipelines have been built so far.
     pub fn pipeline_count(&self) -> usize {
         lock(&self.pipelines).len()
