@@ -236,3 +236,43 @@ fn ln_1p(x: f32) -> f32 {
         f32::NAN
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The largest error of `f` on every 9973rd f32 in a range, in units in the last place.
+    fn worst(range: std::ops::RangeInclusive<f32>, f: fn(f32) -> f32, exact: fn(f64) -> f64) -> f64 {
+        let magnitudes = (0..f32::INFINITY.to_bits()).step_by(9973).map(f32::from_bits);
+        let points = magnitudes.flat_map(|x| [x, -x]).filter(|x| range.contains(x));
+        let error = |x: f32| {
+            let exact = exact(f64::from(x));
+            let size = (exact.abs() as f32).max(f32::MIN_POSITIVE);
+            let ulp = f64::from(f32::from_bits(size.to_bits() + 1)) - f64::from(size);
+            (f64::from(f(x)) - exact).abs() / ulp
+        };
+        points.map(error).fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn functions_are_as_accurate_as_they_say() {
+        assert!(worst(-103.0..=88.72, exp, f64::exp) <= 1.0);
+        assert!(worst(-200.0..=88.72, exp_m1, f64::exp_m1) <= 2.0);
+        assert!(worst(-200.0..=200.0, tanh, f64::tanh) <= 3.0);
+        assert!(worst(-0.999..=1e38, ln_1p, f64::ln_1p) <= 1.0);
+    }
+
+    #[test]
+    fn functions_keep_what_is_not_finite() {
+        let functions: [(fn(f32) -> f32, fn(f32) -> f32); 4] =
+            [(exp, f32::exp), (exp_m1, f32::exp_m1), (tanh, f32::tanh), (ln_1p, f32::ln_1p)];
+        for (ours, theirs) in functions {
+            assert!(ours(f32::NAN).is_nan());
+            for x in [f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, -1e30, 89.0, -104.0, -1.0, 0.0] {
+                let (found, expected) = (ours(x), theirs(x));
+                let close = (found - expected).abs() <= 4.0 * f32::EPSILON * expected.abs();
+                assert!(found == expected || close || found.is_nan() && expected.is_nan(), "{x}: {found}, {expected}");
+            }
+        }
+    }
+}

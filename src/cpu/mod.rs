@@ -157,3 +157,49 @@ fn vectorized<R>(work: impl FnOnce() -> R) -> R {
 pub fn name() -> String {
     format!("CPU ({} threads)", rayon::current_num_threads())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::gradients::Case;
+    use crate::{Activation, Bias, Device, Loss, Network};
+
+    #[test]
+    fn every_row_belongs_to_one_block() {
+        for rows in [1, 7, 8, 9, 16, 100] {
+            let (mut wide, mut narrow) = (vec![0.0; rows * 3], vec![0.0; rows]);
+            for_row_blocks(
+                rows,
+                8,
+                [(&mut wide, 3), (&mut narrow, 1), (&mut [], 0)],
+                |first, [wide, narrow, nothing]| {
+                    assert!(
+                        first % 8 == 0 && narrow.len() <= 8 && wide.len() == 3 * narrow.len() && nothing.is_empty()
+                    );
+                    narrow.iter_mut().enumerate().for_each(|(r, x)| *x += (first + r + 1) as f64);
+                    wide.iter_mut().enumerate().for_each(|(i, x)| *x += (3 * first + i + 1) as f64);
+                },
+            );
+            assert!(narrow.iter().enumerate().all(|(r, &x)| x == (r + 1) as f64), "{rows} rows");
+            assert!(wide.iter().enumerate().all(|(i, &x)| x == (i + 1) as f64), "{rows} rows");
+        }
+    }
+
+    /// Batches so long that products, sums and epilogues are split in every way there is; the reference splits nothing.
+    #[test]
+    fn gradients_of_long_batches_hold() -> Result<(), String> {
+        use Activation::{Gelu, Linear, Tanh};
+        let narrow = Network::new(17).dense(9, Gelu).dense(13, Tanh).dense(3, Linear);
+        let wide = Network::new(5).dense(270, Gelu).dense(250, Tanh).with_bias(Bias::Shared).dense(9, Linear);
+        let cases = [
+            (narrow.clone(), Loss::MeanSquaredError, 4 * 4096 + 5),
+            (narrow, Loss::SoftmaxCrossEntropy, 4097),
+            (wide, Loss::BinaryCrossEntropy, 515),
+        ];
+        for (network, loss, rows) in cases {
+            let case = Case::new(network, loss, rows, 0).map_err(|error| error.to_string())?;
+            case.check(&Device::Cpu, &|_| {}).map_err(|error| error.to_string())??;
+        }
+        Ok(())
+    }
+}
