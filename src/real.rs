@@ -264,8 +264,8 @@ mod tests {
 
     #[test]
     fn functions_keep_what_is_not_finite() {
-        let functions: [(fn(f32) -> f32, fn(f32) -> f32); 4] =
-            [(exp, f32::exp), (exp_m1, f32::exp_m1), (tanh, f32::tanh), (ln_1p, f32::ln_1p)];
+        type Pair = (fn(f32) -> f32, fn(f32) -> f32);
+        let functions: [Pair; 4] = [(exp, f32::exp), (exp_m1, f32::exp_m1), (tanh, f32::tanh), (ln_1p, f32::ln_1p)];
         for (ours, theirs) in functions {
             assert!(ours(f32::NAN).is_nan());
             for x in [f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, -1e30, 89.0, -104.0, -1.0, 0.0] {
