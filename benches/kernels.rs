@@ -31,10 +31,10 @@ fn subjects() -> Vec<(Kernel, [u32; 4])> {
     ]
 }
 
-fn executor(device: &Device, kernel: Kernel, variant: Variant, dims: [u32; 4]) -> wgrad::Result<Box<dyn Executor>> {
+fn executor(device: &Device, kernel: &Kernel, variant: Variant, dims: [u32; 4]) -> wgrad::Result<Box<dyn Executor>> {
     let specs = kernel.bindings();
     let mut lengths = kernel.lengths(dims);
-    if kernel == Kernel::Gather {
+    if *kernel == Kernel::Gather {
         let [rows, inputs, outputs, _] = dims.map(|d| d as usize);
         lengths[2..5].copy_from_slice(&[rows, rows * inputs, rows * outputs]);
     }
@@ -46,7 +46,7 @@ fn executor(device: &Device, kernel: Kernel, variant: Variant, dims: [u32; 4]) -
         .collect();
     let bindings = slots.iter().map(|info| Binding { slot: info.slot, range: 0..info.len }).collect();
     let uniform = Uniform { dims, hyper: [0.9, 0.0, 0.0, 0.0] };
-    let plan = Plan::single(kernel, uniform, slots.clone(), bindings)?;
+    let plan = Plan::single(kernel.clone(), uniform, slots.clone(), bindings)?;
     let mut executor = device.executor_with(plan, VariantChoice::Forced(variant))?;
     for (info, spec) in slots.iter().zip(&specs) {
         if info.element == Element::Real {
@@ -62,7 +62,7 @@ fn executor(device: &Device, kernel: Kernel, variant: Variant, dims: [u32; 4]) -
 }
 
 /// Waits for the work by reading one element of what it wrote.
-fn wait(executor: &mut dyn Executor, kernel: Kernel) -> wgrad::Result<Vec<f32>> {
+fn wait(executor: &mut dyn Executor, kernel: &Kernel) -> wgrad::Result<Vec<f32>> {
     let written = |spec: &wgrad::kernel::BindingSpec| {
         spec.access == wgrad::kernel::Access::Write && spec.element == Element::Real
     };
@@ -81,15 +81,15 @@ fn kernels(criterion: &mut Criterion) {
         for (kernel, dims) in subjects() {
             let (flops, bytes) = kernel.work(dims);
             group.throughput(Throughput::ElementsAndBytes { elements: flops as u64, bytes: bytes as u64 });
-            for variant in device.variants(kernel) {
-                let subject = executor(device, kernel, variant, dims);
+            for variant in device.variants(&kernel) {
+                let subject = executor(device, &kernel, variant, dims);
                 let mut subject = subject.unwrap_or_else(|error| panic!("{kernel} {variant}: {error}"));
                 let name = if matches!(device, Device::Cpu) { "cpu".to_owned() } else { variant.to_string() };
                 group.bench_function(BenchmarkId::new(kernel.to_string(), name), |bencher| {
                     bencher.iter_custom(|times| {
                         let start = std::time::Instant::now();
                         let done = subject.run(&[Phase::Forward], times as usize);
-                        let done = done.and_then(|()| wait(subject.as_mut(), kernel));
+                        let done = done.and_then(|()| wait(subject.as_mut(), &kernel));
                         assert!(done.is_ok_and(|values| values[0].is_finite()), "{kernel} {variant}");
                         start.elapsed()
                     });

@@ -86,7 +86,7 @@ impl Device {
     }
 
     /// The variants of `kernel` that this device can run; on the CPU its executor's one way counts as the naive one.
-    pub fn variants(&self, kernel: Kernel) -> Vec<Variant> {
+    pub fn variants(&self, kernel: &Kernel) -> Vec<Variant> {
         match self {
             Device::Cpu => vec![Variant::Naive],
             Device::Gpu(gpu) => kernel.variants(gpu.subgroup()),

@@ -12,7 +12,7 @@ use crate::optimizer::Rule;
 use crate::plan::ScheduleEntry;
 
 /// A kernel with what its text is compiled for. Sizes come with each dispatch in a [`Uniform`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Kernel {
     /// Gathers a batch by index from the data set: `dims = [batch, inputs, outputs]`.
     Gather,

@@ -2,6 +2,7 @@
 //! [`Executor`](crate::executor::Executor)'s business.
 
 use crate::activation::{Activation, Stored};
+use crate::error::did_you_mean;
 use crate::kernel::{Access, Element, Epilogue, Form, Kernel, Uniform};
 use crate::loss::Loss;
 use crate::network::{Bias, Network};
@@ -123,16 +124,75 @@ pub enum Phase {
     Finish,
 }
 
+/// Who wires a training step: which kernels run, in which order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Planner {
+    /// One matrix product per layer forward and two backward. Fits every network.
+    #[default]
+    LayerWise,
+}
+
+impl Planner {
+    /// Every planner.
+    pub const ALL: &'static [Planner] = &[Planner::LayerWise];
+
+    /// The name on the command line and in printed plans.
+    pub fn name(self) -> &'static str {
+        match self {
+            Planner::LayerWise => "layerwise",
+        }
+    }
+
+    /// The phases of a step on the batch in [`Slot::Input`].
+    pub fn step(self) -> &'static [Phase] {
+        match self {
+            Planner::LayerWise => &[Phase::Forward, Phase::Loss, Phase::Backward, Phase::Update, Phase::Finish],
+        }
+    }
+
+    /// The phases of a step on a batch of the data set.
+    pub fn gathered_step(self) -> &'static [Phase] {
+        match self {
+            Planner::LayerWise => {
+                &[Phase::Gather, Phase::Forward, Phase::Loss, Phase::Backward, Phase::Update, Phase::Finish]
+            }
+        }
+    }
+
+    /// The phases that compute the gradients of the batch in [`Slot::Input`]; parameters stay.
+    pub fn gradients(self) -> &'static [Phase] {
+        match self {
+            Planner::LayerWise => &[Phase::Forward, Phase::Loss, Phase::Backward, Phase::Finish],
+        }
+    }
+
+    /// The phases that compute output and loss of a batch of the data set; parameters stay.
+    pub fn gathered_loss(self) -> &'static [Phase] {
+        match self {
+            Planner::LayerWise => &[Phase::Gather, Phase::Forward, Phase::Loss, Phase::Finish],
+        }
+    }
+}
+
+impl std::str::FromStr for Planner {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let names = || Planner::ALL.iter().map(|planner| planner.name());
+        Planner::ALL.iter().copied().find(|planner| planner.name() == name).ok_or_else(|| {
+            let (nearest, known) = (did_you_mean(name, names()), names().collect::<Vec<_>>().join(", "));
+            Error::Config(format!("unknown planner {name:?}{nearest}; known: {known}"))
+        })
+    }
+}
+
+impl std::fmt::Display for Planner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
 impl Phase {
-    /// A step on the batch in [`Slot::Input`].
-    pub const STEP: &'static [Phase] = &[Phase::Forward, Phase::Loss, Phase::Backward, Phase::Update, Phase::Finish];
-    /// A step on a batch of the data set.
-    pub const GATHERED_STEP: &'static [Phase] =
-        &[Phase::Gather, Phase::Forward, Phase::Loss, Phase::Backward, Phase::Update, Phase::Finish];
-    /// The gradients of the batch in [`Slot::Input`]; parameters stay.
-    pub const GRADIENTS: &'static [Phase] = &[Phase::Forward, Phase::Loss, Phase::Backward, Phase::Finish];
-    /// Output and loss of a batch of the data set; parameters stay.
-    pub const GATHERED_LOSS: &'static [Phase] = &[Phase::Gather, Phase::Forward, Phase::Loss, Phase::Finish];
     /// Only the output.
     pub const FORWARD: &'static [Phase] = &[Phase::Forward];
 
@@ -176,6 +236,8 @@ pub struct Step {
 /// The dispatches of a training step or a prediction, and the buffers they use.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
+    /// Who wired it.
+    pub planner: Planner,
     /// Rows in the batch.
     pub batch: usize,
     /// Where each parameter lies in [`Slot::Params`], [`Slot::Gradients`] and [`Slot::State`].
@@ -189,6 +251,8 @@ pub struct Plan {
 /// What a training plan is built for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TrainingOptions {
+    /// Who wires the step.
+    pub planner: Planner,
     /// Rows in a batch, ≥ 1.
     pub batch: usize,
     /// The loss.
@@ -207,21 +271,36 @@ impl TrainingOptions {
     /// Batches from the host, one step at a time, plain SGD.
     pub fn new(batch: usize, loss: Loss) -> Self {
         let optimizer = Optimizer::default();
-        TrainingOptions { batch, loss, optimizer, steps: 1, data_rows: 0, all_gradients: false }
+        TrainingOptions {
+            planner: Planner::default(),
+            batch,
+            loss,
+            optimizer,
+            steps: 1,
+            data_rows: 0,
+            all_gradients: false,
+        }
     }
 }
 
 impl Plan {
-    /// The layer-wise training step: one matrix product per layer forward, two backward, then the update.
-    ///
-    /// The four equations, with ⊙ the element-wise product: `δ_L = ∇_a C ⊙ f′(z_L)` (kernel `loss`),
-    /// `δ_l = (δ_{l+1} W_{l+1}) ⊙ f′(z_l)` (`matmul_nn × f′`), `∂C/∂b_l = Σ_rows δ_l` (`column_sum`),
-    /// `∂C/∂W_l = δ_lᵀ a_{l-1}` (`matmul_tn`). Rows of a matrix are samples.
+    /// A training step, wired by the planner of `options`.
     pub fn training(network: &Network, options: &TrainingOptions) -> Result<Plan> {
         network.validate()?;
         options.loss.check_output(network.output_activation())?;
         options.optimizer.validate()?;
         check_batch(network, options.batch)?;
+        match options.planner {
+            Planner::LayerWise => Self::layer_wise(network, options),
+        }
+    }
+
+    /// The layer-wise training step: one matrix product per layer forward, two backward, then the update.
+    ///
+    /// The four equations, with ⊙ the element-wise product: `δ_L = ∇_a C ⊙ f′(z_L)` (kernel `loss`),
+    /// `δ_l = (δ_{l+1} W_{l+1}) ⊙ f′(z_l)` (`matmul_nn × f′`), `∂C/∂b_l = Σ_rows δ_l` (`column_sum`),
+    /// `∂C/∂W_l = δ_lᵀ a_{l-1}` (`matmul_tn`). Rows of a matrix are samples.
+    fn layer_wise(network: &Network, options: &TrainingOptions) -> Result<Plan> {
         let params = Params::of(network);
         let mut plan = Plan { batch: options.batch, params: params.clone(), ..Plan::default() };
         let wiring = Wiring { network, params: &params, batch: options.batch, loss: Some(options.loss) };
@@ -289,7 +368,8 @@ impl Plan {
 
     /// A plan of one step, for checking and timing a kernel by itself.
     pub fn single(kernel: Kernel, uniform: Uniform, slots: Vec<SlotInfo>, bindings: Vec<Binding>) -> Result<Plan> {
-        let step = Step { phase: Phase::Forward, kernel, uniform, bindings, label: kernel.to_string() };
+        let label = kernel.to_string();
+        let step = Step { phase: Phase::Forward, kernel, uniform, bindings, label };
         let plan = Plan { slots, steps: vec![step], ..Plan::default() };
         plan.validate()?;
         Ok(plan)

@@ -10,7 +10,7 @@ use crate::loss::Loss;
 use crate::network::Network;
 use crate::optimizer::Optimizer;
 use crate::params::Params;
-use crate::plan::{Phase, Plan, ScheduleEntry, Slot, TrainingOptions};
+use crate::plan::{Plan, Planner, ScheduleEntry, Slot, TrainingOptions};
 use crate::{Error, Result};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -39,6 +39,8 @@ pub struct TrainerOptions {
     pub init: Init,
     /// The seed of the initial weights and of the order of samples.
     pub seed: u64,
+    /// Who wires the step.
+    pub planner: Planner,
     /// How many of the latest steps' losses the device keeps, ≥ 1.
     pub losses_kept: usize,
 }
@@ -53,6 +55,7 @@ impl TrainerOptions {
             batch: 32,
             init: Init::Auto,
             seed: 0,
+            planner: Planner::default(),
             losses_kept: 1,
         }
     }
@@ -187,7 +190,7 @@ impl Trainer {
             self.executor.write_words(Slot::Clock, 0, &[0])?;
         }
         self.clock += times;
-        self.executor.run(Phase::STEP, times)
+        self.executor.run(self.options.planner.step(), times)
     }
 
     /// The losses of the latest steps by [`Trainer::step`] and [`Trainer::repeat`], oldest first, each before its step's
@@ -384,7 +387,7 @@ impl Trainer {
         while done < entries.len() || pending.is_some() {
             let next = self.pace.steps().min(entries.len() - done);
             let handed_over = if next > 0 {
-                self.executor.run(Phase::GATHERED_STEP, next)?;
+                self.executor.run(self.options.planner.gathered_step(), next)?;
                 done += next;
                 Some((self.executor.read(Slot::Losses, done - next..done)?, next))
             } else {
@@ -410,7 +413,7 @@ impl Trainer {
         self.executor.schedule(&entries)?;
         let mut readbacks = Vec::with_capacity(entries.len());
         for entry in &entries {
-            self.executor.run(Phase::GATHERED_LOSS, 1)?;
+            self.executor.run(self.options.planner.gathered_loss(), 1)?;
             readbacks.push(self.executor.read(Slot::Output, 0..entry.rows as usize * self.network.outputs())?);
         }
         let losses = self.executor.read(Slot::Losses, 0..entries.len())?.wait()?;
@@ -466,7 +469,7 @@ pub fn gradients(
     executor.write(Slot::Target, 0, batch.targets)?;
     let loss_scale = loss.reduction().scale(rows, network.outputs()) as f32;
     executor.schedule(&[ScheduleEntry { learning_rate: 0.0, loss_scale, rows: rows as u32, first: 0 }])?;
-    executor.run(Phase::GRADIENTS, 1)?;
+    executor.run(options.planner.gradients(), 1)?;
     Ok(Gradients {
         loss: executor.read(Slot::Losses, 0..1)?.wait()?[0],
         params: executor.read(Slot::Gradients, 0..params.len)?.wait()?,
@@ -485,8 +488,8 @@ fn plan_options(options: &TrainerOptions, steps: usize, data_rows: usize) -> Res
     if steps == 0 {
         return Err(Error::Config("at least one loss must be kept, found losses_kept = 0".into()));
     }
-    let TrainerOptions { batch, loss, optimizer, .. } = *options;
-    Ok(TrainingOptions { batch, loss, optimizer, steps, data_rows, all_gradients: false })
+    let TrainerOptions { planner, batch, loss, optimizer, .. } = *options;
+    Ok(TrainingOptions { planner, batch, loss, optimizer, steps, data_rows, all_gradients: false })
 }
 
 /// The number of rows, where both lengths agree with the network and with each other.

@@ -9,7 +9,7 @@ use wgrad::check::gradients::{Case, network};
 use wgrad::check::kernels;
 use wgrad::kernel::{Epilogue, Form, Kernel, Variant};
 use wgrad::network::Bias;
-use wgrad::plan::{Phase, Plan, Slot};
+use wgrad::plan::{Phase, Plan, Planner, Slot};
 use wgrad::{Activation, Device, Loss, Network};
 
 fn devices() -> [Device; 2] {
@@ -126,7 +126,7 @@ fn a_stale_output_is_caught() {
         assert!(case.compare(&found).unwrap().is_ok());
         executor.write(Slot::Input, 0, &case.inputs[0]).unwrap();
         executor.write(Slot::Target, 0, &case.targets[0]).unwrap();
-        executor.run(Phase::GRADIENTS, 1).unwrap();
+        executor.run(Planner::LayerWise.gradients(), 1).unwrap();
         found[1] = executor.read(Slot::Gradients, 0..found[1].len()).unwrap().wait().unwrap();
         let failure = case.compare(&found).unwrap().expect_err("stale gradients passed");
         assert!(failure.contains("gradient of"), "{failure}");
@@ -169,7 +169,7 @@ fn a_faulty_kernel_is_caught() {
     };
     let softmax = |activation| Kernel::Loss { loss: Loss::SoftmaxCrossEntropy, activation };
     type Fault = Box<dyn Fn(&mut Plan)>;
-    let becomes = |kernel: Kernel| -> Fault { Box::new(move |plan| plan.steps[0].kernel = kernel) };
+    let becomes = |kernel: Kernel| -> Fault { Box::new(move |plan| plan.steps[0].kernel = kernel.clone()) };
     let one_less = |dim: usize| -> Fault { Box::new(move |plan| plan.steps[0].uniform.dims[dim] -= 1) };
     let bound_past_its_end = |i: usize| -> Fault {
         Box::new(move |plan| {
@@ -213,8 +213,8 @@ fn a_faulty_kernel_is_caught() {
     ];
     for device in devices() {
         for (what, kernel, dims, fault) in &faults {
-            for variant in device.variants(*kernel) {
-                let check = |tamper: &dyn Fn(&mut Plan)| kernels::check(&device, *kernel, variant, *dims, 3, tamper);
+            for variant in device.variants(kernel) {
+                let check = |tamper: &dyn Fn(&mut Plan)| kernels::check(&device, kernel, variant, *dims, 3, tamper);
                 assert!(check(&|_| {}).unwrap().is_ok(), "{kernel} {variant} fails without a fault");
                 let found = check(fault.as_ref()).unwrap();
                 assert!(found.is_err(), "{}: {what} in {kernel} {variant} passed", device.name());
@@ -228,7 +228,7 @@ fn a_faulty_kernel_is_caught() {
 fn writing_beside_the_output_is_caught() {
     let kernel = Kernel::Matmul { form: Form::Nn, epilogue: Epilogue::Store };
     for device in devices() {
-        let found = kernels::check(&device, kernel, Variant::Naive, [3, 5, 4, 0], 0, &|plan| {
+        let found = kernels::check(&device, &kernel, Variant::Naive, [3, 5, 4, 0], 0, &|plan| {
             plan.steps[0].bindings[2].range = 0..15;
         });
         let failure = found.unwrap().expect_err("stray writes passed");

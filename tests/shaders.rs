@@ -29,7 +29,7 @@ fn every_shader() -> Vec<(Kernel, Variant, Module, ModuleInfo)> {
                 .subgroup_operations(SubgroupOperationSet::all())
                 .validate(&module)
                 .unwrap_or_else(|e| panic!("{kernel} {variant}: {}", e.emit_to_string(&wgsl)));
-            all.push((kernel, variant, module, info));
+            all.push((kernel.clone(), variant, module, info));
         }
     }
     assert!(all.len() > 300, "the registry lists only {} shaders", all.len());

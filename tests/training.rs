@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use wgrad::data::{Dataset, Matrix, Task};
 use wgrad::kernel::Element;
 use wgrad::optimizer::{Momentum, Optimizer};
-use wgrad::plan::{Binding, Phase, Plan, Slot, SlotInfo, TrainingOptions};
+use wgrad::plan::{Binding, Phase, Plan, Planner, Slot, SlotInfo, TrainingOptions};
 use wgrad::train::{Epoch, Observer, gradients};
 use wgrad::{Activation, Batch, Device, Error, Layer, Loss, Network, Params, Predictor, Trainer, TrainerOptions};
 
@@ -357,5 +357,5 @@ fn a_plan_refuses_what_webgpu_refuses() {
     assert!(refused(&|p| p.slots.clear()).contains("no slot"));
     assert!(refused(&|p| p.steps[0].uniform.dims[2] += 1).contains("elements, found"));
     assert_eq!(refused(&|_| {}), "");
-    assert_eq!(plan().dispatches(Phase::STEP), plan().steps.len());
+    assert_eq!(plan().dispatches(Planner::LayerWise.step()), plan().steps.len());
 }

@@ -2,7 +2,7 @@
 
 use wgrad::cpu::{CpuExecutor, Products};
 use wgrad::executor::Executor;
-use wgrad::plan::{Phase, Plan, ScheduleEntry, Slot, TrainingOptions};
+use wgrad::plan::{Phase, Plan, Planner, ScheduleEntry, Slot, TrainingOptions};
 use wgrad::reference::{Gradients, Reference};
 use wgrad::{
     Batch, Dataset, Device, Error, Loss, Matrix, Network, Params, Predictor, Result, Trainer, TrainerOptions, data,
@@ -166,7 +166,7 @@ impl Place for Twins {
 
     fn gradients(&self, problem: &Problem, values: &[f64]) -> Result<Gradients> {
         let mut executor = self.executor(problem, values, 1)?;
-        executor.run(Phase::GRADIENTS, 1)?;
+        executor.run(Planner::LayerWise.gradients(), 1)?;
         Ok(Gradients {
             loss: executor.values(Slot::Losses)?[0],
             params: executor.values(Slot::Gradients)?.to_vec(),
@@ -177,7 +177,7 @@ impl Place for Twins {
 
     fn train(&self, problem: &Problem, values: &[f64], steps: usize) -> Result<Trained> {
         let mut executor = self.executor(problem, values, steps)?;
-        executor.run(Phase::STEP, steps)?;
+        executor.run(Planner::LayerWise.step(), steps)?;
         let (values, losses) = (executor.values(Slot::Params)?, executor.values(Slot::Losses)?);
         Ok(Trained { values: values.to_vec(), losses: losses.to_vec() })
     }

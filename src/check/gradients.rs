@@ -11,7 +11,7 @@ use crate::init::{Init, initialize};
 use crate::loss::Loss;
 use crate::network::{Bias, Network};
 use crate::params::Params;
-use crate::plan::{Phase, Plan, ScheduleEntry, Slot, TrainingOptions};
+use crate::plan::{Plan, Planner, ScheduleEntry, Slot, TrainingOptions};
 use crate::random::{Purpose, generator};
 use crate::reference::{Reference, numerical_gradient};
 use rand::RngExt;
@@ -75,7 +75,7 @@ impl Case {
         for (inputs, targets) in self.inputs.iter().zip(&self.targets) {
             executor.write(Slot::Input, 0, inputs)?;
             executor.write(Slot::Target, 0, targets)?;
-            executor.run(Phase::GRADIENTS, 1)?;
+            executor.run(Planner::LayerWise.gradients(), 1)?;
         }
         Ok([
             executor.read(Slot::Losses, 0..1)?.wait()?,

@@ -26,15 +26,15 @@ pub(super) fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> 
     let mut tallies: BTreeMap<(usize, String), Tally> = BTreeMap::new();
     let order = ["gather", "matmul", "loss", "loss_sum", "column_sum", "update"];
     for kernel in Kernel::all() {
-        for variant in device.variants(kernel) {
+        for variant in device.variants(&kernel) {
             let subject = match device {
-                Device::Cpu => family(kernel),
-                Device::Gpu(_) => format!("{} {variant}", family(kernel)),
+                Device::Cpu => family(&kernel),
+                Device::Gpu(_) => format!("{} {variant}", family(&kernel)),
             };
             let place = order.iter().position(|stem| *stem == kernel.stem()).unwrap_or(order.len());
             let tally = tallies.entry((place, subject.clone())).or_insert_with(|| Tally::new("kernel", subject));
-            for dims in shapes(kernel) {
-                tally.add(check(device, kernel, variant, dims, seed, &|_| {})?);
+            for dims in shapes(&kernel) {
+                tally.add(check(device, &kernel, variant, dims, seed, &|_| {})?);
             }
         }
     }
@@ -43,7 +43,7 @@ pub(super) fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> 
 }
 
 /// The kernels that share a row of the table.
-fn family(kernel: Kernel) -> String {
+fn family(kernel: &Kernel) -> String {
     match kernel {
         Kernel::Matmul { form, epilogue } => {
             let what = match epilogue {
@@ -59,8 +59,8 @@ fn family(kernel: Kernel) -> String {
 }
 
 /// 1, primes, and one less and one more than every tile; fewer where only the hook functions differ.
-fn shapes(kernel: Kernel) -> Vec<[u32; 4]> {
-    let shapes: &[[u32; 3]] = match kernel {
+fn shapes(kernel: &Kernel) -> Vec<[u32; 4]> {
+    let shapes: &[[u32; 3]] = match *kernel {
         Kernel::Gather => &[[1, 1, 1], [5, 3, 2], [17, 64, 10], [65, 7, 1]],
         Kernel::Matmul { epilogue: Epilogue::Store, .. } => &[
             [1, 1, 1],
@@ -118,7 +118,7 @@ const GUARD: usize = ALIGNMENT;
 /// Runs one dispatch of `kernel` and compares all that it wrote. `tamper` may plant a fault into the plan.
 pub fn check(
     device: &Device,
-    kernel: Kernel,
+    kernel: &Kernel,
     variant: Variant,
     dims: [u32; 4],
     seed: u64,
@@ -135,12 +135,12 @@ pub fn check(
         element: spec.element,
     });
     let bindings = contents.iter().enumerate().map(|(i, c)| Binding { slot: slot(i), range: GUARD..GUARD + c.len() });
-    let honest = Plan::single(kernel, uniform, infos.collect(), bindings.collect())?;
+    let honest = Plan::single(kernel.clone(), uniform, infos.collect(), bindings.collect())?;
     let mut plan = honest.clone();
     tamper(&mut plan);
 
     // The clock advances with every step's loss: only a second step can show that it did.
-    let times = if kernel == Kernel::LossSum { 2 } else { 1 };
+    let times = if *kernel == Kernel::LossSum { 2 } else { 1 };
     let mut twin = CpuExecutor::<f64>::new(honest.clone(), Products::Naive)?;
     let mut subject = device.executor_with(plan, VariantChoice::Forced(variant))?;
     for executor in [&mut twin as &mut dyn Executor, subject.as_mut()] {
@@ -219,10 +219,10 @@ fn stored(activation: Activation, preactivations: Contents) -> Contents {
     }
 }
 
-fn contents(kernel: Kernel, dims: [u32; 4], rng: &mut ChaCha8Rng) -> Vec<Contents> {
+fn contents(kernel: &Kernel, dims: [u32; 4], rng: &mut ChaCha8Rng) -> Vec<Contents> {
     let [x, y, z, _] = dims.map(|d| d as usize);
     let mut real = |len: usize, bound: f32| Contents::Real(uniform_values(rng, len, bound));
-    match kernel {
+    match *kernel {
         Kernel::Gather => {
             let samples = x + 5;
             let order = (0..x + 2).map(|i| ((i * 7 + 3) % samples) as u32).collect();
@@ -272,14 +272,14 @@ fn contents(kernel: Kernel, dims: [u32; 4], rng: &mut ChaCha8Rng) -> Vec<Content
 
 /// How far each element that the kernel writes may be from the twin, for each binding in order; derived by computing the
 /// kernel's formula in [`Bounded`] numbers.
-fn bounds(kernel: Kernel, uniform: &Uniform, contents: &[Contents]) -> Vec<Vec<f64>> {
+fn bounds(kernel: &Kernel, uniform: &Uniform, contents: &[Contents]) -> Vec<Vec<f64>> {
     let given = |i: usize| -> Vec<Bounded> {
         contents.get(i).map_or(&[][..], Contents::real).iter().map(|&x| Bounded::given(x.into())).collect()
     };
     let errors = |all: Vec<Bounded>| -> Vec<f64> { all.into_iter().map(|x| x.error).collect() };
     let [x, y, z, _] = uniform.dims.map(|d| d as usize);
     let mut out = vec![Vec::new(); contents.len()];
-    match kernel {
+    match *kernel {
         // Copies are exact.
         Kernel::Gather => {}
         Kernel::Matmul { form, epilogue } => {

@@ -120,7 +120,7 @@ impl<T: Real> CpuExecutor<T> {
                 (Access::Read, _, Buffer::Words(words)) => View::ReadWords(&words[range.clone()]),
             };
         }
-        run(step.kernel, &step.uniform, views, self.products, &mut self.scratch);
+        run(&step.kernel, &step.uniform, views, self.products, &mut self.scratch);
         for ((buffer, _, access), place) in bindings.iter().zip(taken) {
             if *access == Access::Write {
                 self.buffers[*buffer] = place;

@@ -91,14 +91,14 @@ impl<'a, T> Views<'a, T> {
 /// Runs one dispatch of `kernel`.
 /// `scratch` is memory that it may use, kept from dispatch to dispatch.
 pub(crate) fn run<T: Real>(
-    kernel: Kernel,
+    kernel: &Kernel,
     uniform: &Uniform,
     views: Views<'_, T>,
     products: Products,
     scratch: &mut Vec<T>,
 ) {
     let dims = uniform.dims.map(|d| d as usize);
-    match kernel {
+    match *kernel {
         Kernel::Gather => gather::gather(dims, views),
         Kernel::Matmul { form, epilogue } => matmul::matmul(dims, form, epilogue, products, views, scratch),
         Kernel::Loss { loss, activation } => loss::loss(dims, loss, activation, views),

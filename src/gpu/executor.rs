@@ -124,7 +124,7 @@ fn allocate(gpu: &Gpu, plan: &Plan) -> Result<Vec<wgpu::Buffer>> {
 }
 
 fn choose(gpu: &Gpu, step: &Step, choice: VariantChoice) -> Result<Variant> {
-    let (kernel, dims) = (step.kernel, step.uniform.dims);
+    let (kernel, dims) = (&step.kernel, step.uniform.dims);
     let variants = kernel.variants(gpu.subgroup());
     let fits = |variant: &Variant| kernel.loop_iterations(*variant, dims) <= gpu.most_loop_iterations();
     let found = match choice {
@@ -151,7 +151,7 @@ fn dispatches(gpu: &Gpu, plan: &Plan, buffers: &[wgpu::Buffer], choice: VariantC
     });
     let mut all = Vec::new();
     for (number, step) in plan.steps.iter().enumerate() {
-        let kernel = step.kernel;
+        let kernel = &step.kernel;
         let dims = step.uniform.dims;
         let variant = choose(gpu, step, choice)?;
         let workgroups = kernel.workgroups(variant, dims);

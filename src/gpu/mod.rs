@@ -110,7 +110,7 @@ impl Gpu {
         }
     }
 
-    pub(crate) fn pipeline(&self, kernel: Kernel, variant: Variant) -> Result<Arc<Pipeline>> {
+    pub(crate) fn pipeline(&self, kernel: &Kernel, variant: Variant) -> Result<Arc<Pipeline>> {
         let wgsl = kernel.wgsl(variant);
         if let Some(pipeline) = lock(&self.pipelines).get(&wgsl) {
             return Ok(pipeline.clone());
@@ -127,7 +127,7 @@ impl Gpu {
         Ok(pipeline)
     }
 
-    fn build(&self, kernel: Kernel, variant: Variant, wgsl: &str) -> Pipeline {
+    fn build(&self, kernel: &Kernel, variant: Variant, wgsl: &str) -> Pipeline {
         let label = format!("wgrad.{}.{variant}", kernel.stem());
         let entry = |binding, ty, size| wgpu::BindGroupLayoutEntry {
             binding,
@@ -166,7 +166,7 @@ impl Gpu {
     }
 
     /// The one place where the shader compiler's runtime checks are switched off. They cost a third to half of the time.
-    fn module(&self, kernel: Kernel, label: &str, wgsl: &str) -> wgpu::ShaderModule {
+    fn module(&self, kernel: &Kernel, label: &str, wgsl: &str) -> wgpu::ShaderModule {
         let descriptor =
             wgpu::ShaderModuleDescriptor { label: Some(label), source: wgpu::ShaderSource::Wgsl(wgsl.into()) };
         if !kernel.stays_in_bounds() {

@@ -81,7 +81,7 @@ impl Job {
         let given = model.as_ref().and_then(|model| model.scaling.clone());
         let Parts { train, validation, test, scaling } = Parts::of(&data, &mut settings.data, given, seed)?;
 
-        let options = TrainerOptions { loss, optimizer, learning_rate, batch, init, seed, losses_kept: 1 };
+        let options = TrainerOptions { optimizer, learning_rate, batch, init, seed, ..TrainerOptions::new(loss) };
         let weights = model.map(|model| model.values);
         Ok(Job { settings, train, validation, test, scaling, network, options, epochs, destination, weights })
     }
@@ -96,10 +96,10 @@ impl Job {
 
     /// What the plan of the run is built for: the data set is put on the device, one epoch is scheduled at once.
     pub fn plan_options(&self) -> TrainingOptions {
-        let TrainerOptions { batch, loss, optimizer, .. } = self.options;
+        let TrainerOptions { planner, batch, loss, optimizer, .. } = self.options;
         let sets = || std::iter::once(&self.train).chain(&self.validation).map(Dataset::rows);
         let steps = sets().max().unwrap_or(0).div_ceil(batch);
-        TrainingOptions { batch, loss, optimizer, steps, data_rows: sets().sum(), all_gradients: false }
+        TrainingOptions { planner, batch, loss, optimizer, steps, data_rows: sets().sum(), all_gradients: false }
     }
 
     /// The description of the run in one line.

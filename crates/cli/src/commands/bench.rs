@@ -4,7 +4,7 @@ use crate::workload::{NAMES, Shape, Workload, square_matrices};
 use std::time::{Duration, Instant};
 use wgrad::executor::Executor;
 use wgrad::kernel::{Epilogue, Form, Kernel, Uniform};
-use wgrad::plan::{Binding, Phase, Plan, Slot, SlotInfo};
+use wgrad::plan::{Binding, Phase, Plan, Planner, Slot, SlotInfo};
 use wgrad::{Activation, Batch, Device, Error, Loss, Result, Trainer, TrainerOptions};
 
 /// What to time.
@@ -31,6 +31,9 @@ pub struct Args {
     /// Samples in a batch
     #[arg(long, default_value_t = 128, conflicts_with = "workload")]
     batch: usize,
+    /// Who wires the step
+    #[arg(long, default_value_t = Planner::LayerWise)]
+    planner: Planner,
     /// The least time to measure, after a warm-up of two seconds or as long as this
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
@@ -62,6 +65,7 @@ impl Subject for Product {
 pub struct Measured {
     workload: String,
     device: String,
+    planner: Planner,
     /// Samples in a step; 0 for a matrix product.
     batch: usize,
     flops: f64,
@@ -107,10 +111,10 @@ fn training(args: &Args, device: &Device, name: &str, workload: Workload) -> Res
     let start = Instant::now();
     let Workload { network, loss, batch, learning_rate, values, inputs, targets, check_steps } = workload;
     let flops = network.training_flops(batch);
-    let options = TrainerOptions { batch, learning_rate, ..TrainerOptions::new(loss) };
+    let options = TrainerOptions { batch, learning_rate, planner: args.planner, ..TrainerOptions::new(loss) };
     let mut trainer = Trainer::with_parameters(device, network, &values, options)?;
     trainer.load(&Batch { inputs: &inputs, targets: &targets })?;
-    let dispatches = trainer.executor().plan().dispatches(Phase::STEP);
+    let dispatches = trainer.executor().plan().dispatches(args.planner.step());
     measure(args, device, start, &mut trainer, check_steps, |measured| Measured {
         workload: name.to_owned(),
         batch,
@@ -183,6 +187,7 @@ fn measure(
     Ok(describe(Measured {
         workload: String::new(),
         device: device.name(),
+        planner: args.planner,
         batch: 0,
         flops: 0.0,
         dispatches: 0,
@@ -214,7 +219,7 @@ impl Measured {
         serde_json::json!({
             "workload": self.workload,
             "device": self.device,
-            "planner": "layerwise",
+            "planner": self.planner.name(),
             "step_ms_median": median * 1e3,
             "step_ms_min": least * 1e3,
             "step_ms_max": most * 1e3,
