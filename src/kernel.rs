@@ -2,8 +2,10 @@
 //! kernel on the CPU bears its stem in [`crate::cpu`].
 
 mod broadcast;
+mod whole;
 
 pub use broadcast::Broadcast;
+pub use whole::Whole;
 
 use crate::activation::{Activation, Stored};
 use crate::loss::Loss;

@@ -33,7 +33,7 @@ impl Bias {
 }
 
 /// One dense layer: `z = W x + b`, `a = f(z)`, with `W` as `[outputs, inputs]`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Layer {
     /// How many units the layer has, ≥ 1.
@@ -65,7 +65,7 @@ impl Layer {
 /// let network = Network::new(64).dense(128, Activation::Relu).dense(10, Activation::Linear);
 /// assert_eq!(network.widths(), [64, 128, 10]);
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Network {
     /// How many numbers a sample has, ≥ 1.
