@@ -2,9 +2,12 @@
 //! kernel on the CPU bears its stem in [`crate::cpu`].
 
 mod broadcast;
+mod resident;
 mod whole;
 
 pub use broadcast::Broadcast;
+pub(crate) use resident::Dense;
+pub use resident::{DEFAULT_WORKGROUP_MEMORY, Pass, Resident};
 pub use whole::Whole;
 
 use crate::activation::{Activation, Stored};
@@ -12,6 +15,7 @@ use crate::loss::Loss;
 use crate::network::Bias;
 use crate::optimizer::Rule;
 use crate::plan::ScheduleEntry;
+use std::sync::Arc;
 
 /// A kernel with what its text is compiled for. Sizes come with each dispatch in a [`Uniform`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +42,8 @@ pub enum Kernel {
     ColumnSum,
     /// The optimizer's update over a run of the parameter arena: `dims = [length]`.
     Update(Rule),
+    /// Whole training steps of a network that stays in one workgroup: `dims = [batch, steps, rows of the data set]`.
+    Resident(Arc<Resident>),
 }
 
 /// Which operand of a matrix product is transposed in memory.
@@ -138,8 +144,10 @@ pub enum Variant {
     Broadcast(Broadcast),
     /// Rows are strided over the invocations of a workgroup.
     Strided,
-    /// So many neighbouring invocations share a row.
+    /// So many neighbouring invocations share a row; a resident network has a workgroup of so many.
     Lanes(u32),
+    /// One invocation with every number in a register.
+    Registers,
 }
 
 impl std::fmt::Display for Variant {
@@ -150,12 +158,16 @@ impl std::fmt::Display for Variant {
             Variant::Broadcast(b) => f.pad(&format!("broadcast{}x{}x{}", b.rows, b.cols(), b.unroll)),
             Variant::Strided => f.pad("strided"),
             Variant::Lanes(lanes) => f.pad(&format!("lanes{lanes}")),
+            Variant::Registers => f.pad("registers"),
         }
     }
 }
 
 /// WebGPU's largest number of workgroups in one dimension.
 pub const MAX_WORKGROUPS: u32 = 65_535;
+
+/// What the rules of optimizers call their state.
+const STATES: [&str; 2] = ["velocity", "second_moment"];
 
 const fn binding(index: u32, name: &'static str, access: Access, element: Element) -> BindingSpec {
     BindingSpec { name, index, access, element }
@@ -171,6 +183,7 @@ impl Kernel {
             Kernel::LossSum => "loss_sum",
             Kernel::ColumnSum => "column_sum",
             Kernel::Update(_) => "update",
+            Kernel::Resident(_) => "resident",
         }
     }
 
@@ -199,6 +212,7 @@ impl Kernel {
             }
         }
         all.extend(Rule::ALL.iter().map(|&rule| Kernel::Update(rule)));
+        all.extend(Resident::samples().into_iter().map(|resident| Kernel::Resident(Arc::new(resident))));
         all
     }
 
@@ -260,11 +274,11 @@ impl Kernel {
                     binding(3, "gradients", Read, Real),
                     binding(4, "params", Write, Real),
                 ];
-                const STATES: [&str; 2] = ["velocity", "second_moment"];
                 let states = STATES.iter().take(rule.states()).zip(5..);
                 all.extend(states.map(|(name, index)| binding(index, name, Write, Real)));
                 all
             }
+            Kernel::Resident(ref resident) => resident.bindings(),
         }
     }
 
@@ -284,6 +298,10 @@ impl Kernel {
             Kernel::LossSum => vec![Variant::Naive, Variant::Lanes(256)],
             Kernel::ColumnSum => vec![Variant::Naive, Variant::Strided],
             Kernel::Gather | Kernel::Update(_) => vec![Variant::Naive],
+            Kernel::Resident(resident) => {
+                let registers = resident.is_tiny().then_some(Variant::Registers);
+                [Variant::Naive, Variant::Lanes(64), Variant::Lanes(256)].into_iter().chain(registers).collect()
+            }
         }
     }
 
@@ -305,6 +323,7 @@ impl Kernel {
             },
             Kernel::LossSum if x > 1 => Variant::Lanes(256),
             Kernel::ColumnSum if x >= 64 => Variant::Strided,
+            Kernel::Resident(resident) => resident.heuristic(x),
             _ => Variant::Naive,
         }
     }
@@ -336,7 +355,13 @@ impl Kernel {
             Kernel::LossSum => vec![x, 1, 1],
             Kernel::ColumnSum => vec![x * y, y],
             Kernel::Update(rule) => [vec![ENTRY, 1], vec![x; 2 + rule.states()]].concat(),
+            Kernel::Resident(ref resident) => resident.lengths(x, z, ENTRY),
         }
+    }
+
+    /// Whether one dispatch can take many training steps, as many as `dims[1]` says; a plan says how many at the most.
+    pub fn repeats(&self) -> bool {
+        matches!(self, Kernel::Resident(_))
     }
 
     /// Iterations of all its loops that an invocation takes in a dispatch over `dims`; some drivers allow only so many.
@@ -353,6 +378,7 @@ impl Kernel {
             (Kernel::ColumnSum, Variant::Strided) => x.div_ceil(16) + 4,
             (Kernel::ColumnSum, _) => x,
             (Kernel::Gather | Kernel::Update(_), _) => 0,
+            (Kernel::Resident(resident), variant) => resident.loop_iterations(lanes_of(variant), x, y),
         }
     }
 
@@ -386,6 +412,7 @@ impl Kernel {
             (Kernel::ColumnSum, Variant::Strided) => [y.div_ceil(16) as u32, 1, 1],
             (Kernel::ColumnSum, _) => [y.div_ceil(64) as u32, 1, 1],
             (Kernel::Update(_), _) => linear(x.div_ceil(256)),
+            (Kernel::Resident(_), _) => [1, 1, 1],
         }
     }
 
@@ -400,6 +427,11 @@ impl Kernel {
             Kernel::LossSum => (x, 4.0 * x),
             Kernel::ColumnSum => (x * y, 4.0 * x * y),
             Kernel::Update(rule) => (2.0 * x, (12.0 + 8.0 * rule.states() as f64) * x),
+            Kernel::Resident(resident) => {
+                let network = &resident.whole.network;
+                let row = 4.0 * (network.inputs + network.outputs()) as f64;
+                (y * network.training_flops(dims[0] as usize), y * x * row)
+            }
         }
     }
 
@@ -416,6 +448,12 @@ impl Kernel {
         let mut parts = vec![UNIFORM];
         let (constants, generated);
         match *self {
+            Kernel::Resident(ref resident) => {
+                constants = resident.whole.activation_hooks();
+                generated = resident.wgsl(lanes_of(variant));
+                let loss = resident.whole.loss.wgsl();
+                parts.extend([SCHEDULE, MATH, &constants, include_str!("../shaders/loss/row.wgsl"), loss, &generated]);
+            }
             Kernel::Gather => parts.extend([SCHEDULE, include_str!("../shaders/gather.wgsl")]),
             Kernel::Matmul { form, epilogue } => {
                 parts.push(include_str!("../shaders/matmul/bindings.wgsl"));
@@ -482,6 +520,15 @@ impl Kernel {
     }
 }
 
+/// Invocations of a resident network's workgroup; `None` where the one has its numbers in registers.
+fn lanes_of(variant: Variant) -> Option<u32> {
+    match variant {
+        Variant::Registers => None,
+        Variant::Lanes(lanes) => Some(lanes),
+        _ => Some(1),
+    }
+}
+
 impl std::fmt::Display for Kernel {
     /// `matmul_nt + bias + sigmoid`, `loss huber`, `update sgd`, …
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -503,6 +550,10 @@ impl std::fmt::Display for Kernel {
             }
             Kernel::Loss { loss, activation } => format!("loss {loss} × {activation}′"),
             Kernel::Update(rule) => format!("update {}", rule.name()),
+            Kernel::Resident(resident) => {
+                let Whole { network, loss, rule } = &resident.whole;
+                format!("resident {network} {loss} {}, {}", rule.name(), resident.pass.name())
+            }
             Kernel::Gather | Kernel::LossSum | Kernel::ColumnSum => self.stem().to_owned(),
         })
     }

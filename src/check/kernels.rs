@@ -2,7 +2,7 @@
 //! lies between guard bands of NaN: what a kernel forgets to write stays NaN, what it reads beside its binding turns its
 //! result into NaN, what it writes there is noticed.
 
-use super::{Outcome, Tally};
+use super::{Outcome, Tally, resident};
 use crate::Result;
 use crate::activation::{Activation, Stored};
 use crate::compare::{Comparison, compare};
@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 /// Checks every kernel in each of its variants; on the CPU there is one, what its executor runs.
 pub(super) fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<()> {
     let mut tallies: BTreeMap<(usize, String), Tally> = BTreeMap::new();
-    let order = ["gather", "matmul", "loss", "loss_sum", "column_sum", "update"];
+    let order = ["gather", "matmul", "loss", "loss_sum", "column_sum", "update", "resident"];
     for kernel in Kernel::all() {
         for variant in device.variants(&kernel) {
             let subject = match device {
@@ -54,6 +54,7 @@ fn family(kernel: &Kernel) -> String {
             format!("matmul_{}{what}", form.name())
         }
         Kernel::Loss { loss, .. } => format!("loss {loss}"),
+        Kernel::Resident(resident) => format!("resident {}", resident.pass.name()),
         other => other.to_string(),
     }
 }
@@ -83,12 +84,13 @@ fn shapes(kernel: &Kernel) -> Vec<[u32; 4]> {
             &[[1, 1, 0], [1, 65, 0], [15, 17, 0], [64, 16, 0], [65, 15, 0], [1031, 3, 0], [131, 131, 0]]
         }
         Kernel::Update(_) => &[[1, 0, 0], [255, 0, 0], [257, 0, 0], [1031, 0, 0]],
+        Kernel::Resident(ref resident) => return resident::shapes(resident),
     };
     shapes.iter().map(|&[x, y, z]| [x, y, z, 0]).collect()
 }
 
 /// What a binding holds before the dispatch.
-enum Contents {
+pub(super) enum Contents {
     Real(Vec<f32>),
     Words(Vec<u32>),
     /// Only written: NaN until then.
@@ -104,9 +106,16 @@ impl Contents {
         }
     }
 
-    fn real(&self) -> &[f32] {
+    pub(super) fn real(&self) -> &[f32] {
         match self {
             Contents::Real(values) => values,
+            _ => &[],
+        }
+    }
+
+    pub(super) fn words(&self) -> &[u32] {
+        match self {
+            Contents::Words(words) => words,
             _ => &[],
         }
     }
@@ -139,8 +148,12 @@ pub fn check(
     let mut plan = honest.clone();
     tamper(&mut plan);
 
-    // The clock advances with every step's loss: only a second step can show that it did.
-    let times = if *kernel == Kernel::LossSum { 2 } else { 1 };
+    let times = match kernel {
+        // The clock advances with every step's loss: only a second step can show that it did.
+        Kernel::LossSum => 2,
+        Kernel::Resident(_) => resident::STEPS,
+        _ => 1,
+    };
     let mut twin = CpuExecutor::<f64>::new(honest.clone(), Products::Naive)?;
     let mut subject = device.executor_with(plan, VariantChoice::Forced(variant))?;
     for executor in [&mut twin as &mut dyn Executor, subject.as_mut()] {
@@ -150,7 +163,7 @@ pub fn check(
         executor.run(&[Phase::Forward], times)?;
     }
 
-    let bounds = bounds(kernel, &uniform, &contents);
+    let bounds = bounds(kernel, &uniform, &contents)?;
     let mut comparisons = Vec::new();
     for (i, spec) in specs.iter().enumerate() {
         if spec.access != Access::Write || spec.element != Element::Real {
@@ -195,7 +208,7 @@ fn compare_guarded(what: &str, actual: &[f32], expected: &[f64], bounds: &[f64])
     compare(what, &actual, &expected, &bounds)
 }
 
-fn uniform_values(rng: &mut ChaCha8Rng, len: usize, bound: f32) -> Vec<f32> {
+pub(super) fn uniform_values(rng: &mut ChaCha8Rng, len: usize, bound: f32) -> Vec<f32> {
     (0..len).map(|_| rng.random_range(-bound..bound)).collect()
 }
 
@@ -267,12 +280,13 @@ fn contents(kernel: &Kernel, dims: [u32; 4], rng: &mut ChaCha8Rng) -> Vec<Conten
             all.extend((0..rule.states()).map(|_| real(x, 2.0)));
             all
         }
+        Kernel::Resident(ref resident) => resident::contents(resident, [x, y, z], rng),
     }
 }
 
 /// How far each element that the kernel writes may be from the twin, for each binding in order; derived by computing the
 /// kernel's formula in [`Bounded`] numbers.
-fn bounds(kernel: &Kernel, uniform: &Uniform, contents: &[Contents]) -> Vec<Vec<f64>> {
+fn bounds(kernel: &Kernel, uniform: &Uniform, contents: &[Contents]) -> Result<Vec<Vec<f64>>> {
     let given = |i: usize| -> Vec<Bounded> {
         contents.get(i).map_or(&[][..], Contents::real).iter().map(|&x| Bounded::given(x.into())).collect()
     };
@@ -346,12 +360,13 @@ fn bounds(kernel: &Kernel, uniform: &Uniform, contents: &[Contents]) -> Vec<Vec<
                 }
             }
         }
+        Kernel::Resident(ref resident) => return resident::bounds(resident, uniform.hyper, [x, y, z], contents),
     }
-    out
+    Ok(out)
 }
 
 /// More roundings in a row than any optimizer's update has.
-const UPDATE_ROUNDINGS: usize = 8;
+pub(super) const UPDATE_ROUNDINGS: usize = 8;
 
 fn product(
     [m, n, k]: [usize; 3],

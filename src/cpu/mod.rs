@@ -30,6 +30,7 @@ mod gather;
 mod loss;
 mod loss_sum;
 mod matmul;
+mod resident;
 mod update;
 
 pub use executor::{CpuExecutor, Products};
@@ -105,6 +106,7 @@ pub(crate) fn run<T: Real>(
         Kernel::LossSum => loss_sum::loss_sum(dims, views),
         Kernel::ColumnSum => column_sum::column_sum(dims, views, scratch),
         Kernel::Update(rule) => update::update(dims, rule, uniform.hyper, views),
+        Kernel::Resident(ref kernel) => resident::resident(dims, kernel, uniform.hyper, views, scratch),
     }
 }
 
