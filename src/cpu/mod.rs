@@ -40,11 +40,13 @@ use crate::plan::ScheduleEntry;
 use crate::real::Real;
 
 /// A bound range of a slot.
+#[derive(Default)]
 pub(crate) enum View<'a, T> {
     Read(&'a [T]),
     Write(&'a mut [T]),
     ReadWords(&'a [u32]),
     WriteWords(&'a mut [u32]),
+    #[default]
     Unbound,
 }
 
@@ -68,8 +70,8 @@ impl<'a, T> Views<'a, T> {
     }
 
     fn write(&mut self, i: usize) -> &'a mut [T] {
-        match std::mem::replace(&mut self.0[i], View::Unbound) {
-            View::Write(values) => values,
+        match self.0.get_mut(i).map(std::mem::take) {
+            Some(View::Write(values)) => values,
             _ => &mut [],
         }
     }

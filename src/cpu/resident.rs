@@ -45,13 +45,17 @@ pub(super) fn resident<T: Real>(
     if kernel.pass == Pass::Gradients {
         let (params, gradients, input_gradient) = (views.read(4), views.write(6), views.write(7));
         let width = kernel.whole.network.inputs;
-        let entry = entry(clock[0]);
-        let live = (entry.rows as usize).min(batch);
-        let (live_rows, padding) = input_gradient.split_at_mut(live * width);
-        record(&mut clock[0], backpropagate(&layers, loss, &samples, entry, live, params, &mut chip, live_rows));
-        padding.fill(T::zero());
-        for range in layers.iter().flat_map(|layer| [&layer.weight, &layer.bias_range]) {
-            gradients[range.clone()].copy_from_slice(&chip.gradients[range.clone()]);
+        for _ in 0..steps {
+            let entry = entry(clock[0]);
+            let live = (entry.rows as usize).min(batch);
+            let (input_gradient, padding) = input_gradient.split_at_mut(live * width);
+            let loss = backpropagate(&layers, loss, &samples, entry, live, params, &mut chip, input_gradient);
+            record(&mut clock[0], loss);
+            padding.fill(T::zero());
+            for range in layers.iter().flat_map(|layer| [&layer.weight, &layer.bias_range]) {
+                gradients[range.clone()].copy_from_slice(&chip.gradients[range.clone()]);
+            }
+            chip.gradients.fill(T::zero());
         }
         return;
     }
