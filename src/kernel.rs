@@ -347,7 +347,8 @@ impl Kernel {
             Kernel::Gather => vec![Variant::Naive],
             Kernel::Resident(resident) => {
                 let registers = resident.is_tiny().then_some(Variant::Registers);
-                [Variant::Naive, Variant::Lanes(64), Variant::Lanes(256)].into_iter().chain(registers).collect()
+                let lanes = [16, 64, 256].map(Variant::Lanes);
+                std::iter::once(Variant::Naive).chain(lanes).chain(registers).collect()
             }
         }
     }
@@ -390,7 +391,7 @@ impl Kernel {
                 (true, true) => Variant::StridedVector,
             },
             Kernel::Update(_) if x.is_multiple_of(4) => Variant::Vector,
-            Kernel::Resident(resident) => resident.heuristic(x),
+            Kernel::Resident(resident) => resident.heuristic(x, subgroup),
             _ => Variant::Naive,
         }
     }

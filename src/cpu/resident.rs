@@ -55,7 +55,6 @@ pub(super) fn resident<T: Real>(
             for range in layers.iter().flat_map(|layer| [&layer.weight, &layer.bias_range]) {
                 gradients[range.clone()].copy_from_slice(&chip.gradients[range.clone()]);
             }
-            chip.gradients.fill(T::zero());
         }
         return;
     }
@@ -71,11 +70,10 @@ pub(super) fn resident<T: Real>(
                 for layer in &layers {
                     let tensors = [(layer.derive_weight, &layer.weight), (layer.derive_bias, &layer.bias_range)];
                     for (_, range) in tensors.into_iter().filter(|(derived, _)| *derived) {
-                        let gradients = &mut chip.gradients[range.clone()];
+                        let gradients = &chip.gradients[range.clone()];
                         let first = first.get_mut(range.clone()).unwrap_or_default();
                         let second = second.get_mut(range.clone()).unwrap_or_default();
                         apply(rule, rate, hyper, gradients, [&mut params[range.clone()], first, second]);
-                        gradients.fill(T::zero());
                     }
                 }
             }
@@ -105,7 +103,7 @@ impl<T> Samples<'_, T> {
 
 /// What a workgroup keeps on the chip besides parameters and state, for one row of a batch.
 struct Chip<'a, T> {
-    /// Laid out like the parameters; 0 before a batch.
+    /// Laid out like the parameters.
     gradients: &'a mut [T],
     /// The input of every layer, then the output of the last.
     activations: &'a mut [T],
@@ -115,7 +113,7 @@ struct Chip<'a, T> {
     arriving: &'a mut [T],
 }
 
-/// Adds up the gradients of a batch and returns its loss.
+/// Leaves the gradients of a batch on the chip and returns its loss.
 #[expect(clippy::too_many_arguments)]
 #[inline(always)]
 fn backpropagate<T: Real>(
@@ -135,6 +133,9 @@ fn backpropagate<T: Real>(
     let widths = [first.inputs, last.outputs];
     let scale = T::of(f64::from(entry.loss_scale));
     let mut total = T::zero();
+    if live == 0 {
+        gradients.fill(T::zero());
+    }
     for row in 0..live {
         let (inputs, targets) = samples.row(entry.first, row, widths);
         activations[..inputs.len()].copy_from_slice(inputs);
@@ -148,23 +149,34 @@ fn backpropagate<T: Real>(
             let a = &activations[layer.input_at..][..layer.inputs];
             let delta = &delta[..layer.outputs];
             if layer.derive_weight {
-                let rows = gradients[layer.weight.clone()].chunks_exact_mut(layer.inputs);
-                for (gradients, &d) in rows.zip(delta) {
-                    gradients.iter_mut().zip(a).for_each(|(g, &a)| *g += d * a);
+                let units = gradients[layer.weight.clone()].chunks_exact_mut(layer.inputs);
+                for (gradients, &d) in units.zip(delta) {
+                    let pairs = gradients.iter_mut().zip(a);
+                    // The first row of a batch sets what the others add to.
+                    match row {
+                        0 => pairs.for_each(|(g, &a)| *g = d * a),
+                        _ => pairs.for_each(|(g, &a)| *g += d * a),
+                    }
                 }
             }
             if layer.derive_bias {
                 let gradients = &mut gradients[layer.bias_range.clone()];
-                match layer.bias {
-                    Bias::Shared => gradients[0] += delta.iter().copied().sum::<T>(),
+                match (layer.bias, row) {
+                    (Bias::Shared, 0) => gradients[0] = delta.iter().copied().sum(),
+                    (Bias::Shared, _) => gradients[0] += delta.iter().copied().sum::<T>(),
+                    (_, 0) => gradients.copy_from_slice(delta),
                     _ => gradients.iter_mut().zip(delta).for_each(|(g, &d)| *g += d),
                 }
             }
             if layer.pass_on {
                 let arriving = &mut arriving[..layer.inputs];
-                arriving.fill(T::zero());
-                for (weight, &d) in params[layer.weight.clone()].chunks_exact(layer.inputs).zip(delta) {
-                    arriving.iter_mut().zip(weight).for_each(|(sum, &w)| *sum += d * w);
+                let units = params[layer.weight.clone()].chunks_exact(layer.inputs).zip(delta);
+                for (unit, (weight, &d)) in units.enumerate() {
+                    let pairs = arriving.iter_mut().zip(weight);
+                    match unit {
+                        0 => pairs.for_each(|(sum, &w)| *sum = d * w),
+                        _ => pairs.for_each(|(sum, &w)| *sum += d * w),
+                    }
                 }
                 match i.checked_sub(1).map(|i| &layers[i]) {
                     None => input_gradient[row * first.inputs..][..first.inputs].copy_from_slice(arriving),

@@ -107,21 +107,26 @@ impl Resident {
             let mut resident = Resident { whole: Whole { network, loss, rule }, pass, memory: 0 };
             // Every second one has memory for three rows of a batch only.
             let three_rows = resident.least_memory() + 8 * resident.words_per_row();
-            resident.memory = if i % 2 == 0 { three_rows } else { DEFAULT_WORKGROUP_MEMORY };
+            resident.memory = if i.is_multiple_of(2) { three_rows } else { DEFAULT_WORKGROUP_MEMORY };
             resident
         };
         (0..21).map(pick).collect()
     }
 
     /// The variant where nothing was measured, for batches of `batch` rows.
-    pub(super) fn heuristic(&self, batch: u32) -> Variant {
+    pub(super) fn heuristic(&self, batch: u32, subgroup: Option<u32>) -> Variant {
         let widest = self.whole.network.widths().into_iter().max().unwrap_or(1);
-        if self.is_tiny() && batch <= 16 {
+        // A software rasteriser, with subgroups of eight, takes invocations and rows alike one after another. On a GPU
+        // rows that wait for each other cost more than barriers do.
+        let software = subgroup == Some(8);
+        if self.is_tiny() && (software || batch <= 8) {
             Variant::Registers
-        } else if self.rows().min(batch as usize) * widest >= 512 {
-            Variant::Lanes(256)
-        } else {
+        } else if software {
+            Variant::Lanes(16)
+        } else if self.rows().min(batch as usize) * widest <= 64 {
             Variant::Lanes(64)
+        } else {
+            Variant::Lanes(256)
         }
     }
 
