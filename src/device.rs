@@ -3,7 +3,7 @@
 use crate::cpu::{self, CpuExecutor, Products};
 use crate::executor::Executor;
 use crate::gpu::{AdapterEntry, Gpu, GpuExecutor, VariantChoice, list_adapters};
-use crate::kernel::{Kernel, Variant};
+use crate::kernel::{DEFAULT_WORKGROUP_MEMORY, Kernel, Variant};
 use crate::plan::Plan;
 use crate::{Error, Result};
 use std::sync::Arc;
@@ -90,6 +90,14 @@ impl Device {
         match self {
             Device::Cpu => vec![Variant::Naive],
             Device::Gpu(gpu) => kernel.variants(gpu.subgroup()),
+        }
+    }
+
+    /// Bytes of workgroup memory that a kernel may take; on the CPU, where memory is memory, WebGPU's default.
+    pub fn workgroup_memory(&self) -> usize {
+        match self {
+            Device::Cpu => DEFAULT_WORKGROUP_MEMORY,
+            Device::Gpu(gpu) => gpu.device().limits().max_compute_workgroup_storage_size as usize,
         }
     }
 

@@ -2,7 +2,7 @@
 //! lies between guard bands of NaN: what a kernel forgets to write stays NaN, what it reads beside its binding turns its
 //! result into NaN, what it writes there is noticed.
 
-use super::{Outcome, Tally};
+use super::{Outcome, Tally, resident};
 use crate::Result;
 use crate::activation::{Activation, Stored};
 use crate::compare::{Comparison, compare};
@@ -25,7 +25,7 @@ use std::ops::Range;
 /// Checks every kernel in each of its variants; on the CPU there is one, what its executor runs.
 pub(super) fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<()> {
     let mut tallies: BTreeMap<(usize, String), Tally> = BTreeMap::new();
-    let order = ["gather", "matmul", "loss", "loss_sum", "column_sum", "update"];
+    let order = ["gather", "matmul", "loss", "loss_sum", "column_sum", "update", "resident"];
     for (number, kernel) in Kernel::all().into_iter().enumerate() {
         let variants = device.variants(&kernel).into_iter();
         for variant in variants.filter(|&variant| is_checked(&kernel, number, variant)) {
@@ -45,11 +45,13 @@ pub(super) fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> 
 }
 
 /// An unrolled text knows nothing of the epilogue behind it, and drivers compile the pair slowly: each such variant meets
-/// every fifth epilogue, another fifth than the next variant does.
+/// every fifth epilogue, another fifth than the next variant does. Likewise a resident network's workgroups of three
+/// sizes, whose texts differ by that alone: each meets every third network.
 fn is_checked(kernel: &Kernel, number: usize, variant: Variant) -> bool {
     let unrolled = match variant {
         Variant::Broadcast(broadcast) => broadcast.rows as usize / 8 + usize::from(broadcast.vector),
         Variant::TiledVector => 0,
+        Variant::Lanes(lanes) if kernel.repeats() => return (number + lanes.ilog2() as usize).is_multiple_of(3),
         _ => return true,
     };
     let plain = matches!(kernel, Kernel::Matmul { epilogue: Epilogue::Store | Epilogue::Parts, .. });
@@ -69,6 +71,7 @@ fn family(kernel: &Kernel) -> String {
             format!("matmul_{}{what}", form.name())
         }
         Kernel::Loss { loss, .. } => format!("loss {loss}"),
+        Kernel::Resident(resident) => format!("resident {}", resident.pass.name()),
         other => other.to_string(),
     }
 }
@@ -103,13 +106,14 @@ fn shapes(kernel: &Kernel) -> Vec<[u32; 4]> {
         Kernel::LossSum => &[&[1], &[7], &[255], &[256], &[257], &[1031]],
         Kernel::ColumnSum => &[&[1, 1], &[1, 65], &[15, 17], &[64, 16], &[65, 15], &[1031, 3], &[131, 131], &[65, 36]],
         Kernel::Update(_) => &[&[1], &[255], &[257], &[1028], &[1031]],
+        Kernel::Resident(ref resident) => return resident::shapes(resident),
     };
     let padded = |sizes: &&[u32]| std::array::from_fn(|i| sizes.get(i).copied().unwrap_or(0));
     shapes.iter().map(padded).collect()
 }
 
 /// What a binding holds before the dispatch.
-enum Contents {
+pub(super) enum Contents {
     Real(Vec<f32>),
     Words(Vec<u32>),
     /// Only written: NaN until then.
@@ -125,9 +129,16 @@ impl Contents {
         }
     }
 
-    fn real(&self) -> &[f32] {
+    pub(super) fn real(&self) -> &[f32] {
         match self {
             Contents::Real(values) => values,
+            _ => &[],
+        }
+    }
+
+    pub(super) fn words(&self) -> &[u32] {
+        match self {
+            Contents::Words(words) => words,
             _ => &[],
         }
     }
@@ -160,8 +171,12 @@ pub fn check(
     let mut plan = honest.clone();
     tamper(&mut plan);
 
-    // The clock advances with every step's loss: only a second step can show that it did.
-    let times = if *kernel == Kernel::LossSum { 2 } else { 1 };
+    let times = match kernel {
+        // The clock advances with every step's loss: only a second step can show that it did.
+        Kernel::LossSum => 2,
+        Kernel::Resident(_) => resident::STEPS,
+        _ => 1,
+    };
     let mut twin = CpuExecutor::<f64>::new(honest.clone(), Products::Naive)?;
     let mut subject = device.executor_with(plan, VariantChoice::Forced(variant))?;
     for executor in [&mut twin as &mut dyn Executor, subject.as_mut()] {
@@ -171,7 +186,7 @@ pub fn check(
         executor.run(&[Phase::Forward], times)?;
     }
 
-    let bounds = bounds(kernel, &uniform, &contents);
+    let bounds = bounds(kernel, &uniform, &contents)?;
     let mut comparisons = Vec::new();
     for (i, spec) in specs.iter().enumerate() {
         if spec.access != Access::Write || spec.element != Element::Real {
@@ -216,7 +231,7 @@ fn compare_guarded(what: &str, actual: &[f32], expected: &[f64], bounds: &[f64])
     compare(what, &actual, &expected, &bounds)
 }
 
-fn uniform_values(rng: &mut ChaCha8Rng, len: usize, bound: f32) -> Vec<f32> {
+pub(super) fn uniform_values(rng: &mut ChaCha8Rng, len: usize, bound: f32) -> Vec<f32> {
     (0..len).map(|_| rng.random_range(-bound..bound)).collect()
 }
 
@@ -289,12 +304,13 @@ fn contents(kernel: &Kernel, dims: [u32; 4], rng: &mut ChaCha8Rng) -> Vec<Conten
             all.extend((0..rule.states()).map(|_| real(x, 2.0)));
             all
         }
+        Kernel::Resident(ref resident) => resident::contents(resident, [x, y, z], rng),
     }
 }
 
 /// How far each element that the kernel writes may be from the twin, for each binding in order; derived by computing the
 /// kernel's formula in [`Bounded`] numbers.
-fn bounds(kernel: &Kernel, uniform: &Uniform, contents: &[Contents]) -> Vec<Vec<f64>> {
+fn bounds(kernel: &Kernel, uniform: &Uniform, contents: &[Contents]) -> Result<Vec<Vec<f64>>> {
     let given = |i: usize| -> Vec<Bounded> {
         contents.get(i).map_or(&[][..], Contents::real).iter().map(|&x| Bounded::given(x.into())).collect()
     };
@@ -315,7 +331,7 @@ fn bounds(kernel: &Kernel, uniform: &Uniform, contents: &[Contents]) -> Vec<Vec<
                 let part = |part: usize| (part * length).min(z)..((part + 1) * length).min(z);
                 let sums = |terms| product([x, y, z], form, terms, &a, &b, |_| None);
                 out[2] = (0..w).flat_map(|i| errors(sums(part(i)))).collect();
-                return out;
+                return Ok(out);
             }
             let sums = product([x, y, z], form, 0..z, &a, &b, |j| match bias {
                 Bias::PerUnit => Some(biases[j]),
@@ -375,12 +391,13 @@ fn bounds(kernel: &Kernel, uniform: &Uniform, contents: &[Contents]) -> Vec<Vec<
                 }
             }
         }
+        Kernel::Resident(ref resident) => return resident::bounds(resident, uniform.hyper, [x, y, z], contents),
     }
-    out
+    Ok(out)
 }
 
 /// More roundings in a row than any optimizer's update has.
-const UPDATE_ROUNDINGS: usize = 8;
+pub(super) const UPDATE_ROUNDINGS: usize = 8;
 
 fn product(
     [m, n, k]: [usize; 3],

@@ -99,7 +99,7 @@ impl Job {
         let TrainerOptions { planner, batch, loss, optimizer, .. } = self.options;
         let sets = || std::iter::once(&self.train).chain(&self.validation).map(Dataset::rows);
         let steps = sets().max().unwrap_or(0).div_ceil(batch);
-        TrainingOptions { planner, batch, loss, optimizer, steps, data_rows: sets().sum(), all_gradients: false }
+        TrainingOptions { planner, optimizer, steps, data_rows: sets().sum(), ..TrainingOptions::new(batch, loss) }
     }
 
     /// The description of the run in one line.

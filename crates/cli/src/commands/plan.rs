@@ -13,7 +13,7 @@ use std::str::FromStr;
 use wgrad::data::Task;
 use wgrad::error::did_you_mean;
 use wgrad::kernel::Kernel;
-use wgrad::plan::{Plan, Step, TrainingOptions};
+use wgrad::plan::{Plan, Planner, Step, TrainingOptions};
 use wgrad::{Activation, Error, Loss, Model, Network, Result};
 
 #[derive(clap::Args)]
@@ -31,6 +31,9 @@ pub struct Args {
     /// The activation of the hidden layers [default: the run's, else relu]
     #[arg(long, value_name = "NAME", value_parser = activation_names())]
     activation: Option<Activation>,
+    /// Who wires the step [default: the run's, else layerwise]
+    #[arg(long, value_name = "NAME", conflicts_with = "predict")]
+    planner: Option<Planner>,
     /// The plan of a prediction instead of a training step
     #[arg(long)]
     predict: bool,
@@ -90,6 +93,7 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
             (network(&widths, args.activation.unwrap_or(Activation::Relu), loss), TrainingOptions::new(batch, loss))
         }
     };
+    let options = TrainingOptions { planner: args.planner.unwrap_or(options.planner), ..options };
     let plan = match args.predict {
         true => Plan::prediction(&network, options.batch)?,
         false => Plan::training(&network, &options)?,
@@ -110,7 +114,10 @@ fn network(widths: &[usize], activation: Activation, loss: Loss) -> Network {
 fn report(network: &Network, plan: &Plan, context: &Context) -> Result<()> {
     let (dispatches, size) = (plan.steps.len(), plan.bytes());
     let products = plan.steps.iter().filter(|step| matches!(step.kernel, Kernel::Matmul { .. }));
-    let flops: f64 = products.map(|step| step.kernel.work(step.uniform.dims).0).sum();
+    let flops: f64 = match plan.planner {
+        Planner::LayerWise => products.map(|step| step.kernel.work(step.uniform.dims).0).sum(),
+        Planner::Resident => network.training_flops(plan.batch),
+    };
     context.say(plan.to_string().trim_end())?;
     context.say(format_args!(
         "\n{network} on {} rows: {dispatches} dispatches, {} ({size} bytes) in {} slots, {} floating-point operations in \
