@@ -2,9 +2,12 @@
 //! kernel on the CPU bears its stem in [`crate::cpu`].
 
 mod broadcast;
+mod fused;
 mod whole;
 
 pub use broadcast::Broadcast;
+pub(crate) use fused::{Layout, Place, padded};
+pub use fused::{Fused, FusedSum, Pass, SCRATCH, Source, TILE_ROWS};
 pub use whole::Whole;
 
 use crate::activation::{Activation, Stored};
@@ -12,6 +15,7 @@ use crate::loss::Loss;
 use crate::network::Bias;
 use crate::optimizer::Rule;
 use crate::plan::ScheduleEntry;
+use std::sync::Arc;
 
 /// A kernel with what its text is compiled for. Sizes come with each dispatch in a [`Uniform`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +42,10 @@ pub enum Kernel {
     ColumnSum,
     /// The optimizer's update over a run of the parameter arena: `dims = [length]`.
     Update(Rule),
+    /// Forward, or forward, loss and backward, of parts of the batch: `dims = [batch, rows of a part]`.
+    Fused(Arc<Fused>),
+    /// The sums of the parts' gradients, stored or used for the update: `dims = [parts, first, length]`.
+    FusedSum(Arc<FusedSum>),
 }
 
 /// Which operand of a matrix product is transposed in memory.
@@ -161,6 +169,13 @@ const fn binding(index: u32, name: &'static str, access: Access, element: Elemen
     BindingSpec { name, index, access, element }
 }
 
+/// The state of an optimizer's rule.
+fn state_bindings(rule: Rule) -> impl Iterator<Item = BindingSpec> {
+    const STATES: [&str; 2] = ["velocity", "second_moment"];
+    let states = STATES.iter().take(rule.states()).zip(5..);
+    states.map(|(name, index)| binding(index, name, Access::Write, Element::Real))
+}
+
 impl Kernel {
     /// The word that names the shader, the twin, the label and the test.
     pub fn stem(&self) -> &'static str {
@@ -171,6 +186,8 @@ impl Kernel {
             Kernel::LossSum => "loss_sum",
             Kernel::ColumnSum => "column_sum",
             Kernel::Update(_) => "update",
+            Kernel::Fused(_) => "fused",
+            Kernel::FusedSum(_) => "fused_sum",
         }
     }
 
@@ -199,6 +216,7 @@ impl Kernel {
             }
         }
         all.extend(Rule::ALL.iter().map(|&rule| Kernel::Update(rule)));
+        all.extend(fused::samples());
         all
     }
 
@@ -207,6 +225,8 @@ impl Kernel {
         use Access::{Read, Write};
         use Element::{Real, Word};
         match *self {
+            Kernel::Fused(ref fused) => fused.bindings(),
+            Kernel::FusedSum(ref sum) => sum.bindings(),
             Kernel::Gather => vec![
                 binding(1, "schedule", Read, Word),
                 binding(2, "clock", Read, Word),
@@ -260,9 +280,7 @@ impl Kernel {
                     binding(3, "gradients", Read, Real),
                     binding(4, "params", Write, Real),
                 ];
-                const STATES: [&str; 2] = ["velocity", "second_moment"];
-                let states = STATES.iter().take(rule.states()).zip(5..);
-                all.extend(states.map(|(name, index)| binding(index, name, Write, Real)));
+                all.extend(state_bindings(rule));
                 all
             }
         }
@@ -283,7 +301,8 @@ impl Kernel {
             }
             Kernel::LossSum => vec![Variant::Naive, Variant::Lanes(256)],
             Kernel::ColumnSum => vec![Variant::Naive, Variant::Strided],
-            Kernel::Gather | Kernel::Update(_) => vec![Variant::Naive],
+            Kernel::Fused(fused) => fused.variants(subgroup),
+            Kernel::Gather | Kernel::Update(_) | Kernel::FusedSum(_) => vec![Variant::Naive],
         }
     }
 
@@ -303,6 +322,7 @@ impl Kernel {
                 9..=64 => Variant::Lanes(16),
                 _ => Variant::Lanes(64),
             },
+            Kernel::Fused(fused) => fused.heuristic(subgroup),
             Kernel::LossSum if x > 1 => Variant::Lanes(256),
             Kernel::ColumnSum if x >= 64 => Variant::Strided,
             _ => Variant::Naive,
@@ -336,6 +356,8 @@ impl Kernel {
             Kernel::LossSum => vec![x, 1, 1],
             Kernel::ColumnSum => vec![x * y, y],
             Kernel::Update(rule) => [vec![ENTRY, 1], vec![x; 2 + rule.states()]].concat(),
+            Kernel::Fused(ref fused) => fused.lengths([x, y]),
+            Kernel::FusedSum(ref sum) => sum.lengths([x, y, z]),
         }
     }
 
@@ -353,6 +375,8 @@ impl Kernel {
             (Kernel::ColumnSum, Variant::Strided) => x.div_ceil(16) + 4,
             (Kernel::ColumnSum, _) => x,
             (Kernel::Gather | Kernel::Update(_), _) => 0,
+            (Kernel::Fused(fused), _) => fused.loop_iterations(variant, [x as usize, y as usize]),
+            (Kernel::FusedSum(_), _) => x,
         }
     }
 
@@ -386,6 +410,8 @@ impl Kernel {
             (Kernel::ColumnSum, Variant::Strided) => [y.div_ceil(16) as u32, 1, 1],
             (Kernel::ColumnSum, _) => [y.div_ceil(64) as u32, 1, 1],
             (Kernel::Update(_), _) => linear(x.div_ceil(256)),
+            (Kernel::Fused(_), _) => [x.div_ceil(y.max(1)) as u32, 1, 1],
+            (Kernel::FusedSum(_), _) => linear(z.div_ceil(64)),
         }
     }
 
@@ -400,6 +426,8 @@ impl Kernel {
             Kernel::LossSum => (x, 4.0 * x),
             Kernel::ColumnSum => (x * y, 4.0 * x * y),
             Kernel::Update(rule) => (2.0 * x, (12.0 + 8.0 * rule.states() as f64) * x),
+            Kernel::Fused(fused) => fused.work(x),
+            Kernel::FusedSum(_) => (x * z, 4.0 * x * z),
         }
     }
 
@@ -416,6 +444,14 @@ impl Kernel {
         let mut parts = vec![UNIFORM];
         let (constants, generated);
         match *self {
+            Kernel::Fused(ref fused) => {
+                generated = fused.wgsl(variant);
+                parts.push(&generated);
+            }
+            Kernel::FusedSum(ref sum) => {
+                generated = sum.wgsl();
+                parts.push(&generated);
+            }
             Kernel::Gather => parts.extend([SCHEDULE, include_str!("../shaders/gather.wgsl")]),
             Kernel::Matmul { form, epilogue } => {
                 parts.push(include_str!("../shaders/matmul/bindings.wgsl"));
@@ -503,6 +539,8 @@ impl std::fmt::Display for Kernel {
             }
             Kernel::Loss { loss, activation } => format!("loss {loss} × {activation}′"),
             Kernel::Update(rule) => format!("update {}", rule.name()),
+            Kernel::Fused(fused) => fused.to_string(),
+            Kernel::FusedSum(sum) => sum.to_string(),
             Kernel::Gather | Kernel::LossSum | Kernel::ColumnSum => self.stem().to_owned(),
         })
     }

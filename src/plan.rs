@@ -1,9 +1,11 @@
 //! The order of dispatches as plain data. **Backpropagation is wired here**, in [`Plan::training`]; running a plan is an
 //! [`Executor`](crate::executor::Executor)'s business.
 
+mod fused;
+
 use crate::activation::{Activation, Stored};
 use crate::error::did_you_mean;
-use crate::kernel::{Access, Element, Epilogue, Form, Kernel, Uniform};
+use crate::kernel::{Access, Element, Epilogue, Form, Fused, Kernel, Uniform};
 use crate::loss::Loss;
 use crate::network::{Bias, Network};
 use crate::optimizer::Optimizer;
@@ -34,6 +36,10 @@ pub enum Slot {
     Delta(usize),
     /// `∂loss/∂input`, `[batch, inputs]`.
     InputGradient,
+    /// What the fused kernels scribble on.
+    Scratch,
+    /// The gradients of each part of the batch, `[parts, gradients]`, and then the loss of each, `[parts]`.
+    Partials,
     /// Column sums on their way to one shared bias.
     UnitSums,
     /// The part of each sample in the loss, `[batch]`.
@@ -65,6 +71,8 @@ impl std::fmt::Display for Slot {
             Slot::Preactivation(i) => format!("preactivation.{i}"),
             Slot::Delta(i) => format!("delta.{i}"),
             Slot::InputGradient => "input_gradient".to_owned(),
+            Slot::Scratch => "scratch".to_owned(),
+            Slot::Partials => "partials".to_owned(),
             Slot::UnitSums => "unit_sums".to_owned(),
             Slot::RowLoss => "row_loss".to_owned(),
             Slot::Losses => "losses".to_owned(),
@@ -122,6 +130,12 @@ pub enum Phase {
     Update,
     /// The step's loss is recorded and the clock advances.
     Finish,
+    /// From the batch to the gradients of its parts, at once.
+    Fused,
+    /// The same for a batch that is gathered from the data set on the way.
+    FusedGathered,
+    /// What [`Phase::Finish`] does, from the losses of the parts.
+    Record,
 }
 
 /// Who wires a training step: which kernels run, in which order.
@@ -130,16 +144,28 @@ pub enum Planner {
     /// One matrix product per layer forward and two backward. Fits every network.
     #[default]
     LayerWise,
+    /// A part of the batch goes through all layers, forward and backward, in one dispatch, and a second one adds up the
+    /// parts and updates. Fits networks whose widths are at most 128.
+    Fused,
 }
 
 impl Planner {
     /// Every planner.
-    pub const ALL: &'static [Planner] = &[Planner::LayerWise];
+    pub const ALL: &'static [Planner] = &[Planner::LayerWise, Planner::Fused];
 
     /// The name on the command line and in printed plans.
     pub fn name(self) -> &'static str {
         match self {
             Planner::LayerWise => "layerwise",
+            Planner::Fused => "fused",
+        }
+    }
+
+    /// Whether this planner takes `network`; the error says why not, and what to do.
+    pub fn fits(self, network: &Network) -> Result<()> {
+        match self {
+            Planner::LayerWise => Ok(()),
+            Planner::Fused => Fused::check(network),
         }
     }
 
@@ -147,6 +173,7 @@ impl Planner {
     pub fn step(self) -> &'static [Phase] {
         match self {
             Planner::LayerWise => &[Phase::Forward, Phase::Loss, Phase::Backward, Phase::Update, Phase::Finish],
+            Planner::Fused => &[Phase::Fused, Phase::Update, Phase::Record],
         }
     }
 
@@ -156,6 +183,7 @@ impl Planner {
             Planner::LayerWise => {
                 &[Phase::Gather, Phase::Forward, Phase::Loss, Phase::Backward, Phase::Update, Phase::Finish]
             }
+            Planner::Fused => &[Phase::FusedGathered, Phase::Update, Phase::Record],
         }
     }
 
@@ -163,13 +191,14 @@ impl Planner {
     pub fn gradients(self) -> &'static [Phase] {
         match self {
             Planner::LayerWise => &[Phase::Forward, Phase::Loss, Phase::Backward, Phase::Finish],
+            Planner::Fused => &[Phase::Fused, Phase::Backward, Phase::Record],
         }
     }
 
     /// The phases that compute output and loss of a batch of the data set; parameters stay.
     pub fn gathered_loss(self) -> &'static [Phase] {
         match self {
-            Planner::LayerWise => &[Phase::Gather, Phase::Forward, Phase::Loss, Phase::Finish],
+            Planner::LayerWise | Planner::Fused => &[Phase::Gather, Phase::Forward, Phase::Loss, Phase::Finish],
         }
     }
 }
@@ -205,6 +234,9 @@ impl Phase {
             Phase::Backward => "backward",
             Phase::Update => "update",
             Phase::Finish => "finish",
+            Phase::Fused => "fused",
+            Phase::FusedGathered => "fused, gathered",
+            Phase::Record => "record",
         }
     }
 }
@@ -292,6 +324,16 @@ impl Plan {
         check_batch(network, options.batch)?;
         match options.planner {
             Planner::LayerWise => Self::layer_wise(network, options),
+            Planner::Fused => Self::fused(network, options),
+        }
+    }
+
+    /// The forward pass alone, wired by `planner`.
+    pub fn prediction_by(planner: Planner, network: &Network, batch: usize) -> Result<Plan> {
+        network.validate()?;
+        match planner {
+            Planner::LayerWise => Self::prediction(network, batch),
+            Planner::Fused => Self::fused_prediction(network, batch),
         }
     }
 

@@ -28,6 +28,8 @@ pub struct Case {
     pub rows: usize,
     /// Rows of the plan's batch past those, filled with numbers that must not matter.
     pub padding: usize,
+    /// Who wires the step.
+    pub planner: Planner,
     /// `[rows, inputs]` of the batch before and of the batch that is checked.
     pub inputs: [Vec<f32>; 2],
     /// `[rows, outputs]` likewise.
@@ -48,13 +50,18 @@ impl Case {
         };
         let inputs = draw(network.inputs, -1.5, 1.5);
         let targets = draw(network.outputs(), 0.0, 1.0);
-        Ok(Case { network, loss, values, rows, padding: 0, inputs, targets })
+        let planner = Planner::LayerWise;
+        Ok(Case { network, loss, values, rows, padding: 0, planner, inputs, targets })
     }
 
     /// The plan that computes every gradient.
     pub fn plan(&self) -> Result<Plan> {
         let batch = self.rows + self.padding;
-        let options = TrainingOptions { all_gradients: true, ..TrainingOptions::new(batch, self.loss) };
+        let options = TrainingOptions {
+            planner: self.planner,
+            all_gradients: true,
+            ..TrainingOptions::new(batch, self.loss)
+        };
         Plan::training(&self.network, &options)
     }
 
@@ -75,7 +82,7 @@ impl Case {
         for (inputs, targets) in self.inputs.iter().zip(&self.targets) {
             executor.write(Slot::Input, 0, inputs)?;
             executor.write(Slot::Target, 0, targets)?;
-            executor.run(Planner::LayerWise.gradients(), 1)?;
+            executor.run(self.planner.gradients(), 1)?;
         }
         Ok([
             executor.read(Slot::Losses, 0..1)?.wait()?,
@@ -164,6 +171,7 @@ pub(super) fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> 
         take(differences.finish());
         take(gradients.finish());
     }
+    fused(device, seed, take)?;
     let mut shapes = Tally::new("gradient", "awkward widths and batches");
     let mut repeated = Tally::new("determinism", "the same bits twice");
     for (network, rows) in awkward() {
@@ -174,6 +182,35 @@ pub(super) fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> 
             repeated.add(twice(&case, device)?);
         }
     }
+    take(shapes.finish());
+    take(repeated.finish());
+    Ok(())
+}
+
+/// The fused planner: every activation and bias mode under some loss, every loss, awkward shapes, and batches of several
+/// parts and slabs.
+fn fused(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<()> {
+    let mut shapes = Tally::new("gradient", "fused: activations, losses, awkward widths and batches");
+    let mut repeated = Tally::new("determinism", "fused: the same bits twice");
+    let mut add = |network: Network, loss, rows: usize| -> Result<()> {
+        let case = Case { padding: rows % 3, planner: Planner::Fused, ..Case::new(network, loss, rows, seed)? };
+        shapes.add(case.check(device, &|_| {})?);
+        repeated.add(twice(&case, device)?);
+        Ok(())
+    };
+    for (i, &activation) in Activation::ALL.iter().enumerate() {
+        for (j, &bias) in Bias::ALL.iter().enumerate() {
+            let loss = Loss::ALL[(3 * i + j) % Loss::ALL.len()];
+            add(network(activation, loss, bias), loss, 3 + 31 * j)?;
+        }
+    }
+    for (network, rows) in awkward() {
+        if Planner::Fused.fits(&network).is_ok() {
+            add(network, Loss::SoftmaxCrossEntropy, rows)?;
+        }
+    }
+    let wide = Network::new(5).dense(128, Activation::Tanh).dense(3, Activation::Linear);
+    add(wide, Loss::HalfSumOfSquares, 333)?;
     take(shapes.finish());
     take(repeated.finish());
     Ok(())

@@ -69,7 +69,8 @@ const NEAREST_CACHE: usize = 1 << 12;
 const LONG: usize = 1 << 12;
 const SMALL: usize = 1 << 14;
 
-fn add_bias<T: Real>(c: &mut [T], n: usize, bias: Bias, values: &[T]) {
+/// `c[r, j] ← c[r, j] + bias[j]`
+pub(super) fn add_bias<T: Real>(c: &mut [T], n: usize, bias: Bias, values: &[T]) {
     vectorized(
         #[inline(always)]
         || match bias {
