@@ -12,7 +12,7 @@ fn load(base: u32, first: u32, rows: u32, live: u32, order_first: u32, local: u3
   for (var r = local; r < tall(rows); r += WORKGROUP) {
     let alive = r < rows && first + r < live;
     let sample = sample_of(select(0u, first + r, alive), order_first);
-    let at = base + r * stride;
+    let at = base + layer_of(0u).input + r * stride;
     for (var i = 0u; i < stride; i += 4u) {
       var x = vec4<f32>();
       if alive {

@@ -392,13 +392,13 @@ impl Fused {
             return writeln!(w, "fn prepare(base: u32, local: u32) {{}}");
         };
         writeln!(w, "fn weight_at(base: u32, i: u32) -> vec4<f32> {{ return scratch[base / 4u + i]; }}")?;
-        writeln!(w, "fn pack(inputs: u32, count: u32, from: u32, to: u32, local: u32) {{")?;
+        writeln!(w, "fn pack(inputs: u32, count: u32, source: u32, into: u32, local: u32) {{")?;
         writeln!(w, "  let stride = padded(inputs);")?;
         writeln!(w, "  for (var i = 4u * local; i < count * stride; i += 4u * WORKGROUP) {{")?;
-        writeln!(w, "    let k = i % stride;\n    let at = from + i / stride * inputs;")?;
+        writeln!(w, "    let k = i % stride;\n    let at = source + i / stride * inputs;")?;
         let elements = (0..4).map(|e| format!("params[at + min(k + {e}u, inputs - 1u)]")).collect::<Vec<_>>().join(", ");
         writeln!(w, "    let wanted = vec4<u32>(k, k + 1u, k + 2u, k + 3u) < vec4<u32>(inputs);")?;
-        writeln!(w, "    set_vector(to + i, select(vec4<f32>(), vec4<f32>({elements}), wanted));\n  }}\n}}")?;
+        writeln!(w, "    set_vector(into + i, select(vec4<f32>(), vec4<f32>({elements}), wanted));\n  }}\n}}")?;
         writeln!(w, "fn prepare(base: u32, local: u32) {{")?;
         let mut to = packed;
         for place in &layout.layers {
