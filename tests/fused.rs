@@ -48,11 +48,8 @@ fn options(batch: usize) -> TrainerOptions {
 #[test]
 fn a_step_is_three_dispatches() {
     let plan = |data_rows| {
-        let options = TrainingOptions {
-            planner: Planner::Fused,
-            data_rows,
-            ..TrainingOptions::new(100, Loss::MeanSquaredError)
-        };
+        let options =
+            TrainingOptions { planner: Planner::Fused, data_rows, ..TrainingOptions::new(100, Loss::MeanSquaredError) };
         Plan::training(&Network::new(64).dense(64, Activation::Relu).dense(3, Activation::Linear), &options).unwrap()
     };
     assert_eq!(plan(0).dispatches(Planner::Fused.step()), 3);

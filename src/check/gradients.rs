@@ -57,11 +57,8 @@ impl Case {
     /// The plan that computes every gradient.
     pub fn plan(&self) -> Result<Plan> {
         let batch = self.rows + self.padding;
-        let options = TrainingOptions {
-            planner: self.planner,
-            all_gradients: true,
-            ..TrainingOptions::new(batch, self.loss)
-        };
+        let options =
+            TrainingOptions { planner: self.planner, all_gradients: true, ..TrainingOptions::new(batch, self.loss) };
         Plan::training(&self.network, &options)
     }
 

@@ -145,10 +145,8 @@ impl<T: Real> Training<'_, T> {
 
     fn load(&self, first: usize, rows: usize, slab: &mut Slab<T>) {
         let network = &self.kernel.network;
-        let matrices = [
-            (&mut slab.input, self.inputs, network.inputs),
-            (&mut slab.target, self.targets, network.outputs()),
-        ];
+        let matrices =
+            [(&mut slab.input, self.inputs, network.inputs), (&mut slab.target, self.targets, network.outputs())];
         for (to, from, cols) in matrices {
             to.clear();
             match self.order {
@@ -209,8 +207,7 @@ impl<T: Real> Training<'_, T> {
                     input_gradient[..rows * inputs].copy_from_slice(below);
                 } else {
                     let activation = self.kernel.network.layers[i - 1].activation;
-                    let stored =
-                        stored(activation.stored(), &slab.activations[i - 1], &slab.preactivations[i - 1]);
+                    let stored = stored(activation.stored(), &slab.activations[i - 1], &slab.preactivations[i - 1]);
                     multiply_by_derivative(activation, below, stored);
                 }
                 slab.deltas.swap(0, 1);

@@ -33,7 +33,7 @@ const LEAST_ROWS: usize = 64;
 /// Loop iterations of a part at most: the least that any driver is known to allow is 65,535.
 const MOST_ITERATIONS: u64 = 60_000;
 
-const BROADCAST: Variant = Variant::Broadcast(Broadcast { lanes: 8, rows: TILE_ROWS as u32, unroll: 4 });
+const BROADCAST: Variant = Variant::Broadcast(Broadcast { lanes: 8, rows: TILE_ROWS as u32, vector: true });
 
 /// What a fused kernel is compiled for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -280,15 +280,17 @@ impl Fused {
     }
 
     pub(super) fn variants(&self, subgroup: Option<u32>) -> Vec<Variant> {
-        let broadcast = subgroup.filter(|&lanes| lanes == 8).map(|_| BROADCAST);
+        let broadcast = (subgroup == Some(8) && self.is_worth_unrolling()).then_some(BROADCAST);
         std::iter::once(Variant::Naive).chain(broadcast).collect()
     }
 
     pub(super) fn heuristic(&self, subgroup: Option<u32>) -> Variant {
-        match subgroup {
-            Some(8) => BROADCAST,
-            _ => Variant::Naive,
-        }
+        if subgroup == Some(8) && self.is_worth_unrolling() { BROADCAST } else { Variant::Naive }
+    }
+
+    /// Whether the tiles of unrolled products are not mostly padding; drivers compile them slowly.
+    fn is_worth_unrolling(&self) -> bool {
+        self.network.widths().into_iter().any(|width| width >= TILE_ROWS)
     }
 
     pub(super) fn loop_iterations(&self, variant: Variant, [batch, part_rows]: [usize; 2]) -> u64 {
@@ -386,7 +388,10 @@ impl Fused {
     /// a row, and a part begins with a copy of the weights whose rows are padded.
     fn write_vector_access(&self, w: &mut String, layout: &Layout) -> std::fmt::Result {
         writeln!(w, "fn bias_at(layer: Layer, j: u32) -> vec4<f32> {{")?;
-        writeln!(w, "  return vec4<f32>(bias_of(layer, j), bias_of(layer, j + 1u), bias_of(layer, j + 2u), bias_of(layer, j + 3u));\n}}")?;
+        writeln!(
+            w,
+            "  return vec4<f32>(bias_of(layer, j), bias_of(layer, j + 1u), bias_of(layer, j + 2u), bias_of(layer, j + 3u));\n}}"
+        )?;
         let Some(packed) = layout.packed else {
             writeln!(w, "fn weight_at(base: u32, i: u32) -> vec4<f32> {{ return params[i]; }}")?;
             return writeln!(w, "fn prepare(base: u32, local: u32) {{}}");
@@ -396,7 +401,8 @@ impl Fused {
         writeln!(w, "  let stride = padded(inputs);")?;
         writeln!(w, "  for (var i = 4u * local; i < count * stride; i += 4u * WORKGROUP) {{")?;
         writeln!(w, "    let k = i % stride;\n    let at = source + i / stride * inputs;")?;
-        let elements = (0..4).map(|e| format!("params[at + min(k + {e}u, inputs - 1u)]")).collect::<Vec<_>>().join(", ");
+        let elements =
+            (0..4).map(|e| format!("params[at + min(k + {e}u, inputs - 1u)]")).collect::<Vec<_>>().join(", ");
         writeln!(w, "    let wanted = vec4<u32>(k, k + 1u, k + 2u, k + 3u) < vec4<u32>(inputs);")?;
         writeln!(w, "    set_vector(into + i, select(vec4<f32>(), vec4<f32>({elements}), wanted));\n  }}\n}}")?;
         writeln!(w, "fn prepare(base: u32, local: u32) {{")?;
@@ -417,7 +423,10 @@ impl Fused {
         let value = if vectors { "vec4<f32>" } else { "f32" };
         writeln!(w, "fn input_gradient_at(row: u32, k: u32, x: {value}) {{")?;
         if every && vectors {
-            writeln!(w, "  for (var e = k; e < min(k + 4u, INPUTS); e++) {{ input_gradient[row * INPUTS + e] = x[e - k]; }}")?;
+            writeln!(
+                w,
+                "  for (var e = k; e < min(k + 4u, INPUTS); e++) {{ input_gradient[row * INPUTS + e] = x[e - k]; }}"
+            )?;
         } else if every {
             writeln!(w, "  input_gradient[row * INPUTS + k] = x;")?;
         }
@@ -457,7 +466,11 @@ impl Fused {
             Pass::Training { .. } => {
                 writeln!(w, "@group(0) @binding(2) var<storage, read> clock: array<u32>;")?;
                 writeln!(w, "@group(0) @binding(4) var<storage, read> {}: array<f32>;", name(4))?;
-                writeln!(w, "fn target_at(sample: u32, j: u32) -> f32 {{ return {}[sample * OUTPUTS + j]; }}", name(4))?;
+                writeln!(
+                    w,
+                    "fn target_at(sample: u32, j: u32) -> f32 {{ return {}[sample * OUTPUTS + j]; }}",
+                    name(4)
+                )?;
                 writeln!(w, "@group(0) @binding(7) var<storage, read_write> partials: array<{memory}>;")?;
                 if let Some(last) = self.network.layers.last() {
                     let activation = last.activation;
@@ -573,8 +586,7 @@ impl FusedSum {
         match self.rule {
             None => vec![partials, binding(4, "gradients", Write, Real)],
             Some(rule) => {
-                let mut all =
-                    vec![binding(1, "schedule", Read, Word), binding(2, "clock", Read, Word), partials];
+                let mut all = vec![binding(1, "schedule", Read, Word), binding(2, "clock", Read, Word), partials];
                 all.push(binding(4, "params", Write, Real));
                 all.extend(super::state_bindings(rule));
                 all
@@ -670,28 +682,27 @@ pub(super) fn samples() -> Vec<super::Kernel> {
     };
     for (i, &activation) in Activation::ALL.iter().enumerate() {
         let loss = Loss::ALL[i % Loss::ALL.len()];
-        let output = loss.training_activation(if loss == Loss::LogisticCrossEntropy { Activation::Sigmoid } else { activation });
+        let output =
+            loss.training_activation(if loss == Loss::LogisticCrossEntropy { Activation::Sigmoid } else { activation });
         let network = Network::new(5).dense(7, activation).dense(8, activation).dense(3, output);
         let network = network.with_bias(Bias::ALL[i % Bias::ALL.len()]);
         add(&network, Pass::Training { loss, source: Source::EveryGradient });
     }
-    let frozen = |network: Network| {
-        network
+    let frozen = |inputs: usize| {
+        Network::new(inputs)
             .layer(Layer { freeze_weight: true, freeze_bias: true, ..Layer::new(4, Activation::Sine) })
             .layer(Layer { freeze_bias: true, ..Layer::new(12, Activation::Tanh) })
             .layer(Layer { freeze_weight: true, ..Layer::new(36, Activation::Relu) })
             .dense(5, Activation::Linear)
     };
-    for network in [frozen(Network::new(8)), frozen(Network::new(3))] {
-        for source in [Source::Batch, Source::Gathered] {
-            add(&network, Pass::Training { loss: Loss::SoftmaxCrossEntropy, source });
-        }
-        add(&network, Pass::Prediction);
-    }
-    let wide = Network::new(64).dense(128, Activation::Relu).dense(3, Activation::Linear);
-    add(&wide, Pass::Training { loss: Loss::MeanSquaredError, source: Source::Batch });
+    let softmax = |source| Pass::Training { loss: Loss::SoftmaxCrossEntropy, source };
+    let shared = Network::new(3).dense(41, Activation::Gelu).dense(9, Activation::Silu).with_bias(Bias::Shared);
+    add(&frozen(8), softmax(Source::Batch));
+    add(&frozen(3), softmax(Source::Gathered));
+    add(&shared, softmax(Source::EveryGradient));
+    add(&frozen(3), Pass::Prediction);
     let rules = std::iter::once(None).chain(Rule::ALL.iter().copied().map(Some));
-    let mixed = frozen(Network::new(3)).with_bias(Bias::Shared).dense(6, Activation::Silu);
+    let mixed = frozen(3).with_bias(Bias::Shared).dense(6, Activation::Silu);
     all.extend(rules.map(|rule| super::Kernel::FusedSum(FusedSum { network: mixed.clone(), rule }.into())));
     all
 }

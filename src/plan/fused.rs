@@ -45,8 +45,7 @@ impl Plan {
         let rule = options.optimizer.rule();
         for run in params.trainable_runs() {
             let kernel = FusedSum { network: computed.clone(), rule: Some(rule) };
-            let mut bindings =
-                vec![whole(Slot::Schedule, steps * ScheduleEntry::WORDS), whole(Slot::Clock, 1)];
+            let mut bindings = vec![whole(Slot::Schedule, steps * ScheduleEntry::WORDS), whole(Slot::Clock, 1)];
             bindings.push(plan.partials(&kernel));
             bindings.push(whole(Slot::Params, params.len));
             bindings.extend((0..rule.states()).map(|i| plan.add(Slot::State(i), params.len)));

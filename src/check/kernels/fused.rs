@@ -13,7 +13,7 @@ use crate::{Result, network::Network};
 const ANYTHING: f64 = f64::NAN;
 
 /// `[batch, rows of a part]`: parts without a sample, part of a tile, more slabs than one.
-pub(super) const SHAPES: &[[u32; 3]] = &[[1, 64, 0], [7, 32, 0], [33, 32, 0], [70, 64, 0], [300, 288, 0]];
+pub(super) const SHAPES: &[&[u32]] = &[&[1, 64], &[7, 32], &[33, 32], &[70, 64], &[300, 288]];
 
 /// `[parts, first, length]`: the whole arena, a range that begins and ends inside a tensor's neighbourhood.
 pub(super) fn sum_shapes(sum: &FusedSum) -> Vec<[u32; 4]> {

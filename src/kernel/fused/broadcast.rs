@@ -158,7 +158,11 @@ fn weight_gradient(layer: Layer, base: u32, gradients: u32, rows: u32, add: bool
         writeln!(w, "        let total{part} = {};", lanes.join(" + "))?;
     }
     for part in 0..2 * GROUPS {
-        writeln!(w, "        if lane == 0u && row + {}u < layer.outputs {{ accumulate(at + {part}u, total{part}, add); }}", 4 * part)?;
+        writeln!(
+            w,
+            "        if lane == 0u && row + {}u < layer.outputs {{ accumulate(at + {part}u, total{part}, add); }}",
+            4 * part
+        )?;
     }
     w.push_str(
         "      }
