@@ -3,7 +3,8 @@
 use crate::cpu::{self, CpuExecutor, Products};
 use crate::executor::Executor;
 use crate::gpu::{AdapterEntry, Gpu, GpuExecutor, VariantChoice, list_adapters};
-use crate::kernel::{DEFAULT_WORKGROUP_MEMORY, Kernel, Variant};
+use crate::kernel::resident::DEFAULT_WORKGROUP_MEMORY;
+use crate::kernel::{Kernel, Variant};
 use crate::plan::Plan;
 use crate::{Error, Result};
 use std::sync::Arc;

@@ -116,7 +116,7 @@ fn report(network: &Network, plan: &Plan, context: &Context) -> Result<()> {
     let products = plan.steps.iter().filter(|step| matches!(step.kernel, Kernel::Matmul { .. }));
     let flops: f64 = match plan.planner {
         Planner::LayerWise => products.map(|step| step.kernel.work(step.uniform.dims).0).sum(),
-        Planner::Resident => network.training_flops(plan.batch),
+        Planner::Fused | Planner::Resident => network.training_flops(plan.batch),
     };
     context.say(plan.to_string().trim_end())?;
     context.say(format_args!(
