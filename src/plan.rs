@@ -1,6 +1,10 @@
 //! The order of dispatches as plain data. **Backpropagation is wired here**, in [`Plan::training`]; running a plan is an
 //! [`Executor`](crate::executor::Executor)'s business.
 
+mod memory;
+
+pub use memory::Group;
+
 use crate::activation::{Activation, Stored};
 use crate::error::did_you_mean;
 use crate::kernel::{Access, Element, Epilogue, Form, Kernel, Uniform};
