@@ -182,7 +182,8 @@ impl Trainer {
         Ok(())
     }
 
-    /// `times` training steps on the batch that [`Trainer::load`] put there, handed over at once.
+    /// `times` training steps on the batch that [`Trainer::load`] put there. Returns once they are handed over; where they
+    /// take long, that is done in parts, of which all but the last two are waited for.
     pub fn repeat(&mut self, times: usize) -> Result<()> {
         if self.loaded_rows == 0 {
             return Err(Error::Config("there is no batch to step on yet; load one first".into()));
@@ -194,15 +195,21 @@ impl Trainer {
             self.executor.write_words(Slot::Schedule, 0, bytemuck::cast_slice(&entries))?;
             self.scheduled = wanted;
         }
-        // The device counts in 32 bits.
-        if self.clock + times > u32::MAX as usize {
-            self.clock = 0;
+        let mut left = times;
+        while left > 0 {
+            // The device counts in 32 bits.
+            let now = left.min(u32::MAX as usize);
+            if self.clock > u32::MAX as usize - now {
+                self.clock = 0;
+            }
+            if self.clock == 0 {
+                self.executor.write_words(Slot::Clock, 0, &[0])?;
+            }
+            self.clock += now;
+            self.executor.run(self.options.planner.step(), now)?;
+            left -= now;
         }
-        if self.clock == 0 {
-            self.executor.write_words(Slot::Clock, 0, &[0])?;
-        }
-        self.clock += times;
-        self.executor.run(self.options.planner.step(), times)
+        Ok(())
     }
 
     /// The losses of the latest steps by [`Trainer::step`] and [`Trainer::repeat`], oldest first, each before its step's
