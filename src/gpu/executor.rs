@@ -237,7 +237,9 @@ fn allocate(gpu: &Gpu, plan: &Plan) -> Result<Vec<wgpu::Buffer>> {
 fn choose(gpu: &Gpu, step: &Step, choice: VariantChoice) -> Result<Variant> {
     let (kernel, dims) = (&step.kernel, step.uniform.dims);
     let variants = kernel.variants(gpu.subgroup());
-    let fits = |variant: &Variant| kernel.loop_iterations(*variant, dims) <= gpu.most_loop_iterations();
+    let fits = |variant: &Variant| {
+        kernel.runs(*variant, dims) && kernel.loop_iterations(*variant, dims) <= gpu.most_loop_iterations()
+    };
     let found = match choice {
         VariantChoice::Forced(variant) if variants.contains(&variant) => Some(variant).filter(fits),
         _ => std::iter::once(kernel.heuristic(dims, gpu.subgroup())).chain(variants).find(fits),
