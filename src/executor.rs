@@ -21,12 +21,7 @@ pub trait Executor: Send {
     /// Writes `pieces`, one behind the other, into the elements `range` of a slot, behind the work handed over so far: what
     /// runs still reads the elements as they were. What `range` does not take is left. On the GPU the numbers pass through
     /// a ring of staging buffers, so that nothing is allocated and nothing waits until the ring is full.
-    fn stream<'a>(
-        &mut self,
-        slot: Slot,
-        range: Range<usize>,
-        pieces: &mut dyn Iterator<Item = &'a [f32]>,
-    ) -> Result<()> {
+    fn stream(&mut self, slot: Slot, range: Range<usize>, pieces: &mut dyn Iterator<Item = &[f32]>) -> Result<()> {
         let mut at = range.start;
         while at < range.end {
             let missing = || Error::shape("the numbers to stream", range.len(), at - range.start);

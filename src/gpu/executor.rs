@@ -313,12 +313,7 @@ impl Executor for GpuExecutor {
         self.write_bytes(slot, offset, bytemuck::cast_slice(words), Element::Word)
     }
 
-    fn stream<'a>(
-        &mut self,
-        slot: Slot,
-        range: Range<usize>,
-        pieces: &mut dyn Iterator<Item = &'a [f32]>,
-    ) -> Result<()> {
+    fn stream(&mut self, slot: Slot, range: Range<usize>, pieces: &mut dyn Iterator<Item = &[f32]>) -> Result<()> {
         let index = locate(&self.plan, slot, &range, Element::Real)?;
         self.uploads.write(&self.gpu, &self.buffers[index], range, pieces)
     }

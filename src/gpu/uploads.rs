@@ -37,12 +37,12 @@ impl Uploads {
 
     /// Copies `pieces`, one behind the other, into the elements `range` of `target`, behind the work handed over so far.
     /// Waits only where the whole ring is in use.
-    pub(super) fn write<'a>(
+    pub(super) fn write(
         &mut self,
         gpu: &Gpu,
         target: &wgpu::Buffer,
         range: Range<usize>,
-        pieces: &mut dyn Iterator<Item = &'a [f32]>,
+        pieces: &mut dyn Iterator<Item = &[f32]>,
     ) -> Result<()> {
         let (start, end) = (4 * range.start as u64, 4 * range.end as u64);
         let mut piece: &[u8] = &[];
