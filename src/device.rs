@@ -102,6 +102,14 @@ impl Device {
         }
     }
 
+    /// Bytes that one slot of a plan may have here; a larger data set is streamed.
+    pub fn most_slot_bytes(&self) -> u64 {
+        match self {
+            Device::Cpu => u64::MAX,
+            Device::Gpu(gpu) => gpu.most_slot_bytes(),
+        }
+    }
+
     /// Makes an executor for `plan`, all slots zero.
     pub fn executor(&self, plan: Plan) -> Result<Box<dyn Executor>> {
         self.executor_with(plan, VariantChoice::Heuristic)

@@ -43,6 +43,7 @@ pub mod kernel;
 pub mod loss;
 pub mod network;
 pub mod optimizer;
+mod pace;
 pub mod params;
 pub mod plan;
 pub mod predict;

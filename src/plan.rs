@@ -2,7 +2,10 @@
 //! [`Executor`](crate::executor::Executor)'s business.
 
 mod fused;
+mod memory;
 mod resident;
+
+pub use memory::Group;
 
 use crate::activation::{Activation, Stored};
 use crate::error::did_you_mean;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use wgrad::data::{Scaling, ScalingKind, Task, TaskHint, split};
 use wgrad::optimizer::{Momentum, Sgd};
 use wgrad::plan::TrainingOptions;
+use wgrad::train::streamed_rows;
 use wgrad::{
     Activation, Bias, Dataset, Device, Error, Init, Loss, Model, Network, Optimizer, Params, Result, Trainer,
     TrainerOptions,
@@ -81,7 +82,9 @@ impl Job {
         let given = model.as_ref().and_then(|model| model.scaling.clone());
         let Parts { train, validation, test, scaling } = Parts::of(&data, &mut settings.data, given, seed)?;
 
-        let options = TrainerOptions { optimizer, learning_rate, batch, init, seed, ..TrainerOptions::new(loss) };
+        let data_budget = settings.training.data_memory.map_or(u64::MAX, |size| size.0);
+        let options =
+            TrainerOptions { optimizer, learning_rate, batch, init, seed, data_budget, ..TrainerOptions::new(loss) };
         let weights = model.map(|model| model.values);
         Ok(Job { settings, train, validation, test, scaling, network, options, epochs, destination, weights })
     }
@@ -94,12 +97,15 @@ impl Job {
         }
     }
 
-    /// What the plan of the run is built for: the data set is put on the device, one epoch is scheduled at once.
+    /// What the plan of the run is built for: the data set is on the device, or streamed where it is larger than the
+    /// settings allow; one epoch is scheduled at once.
     pub fn plan_options(&self) -> TrainingOptions {
         let TrainerOptions { planner, batch, loss, optimizer, .. } = self.options;
         let sets = || std::iter::once(&self.train).chain(&self.validation).map(Dataset::rows);
         let steps = sets().max().unwrap_or(0).div_ceil(batch);
-        TrainingOptions { planner, optimizer, steps, data_rows: sets().sum(), ..TrainingOptions::new(batch, loss) }
+        let rows = sets().sum();
+        let data_rows = streamed_rows(&self.network, &self.options, rows, u64::MAX).unwrap_or(rows);
+        TrainingOptions { planner, optimizer, steps, data_rows, ..TrainingOptions::new(batch, loss) }
     }
 
     /// The description of the run in one line.

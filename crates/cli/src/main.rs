@@ -8,6 +8,7 @@ mod interrupt;
 mod job;
 mod progress;
 mod settings;
+mod size;
 mod sources;
 mod widths;
 mod words;

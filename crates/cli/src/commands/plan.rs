@@ -13,7 +13,7 @@ use std::str::FromStr;
 use wgrad::data::Task;
 use wgrad::error::did_you_mean;
 use wgrad::kernel::Kernel;
-use wgrad::plan::{Plan, Planner, Step, TrainingOptions};
+use wgrad::plan::{Group, Plan, Planner, Step, TrainingOptions};
 use wgrad::{Activation, Error, Loss, Model, Network, Result};
 
 #[derive(clap::Args)]
@@ -127,6 +127,10 @@ fn report(network: &Network, plan: &Plan, context: &Context) -> Result<()> {
         plan.slots.len(),
         short(flops)
     ))?;
+    let groups = || Group::ALL.iter().map(|&group| (group.name(), plan.bytes_of(group))).filter(|(_, size)| *size > 0);
+    let ratio = size as f64 / plan.needed_bytes() as f64;
+    let parts: Vec<_> = groups().map(|(name, size)| format!("{} {}", name.replace('_', " "), bytes(size))).collect();
+    context.say(format_args!("memory: {}; {ratio:.2} times what is needed", parts.join(", ")))?;
     context.result(|| {
         let slots: Vec<_> =
             plan.slots.iter().map(|info| json!({ "slot": info.slot.to_string(), "elements": info.len })).collect();
@@ -135,6 +139,8 @@ fn report(network: &Network, plan: &Plan, context: &Context) -> Result<()> {
             "batch": plan.batch,
             "dispatches": dispatches,
             "bytes": size,
+            "memory": groups().collect::<std::collections::BTreeMap<_, _>>(),
+            "needed_bytes": plan.needed_bytes(),
             "flops": flops,
             "slots": slots,
             "steps": plan.steps.iter().map(|step| to_json(plan, step)).collect::<Vec<_>>(),

@@ -5,6 +5,7 @@ mod keys;
 mod text;
 
 use crate::context::Context;
+use crate::size::Size;
 use crate::sources::{Given, Source, Start};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
@@ -113,6 +114,11 @@ pub struct TrainingSettings {
     #[arg(long, value_name = "NAME|MODEL")]
     #[serde(with = "text")]
     pub init: Option<Start>,
+    /// How much of the device's memory the data may take up, as in 64MiB; what is larger is streamed, which changes no
+    /// result [default: as much as the device lets a shader bind]
+    #[arg(long, value_name = "SIZE")]
+    #[serde(with = "text")]
+    pub data_memory: Option<Size>,
     #[arg(skip)]
     pub seed: Option<u64>,
     #[arg(skip)]
