@@ -77,6 +77,20 @@ impl Device {
         Ok(Selection { device: Device::Gpu(Gpu::open(&entry.adapter).await?), reason })
     }
 
+    /// Opens the device whose [`Device::name`] is `name`; `None` where there is none. Blocks until it is open.
+    pub fn called(name: &str) -> Result<Option<Device>> {
+        if name == cpu::name() {
+            return Ok(Some(Device::Cpu));
+        }
+        pollster::block_on(async {
+            let adapters = list_adapters().await;
+            match adapters.iter().find(|entry| entry.describe() == name) {
+                Some(entry) => Ok(Some(Device::Gpu(Gpu::open(&entry.adapter).await?))),
+                None => Ok(None),
+            }
+        })
+    }
+
     /// The device's name, with back end and driver.
     pub fn name(&self) -> String {
         match self {

@@ -87,6 +87,14 @@ fn shapes(kernel: &Kernel) -> Vec<[u32; 4]> {
     shapes.iter().map(|&[x, y, z]| [x, y, z, 0]).collect()
 }
 
+/// The largest few of the sizes above: enough to tell a wrong variant before it is timed.
+pub(crate) fn tuning_shapes(kernel: &Kernel) -> Vec<[u32; 4]> {
+    let mut all = shapes(kernel);
+    all.sort_by_key(|dims| std::cmp::Reverse(dims.iter().map(|&dim| u64::from(dim.max(1))).product::<u64>()));
+    all.truncate(3);
+    all
+}
+
 /// What a binding holds before the dispatch.
 enum Contents {
     Real(Vec<f32>),

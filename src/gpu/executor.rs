@@ -1,19 +1,22 @@
 use super::{Gpu, Pipeline};
 use crate::executor::{Executor, Readback, locate};
-use crate::kernel::{Element, Uniform, Variant};
+use crate::kernel::{Element, Kernel, Uniform, Variant};
 use crate::plan::{Phase, Plan, Slot, Step};
+use crate::tune::Variants;
 use crate::{Error, Result};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Which variant each step runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum VariantChoice {
     /// By the sizes of the step.
     #[default]
     Heuristic,
     /// This one wherever the kernel has it.
     Forced(Variant),
+    /// As given for each kernel and its sizes; where nothing is given, by the sizes.
+    Pinned(Arc<Variants>),
 }
 
 /// Dispatches in one command buffer at most; longer runs are submitted in parts, so that drivers need not hold them all.
@@ -52,7 +55,7 @@ impl GpuExecutor {
         check_limits(&gpu, &plan)?;
         let buffers = allocate(&gpu, &plan)?;
         let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let dispatches = dispatches(&gpu, &plan, &buffers, choice)?;
+        let dispatches = dispatches(&gpu, &plan, &buffers, &choice)?;
         if let Some(error) = pollster::block_on(scope.pop()) {
             return Err(Error::Device(format!("{} refused the plan: {error}", gpu.info.name)));
         }
@@ -123,13 +126,41 @@ fn allocate(gpu: &Gpu, plan: &Plan) -> Result<Vec<wgpu::Buffer>> {
     }
 }
 
-fn choose(gpu: &Gpu, step: &Step, choice: VariantChoice) -> Result<Variant> {
+impl Gpu {
+    /// The variants of `kernel` that this device can run over `dims`, the heuristic's choice first.
+    pub fn candidates(&self, kernel: &Kernel, dims: [u32; 4]) -> Vec<Variant> {
+        let preferred = kernel.heuristic(dims, self.subgroup());
+        let others = kernel.variants(self.subgroup()).into_iter().filter(|variant| *variant != preferred);
+        let fits = |variant: &Variant| kernel.loop_iterations(*variant, dims) <= self.most_loop_iterations();
+        std::iter::once(preferred).chain(others).filter(fits).collect()
+    }
+}
+
+fn choose(gpu: &Gpu, step: &Step, choice: &VariantChoice) -> Result<Variant> {
     let (kernel, dims) = (&step.kernel, step.uniform.dims);
-    let variants = kernel.variants(gpu.subgroup());
-    let fits = |variant: &Variant| kernel.loop_iterations(*variant, dims) <= gpu.most_loop_iterations();
-    let found = match choice {
-        VariantChoice::Forced(variant) if variants.contains(&variant) => Some(variant).filter(fits),
-        _ => std::iter::once(kernel.heuristic(dims, gpu.subgroup())).chain(variants).find(fits),
+    let candidates = gpu.candidates(kernel, dims);
+    let pinned = match choice {
+        VariantChoice::Pinned(variants) => variants.get(kernel, dims),
+        _ => None,
+    };
+    if let Some(name) = pinned {
+        let found = candidates.iter().find(|variant| variant.to_string() == name);
+        return found.copied().ok_or_else(|| {
+            let known: Vec<_> = candidates.iter().map(Variant::to_string).collect();
+            Error::Device(format!(
+                "{} cannot run {:?} as it was pinned: expected one of the variants {} of {kernel}, found {name:?}; run it \
+                 on the device that it was pinned on, or let the variants be chosen anew",
+                gpu.info.name,
+                step.label,
+                known.join(", ")
+            ))
+        });
+    }
+    let found = match *choice {
+        VariantChoice::Forced(variant) if kernel.variants(gpu.subgroup()).contains(&variant) => {
+            candidates.contains(&variant).then_some(variant)
+        }
+        _ => candidates.first().copied(),
     };
     found.ok_or_else(|| {
         Error::Device(format!(
@@ -142,7 +173,7 @@ fn choose(gpu: &Gpu, step: &Step, choice: VariantChoice) -> Result<Variant> {
     })
 }
 
-fn dispatches(gpu: &Gpu, plan: &Plan, buffers: &[wgpu::Buffer], choice: VariantChoice) -> Result<Vec<Dispatch>> {
+fn dispatches(gpu: &Gpu, plan: &Plan, buffers: &[wgpu::Buffer], choice: &VariantChoice) -> Result<Vec<Dispatch>> {
     let uniforms = gpu.device.create_buffer(&wgpu::BufferDescriptor {
         label: Some("wgrad.uniforms"),
         size: UNIFORM_STRIDE * plan.steps.len() as u64,

@@ -9,6 +9,8 @@ mod job;
 mod progress;
 mod settings;
 mod sources;
+mod subject;
+mod tuning;
 mod widths;
 mod words;
 mod workload;

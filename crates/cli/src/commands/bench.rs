@@ -1,10 +1,18 @@
 //! `wgrad bench`: how fast training steps are, for the built-in workloads or any network.
 
+use crate::context::Context;
+use crate::tuning::{PlannerChoice, TuneArgs, duration, report, to_json, warn};
+use crate::words::table;
 use crate::workload::{NAMES, Shape, Workload, square_matrices};
+use serde_json::{Value, json};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use wgrad::device::DeviceChoice;
 use wgrad::executor::Executor;
 use wgrad::kernel::{Epilogue, Form, Kernel, Uniform};
-use wgrad::plan::{Binding, Phase, Plan, Planner, Slot, SlotInfo};
+use wgrad::gpu::VariantChoice;
+use wgrad::plan::{Binding, Phase, Plan, Planner, Slot, SlotInfo, TrainingOptions};
+use wgrad::tune::{Ceilings, Effort, Job, Pinned, Tuner, Tuning, Variants, kernel_seconds};
 use wgrad::{Activation, Batch, Device, Error, Loss, Result, Trainer, TrainerOptions};
 
 /// What to time.
@@ -31,9 +39,14 @@ pub struct Args {
     /// Samples in a batch
     #[arg(long, default_value_t = 128, conflicts_with = "workload")]
     batch: usize,
-    /// Who wires the step
-    #[arg(long, default_value_t = Planner::LayerWise)]
-    planner: Planner,
+    /// Who wires the step: auto (the fastest, measured) or a planner's name
+    #[arg(long, default_value_t = PlannerChoice::Auto)]
+    planner: PlannerChoice,
+    #[command(flatten)]
+    tune: TuneArgs,
+    /// Time each kernel by itself too, beside the adapter's own ceilings: a copy and the best matrix product
+    #[arg(long)]
+    kernels: bool,
     /// The least time to measure, after a warm-up of two seconds or as long as this
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
@@ -76,10 +89,25 @@ pub struct Measured {
     final_loss: f32,
     /// Seconds a step, one number a block, sorted.
     blocks: Vec<f64>,
+    /// The planner and the kernel variants that ran, and what choosing them took.
+    tuning: Tuning,
+    /// The kernels by themselves, where that was asked for.
+    kernels: Option<Kernels>,
 }
 
 /// Runs the benchmark.
-pub fn run(args: &Args, device: &Device) -> Result<Measured> {
+pub fn run(args: &Args, context: &Context) -> Result<ExitCode> {
+    let mut bench = Bench { args, choice: context.choice(), tuner: args.tune.tuner(Effort::Budget), start: Instant::now() };
+    let measured = bench.run()?;
+    warn(&mut bench.tuner);
+    context.say(&measured)?;
+    report(&measured.tuning, context)?;
+    if let Some(kernels) = &measured.kernels {
+        context.say(format_args!("\n{kernels}"))?;
+    }
+    context.result(|| measured.json())?;
+    Ok(ExitCode::SUCCESS)
+}
     if !(args.seconds >= 0.0 && args.seconds.is_finite()) {
         return Err(Error::Config(format!("--seconds must be finite and at least 0, found {}", args.seconds)));
     }
