@@ -184,7 +184,10 @@ impl Job {
                     return Ok((pinned.clone(), words));
                 }
                 Some(why) if recorded.demanded => {
-                    return Err(Error::Config(format!("cannot train like {}: {why}; leave --like out", path.display())));
+                    return Err(Error::Config(format!(
+                        "cannot train like {}: {why}; leave --like out",
+                        path.display()
+                    )));
                 }
                 Some(_) => {}
             }

@@ -113,7 +113,8 @@ pub fn report(tuning: &Tuning, context: &Context) -> Result<()> {
     if tuning.planners.len() > 1 {
         let mut rows = vec![header(&["planner", "step", "verdict"])];
         for (planner, outcome) in &tuning.planners {
-            let chosen = if *planner == tuning.pinned.planner { tuning.planner_source.to_string() } else { String::new() };
+            let chosen =
+                if *planner == tuning.pinned.planner { tuning.planner_source.to_string() } else { String::new() };
             rows.push(vec![planner.to_string(), time(outcome), chosen]);
         }
         context.say(format_args!("\n{}", table(&rows)))?;
@@ -139,7 +140,8 @@ pub fn report(tuning: &Tuning, context: &Context) -> Result<()> {
     context.say(format_args!("\n{}", table(&rows)))
 }
 
-fn sizes(dims: [u32; 4]) -> String {
+/// `128×256×784`
+pub fn sizes(dims: [u32; 4]) -> String {
     dims.iter().filter(|&&dim| dim > 0).map(u32::to_string).collect::<Vec<_>>().join("×")
 }
 

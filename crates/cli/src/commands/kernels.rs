@@ -15,7 +15,7 @@ use wgrad::{Device, Error, Result};
                   --variant tiled > matmul.wgsl"
 )]
 pub struct Args {
-    /// Print the complete WGSL of the kernel with this name, or of the first one whose name begins so
+    /// Print the complete WGSL of the kernel with this name, or of the first one whose stem it is or whose name begins so
     #[arg(long, value_name = "NAME")]
     show: Option<String>,
     /// The variant to print [default: naive, which is the specification]
@@ -49,17 +49,18 @@ fn list(subgroup: Option<u32>, context: &Context) -> Result<()> {
         context.say(table(&rows))?;
     }
     context.result(|| {
-        let stems = stems.iter().map(|(stem, (kernels, variants))| {
-            (stem.to_string(), json!({ "kernels": kernels, "variants": variants }))
-        });
+        let stems = stems
+            .iter()
+            .map(|(stem, (kernels, variants))| (stem.to_string(), json!({ "kernels": kernels, "variants": variants })));
         Value::Object(stems.collect())
     })
 }
 
 fn show(name: &str, variant: Option<&str>, subgroup: Option<u32>, context: &Context) -> Result<()> {
     let all = Kernel::all();
-    let exact = all.iter().find(|kernel| kernel.to_string() == name);
-    let kernel = exact.or_else(|| all.iter().find(|kernel| kernel.to_string().starts_with(name))).ok_or_else(|| {
+    let first = |fits: &dyn Fn(&Kernel) -> bool| all.iter().find(|kernel| fits(kernel));
+    let exact = first(&|kernel| kernel.to_string() == name).or_else(|| first(&|kernel| kernel.stem() == name));
+    let kernel = exact.or_else(|| first(&|kernel| kernel.to_string().starts_with(name))).ok_or_else(|| {
         let known: Vec<_> = all.iter().map(Kernel::to_string).collect();
         let hint = did_you_mean(name, known.iter().map(String::as_str));
         Error::Config(format!("no kernel is called {name:?}{hint}; `wgrad kernels` lists them"))

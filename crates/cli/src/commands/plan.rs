@@ -12,9 +12,11 @@ use wgrad::tune::{Effort, Tuning};
 use wgrad::{Network, Result};
 
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  wgrad plan digits\n  wgrad plan 784-256-10 --batch 128 --activation sigmoid\n\nThe \
+#[command(
+    after_help = "Examples:\n  wgrad plan digits\n  wgrad plan 784-256-10 --batch 128 --activation sigmoid\n\nThe \
                         planner and the kernel variants are those that were measured before; nothing is measured here: \
-                        see `wgrad tune`.")]
+                        see `wgrad tune`."
+)]
 pub struct Args {
     #[command(flatten)]
     subject: SubjectArgs,
@@ -36,7 +38,8 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let mut tuner = args.tune.tuner(Effort::Recall);
     let selection = tuner.select(&subject.device, &job)?;
     let tuning = tuner.tune(&selection.device, &job)?;
-    let plan = Plan::training(&subject.network, &TrainingOptions { planner: tuning.pinned.planner, ..subject.options })?;
+    let plan =
+        Plan::training(&subject.network, &TrainingOptions { planner: tuning.pinned.planner, ..subject.options })?;
     let device = format!("{}: {}", selection.device.name(), selection.reason);
     report(&subject.network, &plan, Some((&device, &tuning)), context)?;
     Ok(ExitCode::SUCCESS)
