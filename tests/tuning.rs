@@ -15,7 +15,7 @@ use wgrad::tune::{Cache, Effort, FILE, Job, Outcome, Source, Tuner, Tuning, Vari
 use wgrad::{Activation, Device, Init, Loss, Network, Params};
 
 fn network() -> Network {
-    Network::new(33).dense(65, Activation::Tanh).dense(10, Activation::Linear)
+    Network::new(36).dense(65, Activation::Tanh).dense(12, Activation::Linear)
 }
 
 fn job(network: &Network) -> Job<'_> {
@@ -37,7 +37,7 @@ fn what_was_measured_is_remembered() {
     let first = tuner(folder.path(), Effort::Everything).tune(&gpu, &job(&network)).unwrap();
     assert_eq!(first.incomplete, None);
     assert!(first.seconds > 0.0 && matmuls(&first).count() == 5, "{first:?}");
-    for verdict in &first.verdicts {
+    for verdict in first.verdicts.iter().filter(|verdict| verdict.candidates.len() > 1) {
         assert_eq!(verdict.source, Source::Measured);
         for (variant, outcome) in &verdict.candidates {
             assert!(matches!(outcome, Outcome::Seconds(s) if *s > 0.0), "{} {variant}: {outcome:?}", verdict.kernel);
@@ -55,7 +55,8 @@ fn what_was_measured_is_remembered() {
     for effort in [Effort::Recall, Effort::Budget, Effort::Everything] {
         let again = tuner(folder.path(), effort).tune(&gpu, &job(&network)).unwrap();
         assert_eq!((&again.pinned, again.seconds), (&first.pinned, 0.0), "{effort:?}");
-        assert!(again.verdicts.iter().all(|verdict| verdict.source == Source::Recalled));
+        let open = again.verdicts.iter().filter(|verdict| verdict.candidates.len() > 1);
+        assert!(open.clone().count() > 5 && open.into_iter().all(|verdict| verdict.source == Source::Recalled));
     }
     let ignored = tuner(folder.path(), Effort::None).tune(&gpu, &job(&network)).unwrap();
     for verdict in &ignored.verdicts {
@@ -125,11 +126,12 @@ fn trained(device: &Device, network: &Network, variants: VariantChoice) -> wgrad
 fn a_pinned_choice_gives_the_same_bits_whatever_the_cache_says() {
     let (gpu, network) = (common::gpu(), network());
     let plan = Plan::training(&network, &job(&network).options).unwrap();
+    let Device::Gpu(adapter) = &gpu else { unreachable!() };
     let with = |choose: &dyn Fn(&[Variant]) -> Variant| {
         let mut variants = Variants::default();
         for step in &plan.steps {
             let (kernel, dims) = (&step.kernel, step.uniform.dims);
-            variants.insert(kernel, dims, choose(&gpu.variants(kernel)));
+            variants.insert(kernel, dims, choose(&adapter.candidates(kernel, dims)));
         }
         variants
     };
@@ -148,7 +150,7 @@ fn a_pinned_choice_gives_the_same_bits_whatever_the_cache_says() {
 #[test]
 fn a_pinned_variant_that_is_not_there_is_an_error() {
     let (gpu, network) = (common::gpu(), network());
-    let missing = r#"{"matmul_nt + bias + tanh 48×65×33": "broadcast1x2x3"}"#;
+    let missing = r#"{"matmul_nt + bias + tanh 48×65×36": "broadcast1x2x3"}"#;
     let variants: Variants = serde_json::from_str(missing).unwrap();
     let error = trained(&gpu, &network, VariantChoice::Pinned(Arc::new(variants.clone()))).unwrap_err().to_string();
     for word in ["layers.0 forward", "naive", "\"broadcast1x2x3\"", "anew"] {
@@ -163,7 +165,7 @@ fn the_device_is_the_one_that_trains_faster() {
     let auto = DeviceChoice::Auto;
     let first = tuner(folder.path(), Effort::Budget).select(&auto, &job(&network)).unwrap();
     assert!(
-        first.reason.starts_with("measured for 33-65-10: ") && first.reason.contains("samples/s"),
+        first.reason.starts_with("measured for 36-65-12: ") && first.reason.contains("samples/s"),
         "{}",
         first.reason
     );

@@ -131,7 +131,9 @@ impl Gpu {
     pub fn candidates(&self, kernel: &Kernel, dims: [u32; 4]) -> Vec<Variant> {
         let preferred = kernel.heuristic(dims, self.subgroup());
         let others = kernel.variants(self.subgroup()).into_iter().filter(|variant| *variant != preferred);
-        let fits = |variant: &Variant| kernel.loop_iterations(*variant, dims) <= self.most_loop_iterations();
+        let fits = |variant: &Variant| {
+            kernel.runs(*variant, dims) && kernel.loop_iterations(*variant, dims) <= self.most_loop_iterations()
+        };
         std::iter::once(preferred).chain(others).filter(fits).collect()
     }
 }

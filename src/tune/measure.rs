@@ -102,7 +102,7 @@ pub(super) fn agrees(
     variant: Variant,
     tamper: &dyn Fn(&mut Plan),
 ) -> Result<(), String> {
-    for dims in kernels::tuning_shapes(kernel) {
+    for dims in kernels::tuning_shapes(kernel, variant) {
         match kernels::check(device, kernel, variant, dims, 0, tamper) {
             Ok(Ok(_)) => {}
             Ok(Err(failure)) => return Err(failure),
@@ -171,12 +171,13 @@ pub(super) fn guess_step(device: &Device, plan: &Plan) -> f64 {
     steps.map(|step| guess(device, &step.kernel, step.uniform.dims)).sum()
 }
 
-/// Smaller sizes where those of a matrix product would take longer than `limit` seconds: the longest side is halved.
+/// Smaller sizes where those of a matrix product would take longer than `limit` seconds: the longest side is halved, and
+/// stays a multiple of four where it was one, which decides what variants can run.
 pub(super) fn capped(device: &Device, kernel: &Kernel, mut dims: [u32; 4], limit: f64) -> [u32; 4] {
     if matches!(kernel, Kernel::Matmul { .. }) {
         while guess(device, kernel, dims) > limit {
             let Some(longest) = dims.iter_mut().max().filter(|longest| **longest >= 64) else { break };
-            *longest /= 2;
+            *longest = if longest.is_multiple_of(4) { (*longest / 2).next_multiple_of(4) } else { *longest / 2 | 1 };
         }
     }
     dims

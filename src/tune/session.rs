@@ -17,6 +17,8 @@ const CLEARLY: f64 = 0.95;
 pub(super) struct Session<'a> {
     start: Instant,
     budget: Duration,
+    /// How many candidates of a kernel are measured at most.
+    most: usize,
     /// The part of the budget that may be spent so far.
     pub(super) share: f64,
     /// The longest that a candidate took, compilation included.
@@ -38,6 +40,7 @@ impl<'a> Session<'a> {
         Session {
             start: Instant::now(),
             budget: Duration::from_secs(seconds),
+            most: if effort == Effort::Everything { usize::MAX } else { 5 },
             share: 1.0,
             longest: Duration::ZERO,
             tamper,
@@ -68,7 +71,7 @@ impl<'a> Session<'a> {
         let device = Device::Gpu(gpu.clone());
         let (kernel, dims) = (verdict.kernel.clone(), verdict.timed_dims);
         let mut best: Option<(Variant, f64)> = None;
-        for (variant, outcome) in &mut verdict.candidates {
+        for (variant, outcome) in verdict.candidates.iter_mut().take(self.most) {
             if !self.may_measure() {
                 break;
             }
