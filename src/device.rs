@@ -20,7 +20,8 @@ pub enum Device {
 /// What `--device` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
-    /// The best real GPU; where there is none, or only a software rasteriser, the CPU.
+    /// By rule of thumb: the best real GPU; where there is none, or only a software rasteriser, the CPU. For a network at
+    /// hand [`Tuner::select`](crate::tune::Tuner::select) measures instead.
     #[default]
     Auto,
     /// The best adapter, a software one counts.

@@ -22,7 +22,7 @@ use crate::gpu::{Gpu, VariantChoice};
 use crate::kernel::{Kernel, Variant};
 use crate::network::Network;
 use crate::plan::{Plan, Planner, TrainingOptions};
-use measure::{capped, capped_batch, guess, guess_step};
+use measure::{capped, guess, guess_step};
 use serde::{Deserialize, Serialize};
 use session::Session;
 use std::collections::BTreeMap;
@@ -188,8 +188,14 @@ const LEAST_SHARE: f64 = 0.02;
 /// Floating-point operations beyond which a naive kernel is not timed.
 const LEAST_TILED: f64 = 1e7;
 
+/// The most that tuning is seen to make a step faster, about.
+const TUNING_GAINS: f64 = 2.0;
+
 /// Seconds that one timed run may take, about; larger sizes are made smaller.
 const LONGEST_RUN: f64 = 0.05;
+
+/// Seconds that one timed training step may take, about; larger batches are made smaller.
+const LONGEST_STEP: f64 = 0.2;
 
 /// Measures what is not known yet, and remembers it.
 pub struct Tuner {
@@ -227,35 +233,55 @@ impl Tuner {
         let start = Instant::now();
         let plans = job.plans()?;
         let mut session = Session::new(self.effort, device, tamper);
-        let key = format!("planner | {} | {}", job.key(&plans), device.name());
-        let recalled = self.recall(&key).and_then(|record| {
-            let known = plans.iter().position(|plan| plan.planner.name() == record.winner)?;
-            Some((known, record.clone()))
-        });
         if let (Effort::Budget, Some(steps)) = (self.effort, job.steps) {
             session.weigh(guess_step(device, &plans[0]) * steps as f64);
         }
-        // Where the planner is known, only its kernels matter.
-        let considered = match &recalled {
-            Some((known, _)) => *known..*known + 1,
-            None => 0..plans.len(),
-        };
-        let mut verdicts = Vec::new();
-        for plan in &plans[considered.clone()] {
-            session.share = (verdicts.len() + 1) as f64 / considered.len() as f64;
-            verdicts.push(self.variants(&mut session, device, plan)?);
-        }
-        let (winner, planners, source) = match recalled {
-            Some((known, record)) => {
-                let outcome = |plan: &Plan| (plan.planner, Outcome::of(&record, plan.planner.name()));
-                (known, plans.iter().map(outcome).collect(), Source::Recalled)
+        let key = format!("planner | {} | {}", job.key(&plans), device.name());
+        let recalled = self.recall(&key).and_then(|record| {
+            let leader = plans.iter().position(|plan| plan.planner.name() == record.winner)?;
+            let outcome = |plan: &Plan| (plan.planner, Outcome::of(record, plan.planner.name()));
+            Some((leader, plans.iter().map(outcome).collect::<Vec<_>>()))
+        });
+        let race = recalled.is_none() && plans.len() > 1 && session.may_measure();
+        let (mut leader, mut standings, source) = match recalled {
+            Some((leader, standings)) => (leader, standings, Source::Recalled),
+            None => {
+                let plain = |_: usize| VariantChoice::Heuristic;
+                let standings = match race {
+                    true => session.race(device, job, &plans, &plain),
+                    false => plans.iter().map(|plan| (plan.planner, Outcome::Unknown)).collect(),
+                };
+                let source = if race { Source::Measured } else { Source::Heuristic };
+                (fastest(&standings).map_or(0, |(i, _)| i), standings, source)
             }
-            None => self.planner(&mut session, device, job, &plans, &verdicts, key),
         };
-        let verdicts = verdicts.swap_remove(winner - considered.start);
+        let rivals = |i: &usize| *i == leader || race && is_near(&standings, *i);
+        let finalists: Vec<usize> = (0..plans.len()).filter(rivals).collect();
+        let mut verdicts = BTreeMap::new();
+        for (done, &i) in finalists.iter().enumerate() {
+            session.share = if finalists.len() > 1 { 0.8 * (done + 1) as f64 / finalists.len() as f64 } else { 1.0 };
+            verdicts.insert(i, self.variants(&mut session, device, &plans[i])?);
+        }
+        session.share = 1.0;
+        if finalists.len() > 1 && matches!(device, Device::Gpu(_)) && session.may_measure() {
+            let tuned = |i: usize| {
+                let variants = verdicts.get(&i).map(|verdicts: &Vec<Verdict>| Variants::of(verdicts));
+                VariantChoice::Pinned(Arc::new(variants.unwrap_or_default()))
+            };
+            let plans: Vec<_> = finalists.iter().map(|&i| plans[i].clone()).collect();
+            for (&i, found) in finalists.iter().zip(session.race(device, job, &plans, &|i| tuned(finalists[i]))) {
+                standings[i] = found;
+            }
+            leader = fastest(&standings).map_or(leader, |(i, _)| i);
+        }
+        // A planner that came to nothing measurable is not remembered.
+        if (race && fastest(&standings).is_some()) || (plans.len() > 1 && session.is_exhausted()) {
+            self.cache.insert([(key, record(&plans[leader].planner, &standings))]);
+        }
+        let verdicts = verdicts.remove(&leader).unwrap_or_default();
         Ok(Tuning {
-            pinned: Pinned { planner: plans[winner].planner, variants: Variants::of(&verdicts) },
-            planners,
+            pinned: Pinned { planner: plans[leader].planner, variants: Variants::of(&verdicts) },
+            planners: standings,
             planner_source: source,
             verdicts,
             seconds: if session.measured { start.elapsed().as_secs_f64() } else { 0.0 },
@@ -309,20 +335,23 @@ impl Tuner {
         let cost = |verdict: &Verdict| costs.get(&group(&verdict.kernel, verdict.dims)).copied().unwrap_or(0.0);
         // What takes longest is measured first: a budget may end before the list does.
         open.sort_by(|a, b| cost(b).total_cmp(&cost(a)));
+        let mut found = Vec::new();
         for verdict in &mut open {
             let worthwhile = cost(verdict) >= LEAST_SHARE * total || self.effort == Effort::Everything;
-            self.decide(session, gpu, verdict, worthwhile)?;
+            found.extend(self.decide(session, gpu, verdict, worthwhile)?);
         }
+        self.cache.insert(found);
         Ok(open)
     }
 
+    /// Makes one verdict; what is new is returned, to be kept.
     fn decide(
-        &mut self,
+        &self,
         session: &mut Session<'_>,
         gpu: &Arc<Gpu>,
         verdict: &mut Verdict,
         worthwhile: bool,
-    ) -> Result<()> {
+    ) -> Result<Option<(String, Record)>> {
         let key = kernel_key(gpu, verdict);
         let recalled = self.recall(&key).filter(|record| {
             let there = |name: &str| verdict.candidates.iter().any(|(variant, _)| variant.to_string() == name);
@@ -330,46 +359,18 @@ impl Tuner {
         });
         if let Some(record) = recalled {
             verdict.recall(record);
-            return Ok(());
+            return Ok(None);
         }
-        if verdict.candidates.len() < 2 || !worthwhile || !session.may_measure() {
-            return Ok(());
+        if verdict.candidates.len() < 2 || !worthwhile {
+            return Ok(None);
         }
-        session.measure(gpu, verdict)?;
-        let record = record(&verdict.winner, &verdict.candidates);
-        // What the budget left out keeps its heuristic, or the next run would have other bits.
-        self.cache.insert([(key, record)]);
-        Ok(())
-    }
-
-    /// Times a step of each planner, with the variants chosen for it.
-    fn planner(
-        &mut self,
-        session: &mut Session<'_>,
-        device: &Device,
-        job: &Job<'_>,
-        plans: &[Plan],
-        verdicts: &[Vec<Verdict>],
-        key: String,
-    ) -> (usize, Vec<(Planner, Outcome)>, Source) {
-        if plans.len() == 1 || !session.may_measure() {
-            let planners = plans.iter().map(|plan| (plan.planner, Outcome::Unknown));
-            return (0, planners.collect(), Source::Heuristic);
+        if session.may_measure() {
+            session.measure(gpu, verdict)?;
+        } else if !session.is_exhausted() {
+            return Ok(None);
         }
-        session.measured = true;
-        let batch = capped_batch(device, job.network, &job.options, 0.2);
-        let mut planners = Vec::new();
-        for (plan, verdicts) in plans.iter().zip(verdicts) {
-            let rival = fastest(&planners).map(|(_, seconds)| seconds);
-            let outcome = session.planner(device, job, plan, batch, Variants::of(verdicts), rival);
-            planners.push((plan.planner, outcome));
-        }
-        let winner = fastest(&planners).map_or(0, |(i, _)| i);
-        let record = record(&plans[winner].planner, &planners);
-        if record.seconds.contains_key(&record.winner) {
-            self.cache.insert([(key, record)]);
-        }
-        (winner, planners, Source::Measured)
+        // What the budget left out keeps its heuristic choice too, or the next run would have other bits.
+        Ok(Some((key, record(&verdict.winner, &verdict.candidates))))
     }
 }
 
@@ -414,6 +415,14 @@ fn record<T: ToString>(winner: &T, candidates: &[(T, Outcome)]) -> Record {
         }
     }
     record
+}
+
+/// Whether planner `i` may overtake the fastest once its kernels are tuned.
+fn is_near(standings: &[(Planner, Outcome)], i: usize) -> bool {
+    match (fastest(standings), &standings[i].1) {
+        (Some((_, least)), Outcome::Seconds(seconds)) => *seconds <= TUNING_GAINS * least,
+        _ => false,
+    }
 }
 
 /// The place and the seconds of the fastest.

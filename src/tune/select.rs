@@ -1,11 +1,12 @@
 //! The device that trains a network fastest.
 
 use super::measure::{capped_batch, guess_step, step_seconds};
-use super::{Effort, Job, Record, Tuner};
+use super::session::Session;
+use super::{Effort, Job, LONGEST_STEP, Outcome, Record, TUNING_GAINS, Tuner, fastest};
 use crate::device::{Device, DeviceChoice, Selection, choose};
 use crate::gpu::{AdapterEntry, Gpu, VariantChoice, list_adapters};
 use crate::plan::Plan;
-use crate::{Result, cpu};
+use crate::{Error, Result, cpu};
 
 impl Tuner {
     /// Chooses and opens the device for `job`; blocks until it is open. For [`DeviceChoice::Auto`] the network trains a
@@ -46,7 +47,7 @@ impl Tuner {
         for (i, name) in names.iter().enumerate() {
             let (device, outcome) = match open(i, &candidates) {
                 Ok(device) => {
-                    let outcome = self.sample_seconds(&device, job, &plans);
+                    let outcome = self.plain_seconds(&device, job, &plans);
                     (Some(device), outcome)
                 }
                 Err(error) => (None, Err(error)),
@@ -57,9 +58,21 @@ impl Tuner {
             }
             devices.push(device);
         }
-        let place = |name: &String| names.iter().position(|known| known == name);
-        let fastest = record.seconds.iter().min_by(|a, b| a.1.total_cmp(b.1)).map(|(name, _)| name.clone());
-        let winner = fastest.as_ref().and_then(place).unwrap_or(0);
+        let leader = |record: &Record| record.seconds.iter().min_by(|a, b| a.1.total_cmp(b.1)).map(|(_, least)| *least);
+        // Tuning may let an adapter overtake, so it has its turn before it loses.
+        for (name, device) in names.iter().zip(&devices) {
+            let least = leader(&record);
+            let near = |seconds: f64| least.is_some_and(|least| least < seconds && seconds <= TUNING_GAINS * least);
+            if let (Some(device @ Device::Gpu(_)), Some(seconds)) = (device, record.seconds.get_mut(name))
+                && near(*seconds)
+                && let Ok(tuned) = self.tuned_seconds(device, job)
+            {
+                *seconds = seconds.min(tuned);
+            }
+        }
+        let least = leader(&record);
+        let winner = names.iter().position(|name| record.seconds.get(name).copied() == least && least.is_some());
+        let winner = winner.unwrap_or(0);
         record.winner = names[winner].clone();
         let device = devices.swap_remove(winner).unwrap_or(Device::Cpu);
         let reason = reason(job, &record, "measured");
@@ -69,21 +82,24 @@ impl Tuner {
         Ok(Selection { device, reason })
     }
 
-    /// Seconds a sample in training on `device`, by the planner that is fastest there; variants as they are known.
-    fn sample_seconds(&mut self, device: &Device, job: &Job<'_>, plans: &[Plan]) -> Result<f64> {
-        let batch = capped_batch(device, job.network, &job.options, 0.2);
-        let mut best = f64::INFINITY;
-        for plan in plans {
-            let rival = Some(best).filter(|best| best.is_finite());
-            let options = job.with(plan.planner, batch);
-            match step_seconds(device, job.network, &options, VariantChoice::Heuristic, rival) {
-                Ok(seconds) => best = best.min(seconds),
-                // The default planner comes first; a specialist that fails is none for this device.
-                Err(error) if best.is_infinite() => return Err(error),
-                Err(_) => {}
-            }
+    /// Seconds a sample in training on `device`, by the planner that is fastest there, with the heuristic's variants.
+    fn plain_seconds(&self, device: &Device, job: &Job<'_>, plans: &[Plan]) -> Result<f64> {
+        let batch = capped_batch(device, job.network, &job.options, LONGEST_STEP);
+        let standings =
+            Session::new(self.effort, device, &|_, _| {}).race(device, job, plans, &|_| VariantChoice::Heuristic);
+        match (fastest(&standings), standings.into_iter().next()) {
+            (Some((_, seconds)), _) => Ok(seconds / batch as f64),
+            (None, Some((_, Outcome::Excluded(why)))) => Err(Error::Device(why)),
+            (None, _) => Err(Error::Device("no planner could be timed".into())),
         }
-        Ok(best / batch as f64)
+    }
+
+    /// The same once planner and variants are tuned.
+    fn tuned_seconds(&mut self, device: &Device, job: &Job<'_>) -> Result<f64> {
+        let pinned = self.tune(device, job)?.pinned;
+        let batch = capped_batch(device, job.network, &job.options, LONGEST_STEP);
+        let options = job.with(pinned.planner, batch);
+        Ok(step_seconds(device, job.network, &options, pinned.choice(), None)? / batch as f64)
     }
 }
 

@@ -1,7 +1,7 @@
 //! One call's measuring, with its budget.
 
-use super::measure::{agrees, is_software, kernel_seconds, step_seconds};
-use super::{Effort, Job, Outcome, Source, Variants, Verdict};
+use super::measure::{agrees, capped_batch, is_software, kernel_seconds, step_seconds};
+use super::{Effort, Job, LONGEST_STEP, Outcome, Source, Verdict, fastest};
 use crate::device::Device;
 use crate::gpu::{Gpu, VariantChoice};
 use crate::kernel::Variant;
@@ -103,30 +103,47 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    pub(super) fn planner(
+    /// Whether a budget was there and was spent.
+    pub(super) fn is_exhausted(&self) -> bool {
+        !self.budget.is_zero() && self.incomplete.is_some()
+    }
+
+    /// Times a training step by each of `plans`, `variants` by its place among them.
+    pub(super) fn race(
         &mut self,
         device: &Device,
         job: &Job<'_>,
-        plan: &Plan,
-        batch: usize,
-        variants: Variants,
-        rival: Option<f64>,
-    ) -> Outcome {
-        if plan.planner != Planner::default() {
-            for step in &plan.steps {
-                for variant in device.variants(&step.kernel) {
-                    let tamper = |plan: &mut Plan| (self.tamper)(variant, plan);
-                    if let Err(failure) = agrees(device, &step.kernel, variant, &tamper) {
-                        return Outcome::Excluded(failure);
-                    }
-                }
-            }
+        plans: &[Plan],
+        variants: &dyn Fn(usize) -> VariantChoice,
+    ) -> Vec<(Planner, Outcome)> {
+        self.measured = true;
+        let batch = capped_batch(device, job.network, &job.options, LONGEST_STEP);
+        let mut standings = Vec::new();
+        for (i, plan) in plans.iter().enumerate() {
+            let begin = Instant::now();
+            let rival = fastest(&standings).map(|(_, seconds)| seconds);
+            let seconds = || step_seconds(device, job.network, &job.with(plan.planner, batch), variants(i), rival);
+            let outcome = match self.check(device, plan).and_then(|()| seconds().map_err(|error| error.to_string())) {
+                Ok(seconds) => Outcome::Seconds(seconds),
+                Err(why) => Outcome::Excluded(why),
+            };
+            standings.push((plan.planner, outcome));
+            self.longest = self.longest.max(begin.elapsed());
         }
-        let choice = VariantChoice::Pinned(Arc::new(variants));
-        match step_seconds(device, job.network, &job.with(plan.planner, batch), choice, rival) {
-            Ok(seconds) => Outcome::Seconds(seconds),
-            Err(error) => Outcome::Excluded(error.to_string()),
+        standings
+    }
+
+    /// Whether the kernels of a specialist agree with their twins here. Those of the default planner are compared before
+    /// they are timed.
+    fn check(&self, device: &Device, plan: &Plan) -> Result<(), String> {
+        if plan.planner == Planner::default() {
+            return Ok(());
         }
+        let Device::Gpu(gpu) = device else { return Ok(()) };
+        plan.steps.iter().try_for_each(|step| {
+            let variant = gpu.candidates(&step.kernel, step.uniform.dims).first().copied().unwrap_or(Variant::Naive);
+            agrees(device, &step.kernel, variant, &|plan| (self.tamper)(variant, plan))
+        })
     }
 }
 
