@@ -5,6 +5,7 @@ mod common;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use wgrad::device::DeviceChoice;
 use wgrad::gpu::VariantChoice;
 use wgrad::init::initialize;
@@ -102,6 +103,16 @@ fn the_budget_is_kept() {
     let again = tuner(folder.path(), Effort::Budget).tune(&gpu, &job(&network)).unwrap();
     let measured = |tuning: &Tuning| matmuls(tuning).any(|verdict| verdict.source == Source::Measured);
     assert!(measured(&tuning) && again.pinned == tuning.pinned);
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    let small = crate::network();
+    let hurried = || tuner(elsewhere.path(), Effort::Budget).within(Duration::from_micros(1));
+    let tuning = hurried().tune(&gpu, &job(&small)).unwrap();
+    assert!(tuning.incomplete.as_ref().unwrap().contains("were spent"), "{tuning:?}");
+    let unhurried = tuner(elsewhere.path(), Effort::Budget).tune(&gpu, &job(&small)).unwrap();
+    assert_eq!((&unhurried.pinned, unhurried.seconds), (&tuning.pinned, 0.0));
+    let thorough = tuner(elsewhere.path(), Effort::Everything).tune(&gpu, &job(&small)).unwrap();
+    assert!(measured(&thorough) && thorough.incomplete.is_none());
 
     let short = Job { steps: Some(3), ..job(&network) };
     let elsewhere = tempfile::tempdir().unwrap();

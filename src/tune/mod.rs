@@ -28,7 +28,7 @@ use session::Session;
 use std::collections::BTreeMap;
 use std::mem::discriminant;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use variants::sizes;
 
 /// How much a [`Tuner`] may measure.
@@ -201,12 +201,23 @@ const LONGEST_STEP: f64 = 0.2;
 pub struct Tuner {
     cache: Cache,
     effort: Effort,
+    budget: Option<Duration>,
 }
 
 impl Tuner {
     /// A tuner that keeps its verdicts in `cache`.
     pub fn new(cache: Cache, effort: Effort) -> Self {
-        Tuner { cache, effort }
+        Tuner { cache, effort, budget: None }
+    }
+
+    /// The same within another budget than 10 s on a software rasteriser and 2 s elsewhere; it counts for
+    /// [`Effort::Budget`], and anew for each call of [`Tuner::tune`].
+    pub fn within(self, budget: Duration) -> Self {
+        Tuner { budget: Some(budget), ..self }
+    }
+
+    fn session<'a>(&self, device: &Device, tamper: &'a dyn Fn(Variant, &mut Plan)) -> Session<'a> {
+        Session::new(self.effort, self.budget, device, tamper)
     }
 
     /// What was wrong with the cache, once.
@@ -232,7 +243,7 @@ impl Tuner {
     ) -> Result<Tuning> {
         let start = Instant::now();
         let plans = job.plans()?;
-        let mut session = Session::new(self.effort, device, tamper);
+        let mut session = self.session(device, tamper);
         if let (Effort::Budget, Some(steps)) = (self.effort, job.steps) {
             session.weigh(guess_step(device, &plans[0]) * steps as f64);
         }
@@ -294,7 +305,7 @@ impl Tuner {
     /// # Errors
     /// As [`Tuner::tune`].
     pub fn tune_plan(&mut self, device: &Device, plan: &Plan) -> Result<Vec<Verdict>> {
-        self.variants(&mut Session::new(self.effort, device, &|_, _| {}), device, plan)
+        self.variants(&mut self.session(device, &|_, _| {}), device, plan)
     }
 
     fn recall(&self, key: &str) -> Option<&Record> {

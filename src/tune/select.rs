@@ -1,7 +1,6 @@
 //! The device that trains a network fastest.
 
 use super::measure::{capped_batch, guess_step, step_seconds};
-use super::session::Session;
 use super::{Effort, Job, LONGEST_STEP, Outcome, Record, TUNING_GAINS, Tuner, fastest};
 use crate::device::{Device, DeviceChoice, Selection, choose};
 use crate::gpu::{AdapterEntry, Gpu, VariantChoice, list_adapters};
@@ -85,8 +84,7 @@ impl Tuner {
     /// Seconds a sample in training on `device`, by the planner that is fastest there, with the heuristic's variants.
     fn plain_seconds(&self, device: &Device, job: &Job<'_>, plans: &[Plan]) -> Result<f64> {
         let batch = capped_batch(device, job.network, &job.options, LONGEST_STEP);
-        let standings =
-            Session::new(self.effort, device, &|_, _| {}).race(device, job, plans, &|_| VariantChoice::Heuristic);
+        let standings = self.session(device, &|_, _| {}).race(device, job, plans, &|_| VariantChoice::Heuristic);
         match (fastest(&standings), standings.into_iter().next()) {
             (Some((_, seconds)), _) => Ok(seconds / batch as f64),
             (None, Some((_, Outcome::Excluded(why)))) => Err(Error::Device(why)),

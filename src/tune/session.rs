@@ -29,17 +29,23 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(effort: Effort, device: &Device, tamper: &'a dyn Fn(Variant, &mut Plan)) -> Self {
-        let seconds = match (effort, device) {
+    pub(super) fn new(
+        effort: Effort,
+        budget: Option<Duration>,
+        device: &Device,
+        tamper: &'a dyn Fn(Variant, &mut Plan),
+    ) -> Self {
+        let usual = match (effort, device) {
             (Effort::None | Effort::Recall, _) => 0,
             (Effort::Everything, _) => 3600,
             (Effort::Budget, Device::Gpu(gpu)) if is_software(gpu) => 10,
             (Effort::Budget, _) => 2,
         };
-        let incomplete = (seconds == 0).then(|| "nothing was to be measured".to_owned());
+        let budget = budget.filter(|_| effort == Effort::Budget).unwrap_or(Duration::from_secs(usual));
+        let incomplete = budget.is_zero().then(|| "nothing was to be measured".to_owned());
         Session {
             start: Instant::now(),
-            budget: Duration::from_secs(seconds),
+            budget,
             most: if effort == Effort::Everything { usize::MAX } else { 5 },
             share: 1.0,
             longest: Duration::ZERO,
@@ -61,7 +67,7 @@ impl<'a> Session<'a> {
     pub(super) fn may_measure(&mut self) -> bool {
         let ok = self.start.elapsed() + self.longest < self.budget.mul_f64(self.share);
         if !ok && self.incomplete.is_none() {
-            self.incomplete = Some(format!("{} s for measuring were spent", self.budget.as_secs()));
+            self.incomplete = Some(format!("{} s for measuring were spent", self.budget.as_secs_f64()));
         }
         ok
     }
