@@ -1,6 +1,6 @@
 //! One call's measuring, with its budget.
 
-use super::measure::{agrees, capped_batch, is_software, kernel_seconds, step_seconds};
+use super::measure::{agrees, capped_batch, is_software, raced_seconds, step_seconds};
 use super::{Effort, Job, LONGEST_STEP, Outcome, Source, Verdict, fastest};
 use crate::device::Device;
 use crate::gpu::{Gpu, VariantChoice};
@@ -85,7 +85,7 @@ impl<'a> Session<'a> {
             let begin = Instant::now();
             let tamper = |plan: &mut Plan| (self.tamper)(*variant, plan);
             *outcome = match agrees(&device, &kernel, *variant, &tamper) {
-                Ok(()) => match kernel_seconds(&device, &kernel, *variant, dims, best.map(|(_, seconds)| seconds)) {
+                Ok(()) => match raced_seconds(&device, &kernel, *variant, dims, best.map(|(_, seconds)| seconds)) {
                     Ok(seconds) => Outcome::Seconds(seconds),
                     Err(error) => Outcome::Excluded(error.to_string()),
                 },
