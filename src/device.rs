@@ -21,7 +21,8 @@ pub enum Device {
 /// What `--device` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
-    /// The best real GPU; where there is none, or only a software rasteriser, the CPU.
+    /// By rule of thumb: the best real GPU; where there is none, or only a software rasteriser, the CPU. For a network at
+    /// hand [`Tuner::select`](crate::tune::Tuner::select) measures instead.
     #[default]
     Auto,
     /// The best adapter, a software one counts.
@@ -76,6 +77,20 @@ impl Device {
             (None, reason) => return Ok(Selection { device: Device::Cpu, reason }),
         };
         Ok(Selection { device: Device::Gpu(Gpu::open(&entry.adapter).await?), reason })
+    }
+
+    /// Opens the device whose [`Device::name`] is `name`; `None` where there is none. Blocks until it is open.
+    pub fn called(name: &str) -> Result<Option<Device>> {
+        if name == cpu::name() {
+            return Ok(Some(Device::Cpu));
+        }
+        pollster::block_on(async {
+            let adapters = list_adapters().await;
+            match adapters.iter().find(|entry| entry.describe() == name) {
+                Some(entry) => Ok(Some(Device::Gpu(Gpu::open(&entry.adapter).await?))),
+                None => Ok(None),
+            }
+        })
     }
 
     /// The device's name, with back end and driver.

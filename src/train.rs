@@ -11,6 +11,7 @@ use crate::activation::Activation;
 use crate::data::{Dataset, epoch_order};
 use crate::device::Device;
 use crate::executor::Executor;
+use crate::gpu::VariantChoice;
 use crate::init::{Init, initialize};
 use crate::loss::Loss;
 use crate::network::Network;
@@ -115,6 +116,7 @@ pub struct Trainer {
     network: Network,
     params: Params,
     options: TrainerOptions,
+    variants: VariantChoice,
     executor: Box<dyn Executor>,
     /// Steps since the schedule was last written.
     clock: usize,
@@ -142,14 +144,26 @@ impl Trainer {
 
     /// A trainer that starts from given parameters, laid out by [`Params::of`].
     pub fn with_parameters(device: &Device, network: Network, values: &[f32], options: TrainerOptions) -> Result<Self> {
+        Self::with_variants(device, network, values, options, VariantChoice::Heuristic)
+    }
+
+    /// The same with given kernel variants, such as a [`Tuner`](crate::tune::Tuner) chose.
+    pub fn with_variants(
+        device: &Device,
+        network: Network,
+        values: &[f32],
+        options: TrainerOptions,
+        variants: VariantChoice,
+    ) -> Result<Self> {
         check_learning_rate(options.learning_rate)?;
         let plan = Plan::training(&network, &plan_options(device, &options, options.losses_kept, 0)?)?;
         let mut trainer = Trainer {
             params: Params::of(&network),
-            executor: device.executor(plan)?,
+            executor: device.executor_with(plan, variants.clone())?,
             device: device.clone(),
             network,
             options,
+            variants,
             clock: 0,
             loaded_rows: 0,
             scheduled: None,
@@ -393,7 +407,7 @@ impl Trainer {
         let kept: Vec<Slot> = std::iter::once(Slot::Params).chain(states).filter(present).collect();
         let values = kept.iter().map(|&slot| self.executor.read(slot, 0..self.params.len)?.wait());
         let values = values.collect::<Result<Vec<_>>>()?;
-        self.executor = self.device.executor(plan)?;
+        self.executor = self.device.executor_with(plan, self.variants.clone())?;
         for (slot, values) in kept.into_iter().zip(values) {
             self.executor.write(slot, 0, &values)?;
         }

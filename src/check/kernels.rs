@@ -117,6 +117,15 @@ fn shapes(kernel: &Kernel) -> Vec<[u32; 4]> {
     shapes.iter().map(padded).collect()
 }
 
+/// The largest few of the sizes above that `variant` takes: enough to tell a wrong one before it is timed.
+pub(crate) fn tuning_shapes(kernel: &Kernel, variant: Variant) -> Vec<[u32; 4]> {
+    let mut all = shapes(kernel);
+    all.retain(|&dims| kernel.runs(variant, dims));
+    all.sort_by_key(|dims| std::cmp::Reverse(dims.iter().map(|&dim| u64::from(dim.max(1))).product::<u64>()));
+    all.truncate(3);
+    all
+}
+
 /// What a binding holds before the dispatch.
 pub(super) enum Contents {
     Real(Vec<f32>),

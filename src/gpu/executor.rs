@@ -1,9 +1,10 @@
 use super::uploads::Uploads;
 use super::{Gpu, Pipeline, lock};
 use crate::executor::{Executor, Readback, locate};
-use crate::kernel::{Element, Uniform, Variant};
+use crate::kernel::{Element, Kernel, Uniform, Variant};
 use crate::pace::Pace;
 use crate::plan::{Phase, Plan, Slot, Step};
+use crate::tune::Variants;
 use crate::{Error, Result};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -11,13 +12,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 /// Which variant each step runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum VariantChoice {
     /// By the sizes of the step.
     #[default]
     Heuristic,
     /// This one wherever the kernel has it.
     Forced(Variant),
+    /// As given for each kernel and its sizes; where nothing is given, by the sizes.
+    Pinned(Arc<Variants>),
 }
 
 /// Dispatches in one command buffer at most; longer runs are submitted in parts, so that drivers need not hold them all.
@@ -85,7 +88,7 @@ impl GpuExecutor {
         check_limits(&gpu, &plan)?;
         let buffers = allocate(&gpu, &plan)?;
         let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let dispatches = dispatches(&gpu, &plan, &buffers, choice)?;
+        let dispatches = dispatches(&gpu, &plan, &buffers, &choice)?;
         if let Some(error) = pollster::block_on(scope.pop()) {
             return Err(Error::Device(format!("{} refused the plan: {error}", gpu.info.name)));
         }
@@ -143,7 +146,7 @@ impl GpuExecutor {
 
     fn unmeasured(&self, phases: &[Phase]) -> Pace {
         let chosen = self.plan.steps.iter().filter(|step| phases.contains(&step.phase));
-        let flops: f64 = chosen.map(|step| step.kernel.work(times(step, 1)).0).sum();
+        let flops: f64 = chosen.map(|step| step.kernel.work(times(&step.kernel, step.uniform.dims, 1)).0).sum();
         Pace::starting_at((FLOPS_UNMEASURED / flops.max(1.0)) as usize)
     }
 
@@ -252,15 +255,44 @@ fn allocate(gpu: &Gpu, plan: &Plan) -> Result<Vec<wgpu::Buffer>> {
     }
 }
 
-fn choose(gpu: &Gpu, step: &Step, choice: VariantChoice) -> Result<Variant> {
+impl Gpu {
+    /// The variants of `kernel` that this device can run over `dims`, the heuristic's choice first.
+    pub fn candidates(&self, kernel: &Kernel, dims: [u32; 4]) -> Vec<Variant> {
+        let preferred = kernel.heuristic(dims, self.subgroup());
+        let others = kernel.variants(self.subgroup()).into_iter().filter(|variant| *variant != preferred);
+        let once = times(kernel, dims, 1);
+        let fits = |variant: &Variant| {
+            kernel.runs(*variant, dims) && kernel.loop_iterations(*variant, once) <= self.most_loop_iterations()
+        };
+        std::iter::once(preferred).chain(others).filter(fits).collect()
+    }
+}
+
+fn choose(gpu: &Gpu, step: &Step, choice: &VariantChoice) -> Result<Variant> {
     let (kernel, dims) = (&step.kernel, step.uniform.dims);
-    let variants = kernel.variants(gpu.subgroup());
-    let fits = |variant: &Variant| {
-        kernel.runs(*variant, dims) && kernel.loop_iterations(*variant, times(step, 1)) <= gpu.most_loop_iterations()
+    let candidates = gpu.candidates(kernel, dims);
+    let pinned = match choice {
+        VariantChoice::Pinned(variants) => variants.get(kernel, dims),
+        _ => None,
     };
-    let found = match choice {
-        VariantChoice::Forced(variant) if variants.contains(&variant) => Some(variant).filter(fits),
-        _ => std::iter::once(kernel.heuristic(dims, gpu.subgroup())).chain(variants).find(fits),
+    if let Some(name) = pinned {
+        let found = candidates.iter().find(|variant| variant.to_string() == name);
+        return found.copied().ok_or_else(|| {
+            let known: Vec<_> = candidates.iter().map(Variant::to_string).collect();
+            Error::Device(format!(
+                "{} cannot run {:?} as it was pinned: expected one of the variants {} of {kernel}, found {name:?}; run it \
+                 on the device that it was pinned on, or let the variants be chosen anew",
+                gpu.info.name,
+                step.label,
+                known.join(", ")
+            ))
+        });
+    }
+    let found = match *choice {
+        VariantChoice::Forced(variant) if kernel.variants(gpu.subgroup()).contains(&variant) => {
+            candidates.contains(&variant).then_some(variant)
+        }
+        _ => candidates.first().copied(),
     };
     found.ok_or_else(|| {
         Error::Device(format!(
@@ -273,10 +305,9 @@ fn choose(gpu: &Gpu, step: &Step, choice: VariantChoice) -> Result<Variant> {
     })
 }
 
-/// The sizes of a dispatch of `step` that takes `steps` training steps, where its kernel can.
-fn times(step: &Step, steps: u32) -> [u32; 4] {
-    let [x, y, z, w] = step.uniform.dims;
-    [x, if step.kernel.repeats() { steps } else { y }, z, w]
+/// The sizes of a dispatch that takes `steps` training steps, where its kernel can.
+fn times(kernel: &Kernel, [x, y, z, w]: [u32; 4], steps: u32) -> [u32; 4] {
+    [x, if kernel.repeats() { steps } else { y }, z, w]
 }
 
 /// How many dispatches of different lengths a step has: of one training step, two, four, … as many as the plan and the
@@ -285,12 +316,14 @@ fn lengths(gpu: &Gpu, step: &Step, variant: Variant) -> u32 {
     if !step.kernel.repeats() {
         return 1;
     }
-    let allowed = |k: &u32| step.kernel.loop_iterations(variant, times(step, 1 << k)) <= gpu.most_loop_iterations();
+    let Step { kernel, uniform, .. } = step;
+    let iterations = |k: u32| kernel.loop_iterations(variant, times(kernel, uniform.dims, 1 << k));
+    let allowed = |k: &u32| iterations(*k) <= gpu.most_loop_iterations();
     let longest = step.uniform.dims[1].max(1).ilog2();
     1 + (0..=longest).rev().find(allowed).unwrap_or(0)
 }
 
-fn dispatches(gpu: &Gpu, plan: &Plan, buffers: &[wgpu::Buffer], choice: VariantChoice) -> Result<Vec<Dispatch>> {
+fn dispatches(gpu: &Gpu, plan: &Plan, buffers: &[wgpu::Buffer], choice: &VariantChoice) -> Result<Vec<Dispatch>> {
     let variants = plan.steps.iter().map(|step| choose(gpu, step, choice)).collect::<Result<Vec<_>>>()?;
     let chosen = || plan.steps.iter().zip(variants.iter().copied());
     let count: u32 = chosen().map(|(step, variant)| lengths(gpu, step, variant)).sum();
@@ -327,7 +360,7 @@ fn dispatches(gpu: &Gpu, plan: &Plan, buffers: &[wgpu::Buffer], choice: VariantC
         let pipeline = gpu.pipeline(kernel, variant)?;
         let mut bind_groups = Vec::new();
         for (k, offset) in (0..lengths(gpu, step, variant)).zip(&mut offsets) {
-            let uniform = Uniform { dims: times(step, 1 << k), ..step.uniform };
+            let uniform = Uniform { dims: times(kernel, dims, 1 << k), ..step.uniform };
             gpu.queue.write_buffer(&uniforms, offset, bytemuck::bytes_of(&uniform));
             let resource = bound(&uniforms, offset, size_of::<Uniform>() as u64);
             let entries = [&[wgpu::BindGroupEntry { binding: 0, resource }], &entries[..]].concat();
