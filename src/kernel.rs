@@ -2,13 +2,14 @@
 //! kernel on the CPU bears its stem in [`crate::cpu`].
 
 mod broadcast;
-mod resident;
+pub mod fused;
+pub mod resident;
 mod tiled_vector;
 mod whole;
 
 pub use broadcast::Broadcast;
-pub(crate) use resident::Dense;
-pub use resident::{DEFAULT_WORKGROUP_MEMORY, Pass, Resident};
+pub use fused::{Fused, FusedSum};
+pub use resident::Resident;
 pub use whole::Whole;
 
 use crate::activation::{Activation, Stored};
@@ -45,6 +46,10 @@ pub enum Kernel {
     Update(Rule),
     /// Whole training steps of a network that stays in one workgroup: `dims = [batch, steps, rows of the data set]`.
     Resident(Arc<Resident>),
+    /// Forward, or forward, loss and backward, of parts of the batch: `dims = [batch, rows of a part]`.
+    Fused(Arc<Fused>),
+    /// The sums of the parts' gradients, stored or used for the update: `dims = [parts, first, length]`.
+    FusedSum(Arc<FusedSum>),
 }
 
 /// Which operand of a matrix product is transposed in memory.
@@ -211,6 +216,12 @@ const fn binding(index: u32, name: &'static str, access: Access, element: Elemen
     BindingSpec { name, index, access, element }
 }
 
+/// The state of an optimizer's rule.
+fn state_bindings(rule: Rule) -> impl Iterator<Item = BindingSpec> {
+    let states = STATES.iter().take(rule.states()).zip(5..);
+    states.map(|(name, index)| binding(index, name, Access::Write, Element::Real))
+}
+
 impl Kernel {
     /// The word that names the shader, the twin, the label and the test.
     pub fn stem(&self) -> &'static str {
@@ -222,6 +233,8 @@ impl Kernel {
             Kernel::ColumnSum => "column_sum",
             Kernel::Update(_) => "update",
             Kernel::Resident(_) => "resident",
+            Kernel::Fused(_) => "fused",
+            Kernel::FusedSum(_) => "fused_sum",
         }
     }
 
@@ -252,6 +265,7 @@ impl Kernel {
         }
         all.extend(Rule::ALL.iter().map(|&rule| Kernel::Update(rule)));
         all.extend(Resident::samples().into_iter().map(|resident| Kernel::Resident(Arc::new(resident))));
+        all.extend(fused::samples());
         all
     }
 
@@ -260,6 +274,8 @@ impl Kernel {
         use Access::{Read, Write};
         use Element::{Real, Word};
         match *self {
+            Kernel::Fused(ref fused) => fused.bindings(),
+            Kernel::FusedSum(ref sum) => sum.bindings(),
             Kernel::Gather => vec![
                 binding(1, "schedule", Read, Word),
                 binding(2, "clock", Read, Word),
@@ -313,8 +329,7 @@ impl Kernel {
                     binding(3, "gradients", Read, Real),
                     binding(4, "params", Write, Real),
                 ];
-                let states = STATES.iter().take(rule.states()).zip(5..);
-                all.extend(states.map(|(name, index)| binding(index, name, Write, Real)));
+                all.extend(state_bindings(rule));
                 all
             }
             Kernel::Resident(ref resident) => resident.bindings(),
@@ -344,12 +359,13 @@ impl Kernel {
             Kernel::LossSum => vec![Variant::Naive, Variant::Lanes(256)],
             Kernel::ColumnSum => vec![Variant::Naive, Variant::Strided, Variant::Vector, Variant::StridedVector],
             Kernel::Update(_) => vec![Variant::Naive, Variant::Vector],
-            Kernel::Gather => vec![Variant::Naive],
             Kernel::Resident(resident) => {
                 let registers = resident.is_tiny().then_some(Variant::Registers);
                 let lanes = [16, 64, 256].map(Variant::Lanes);
                 std::iter::once(Variant::Naive).chain(lanes).chain(registers).collect()
             }
+            Kernel::Fused(fused) => fused.variants(subgroup),
+            Kernel::Gather | Kernel::FusedSum(_) => vec![Variant::Naive],
         }
     }
 
@@ -383,6 +399,7 @@ impl Kernel {
                 9..=64 => Variant::Lanes(16),
                 _ => Variant::Lanes(64),
             },
+            Kernel::Fused(fused) => fused.heuristic(subgroup),
             Kernel::LossSum if x > 1 => Variant::Lanes(256),
             Kernel::ColumnSum => match (x >= 64, y.is_multiple_of(4)) {
                 (false, false) => Variant::Naive,
@@ -425,6 +442,8 @@ impl Kernel {
             Kernel::ColumnSum => vec![x * y, y],
             Kernel::Update(rule) => [vec![ENTRY, 1], vec![x; 2 + rule.states()]].concat(),
             Kernel::Resident(ref resident) => resident.lengths(x, z, ENTRY),
+            Kernel::Fused(ref fused) => fused.lengths([x, y]),
+            Kernel::FusedSum(ref sum) => sum.lengths([x, y, z]),
         }
     }
 
@@ -454,6 +473,8 @@ impl Kernel {
             (Kernel::ColumnSum, _) => x,
             (Kernel::Gather | Kernel::Update(_), _) => 0,
             (Kernel::Resident(resident), variant) => resident.loop_iterations(lanes_of(variant), x, y),
+            (Kernel::Fused(fused), _) => fused.loop_iterations(variant, [x as usize, y as usize]),
+            (Kernel::FusedSum(_), _) => x,
         }
     }
 
@@ -493,6 +514,8 @@ impl Kernel {
             (Kernel::Update(_), Variant::Vector) => linear(x.div_ceil(4 * 256)),
             (Kernel::Update(_), _) => linear(x.div_ceil(256)),
             (Kernel::Resident(_), _) => [1, 1, 1],
+            (Kernel::Fused(_), _) => [x.div_ceil(y.max(1)) as u32, 1, 1],
+            (Kernel::FusedSum(_), _) => linear(z.div_ceil(64)),
         }
     }
 
@@ -514,6 +537,8 @@ impl Kernel {
                 let row = 4.0 * (network.inputs + network.outputs()) as f64;
                 (y * network.training_flops(dims[0] as usize), y * x * row)
             }
+            Kernel::Fused(fused) => fused.work(x),
+            Kernel::FusedSum(_) => (x * z, 4.0 * x * z),
         }
     }
 
@@ -540,6 +565,14 @@ impl Kernel {
                 generated = resident.wgsl(lanes_of(variant));
                 let (row, loss) = (include_str!("../shaders/loss/row.wgsl"), resident.whole.loss.wgsl());
                 parts.extend([SCHEDULE, element, MATH, &constants, row, loss, &generated]);
+            }
+            Kernel::Fused(ref fused) => {
+                generated = fused.wgsl(variant);
+                parts.push(&generated);
+            }
+            Kernel::FusedSum(ref sum) => {
+                generated = sum.wgsl();
+                parts.push(&generated);
             }
             Kernel::Gather => parts.extend([SCHEDULE, include_str!("../shaders/gather.wgsl")]),
             Kernel::Matmul { form, epilogue } => {
@@ -659,6 +692,8 @@ impl std::fmt::Display for Kernel {
                 let Whole { network, loss, rule } = &resident.whole;
                 format!("resident {network} {loss} {}, {}", rule.name(), resident.pass.name())
             }
+            Kernel::Fused(fused) => fused.to_string(),
+            Kernel::FusedSum(sum) => sum.to_string(),
             Kernel::Gather | Kernel::LossSum | Kernel::ColumnSum => self.stem().to_owned(),
         })
     }

@@ -1,11 +1,16 @@
 //! The order of dispatches as plain data. **Backpropagation is wired here**, in [`Plan::training`]; running a plan is an
 //! [`Executor`](crate::executor::Executor)'s business.
 
+mod fused;
+mod memory;
 mod resident;
+
+pub use memory::Group;
 
 use crate::activation::{Activation, Stored};
 use crate::error::did_you_mean;
-use crate::kernel::{Access, DEFAULT_WORKGROUP_MEMORY, Element, Epilogue, Form, Kernel, Uniform};
+use crate::kernel::resident::DEFAULT_WORKGROUP_MEMORY;
+use crate::kernel::{Access, Element, Epilogue, Form, Fused, Kernel, Uniform};
 use crate::loss::Loss;
 use crate::network::{Bias, Network};
 use crate::optimizer::Optimizer;
@@ -36,6 +41,10 @@ pub enum Slot {
     Delta(usize),
     /// `∂loss/∂input`, `[batch, inputs]`.
     InputGradient,
+    /// What the fused kernels scribble on.
+    Scratch,
+    /// The gradients of each part of the batch, `[parts, gradients]`, and then the loss of each, `[parts]`.
+    Partials,
     /// Parts of sums on their way to a total: of a weight gradient, or to a shared bias.
     PartialSums,
     /// The part of each sample in the loss, `[batch]`.
@@ -67,6 +76,8 @@ impl std::fmt::Display for Slot {
             Slot::Preactivation(i) => format!("preactivation.{i}"),
             Slot::Delta(i) => format!("delta.{i}"),
             Slot::InputGradient => "input_gradient".to_owned(),
+            Slot::Scratch => "scratch".to_owned(),
+            Slot::Partials => "partials".to_owned(),
             Slot::PartialSums => "partial_sums".to_owned(),
             Slot::RowLoss => "row_loss".to_owned(),
             Slot::Losses => "losses".to_owned(),
@@ -128,6 +139,12 @@ pub enum Phase {
     Steps,
     /// Whole training steps on batches of the data set, many in one dispatch.
     GatheredSteps,
+    /// From the batch to the gradients of its parts, at once.
+    Fused,
+    /// The same for a batch that is gathered from the data set on the way.
+    FusedGathered,
+    /// What [`Phase::Finish`] does, from the losses of the parts.
+    Record,
 }
 
 /// Who wires a training step: which kernels run, in which order.
@@ -139,16 +156,20 @@ pub enum Planner {
     /// The network stays in one workgroup's memory, where a dispatch trains it for many steps. For tiny networks, which
     /// are launch-bound otherwise. Evaluates layer by layer.
     Resident,
+    /// A part of the batch goes through all layers, forward and backward, in one dispatch, and a second one adds up the
+    /// parts and updates. Fits networks whose widths are at most 128.
+    Fused,
 }
 
 impl Planner {
     /// Every planner.
-    pub const ALL: &'static [Planner] = &[Planner::LayerWise, Planner::Resident];
+    pub const ALL: &'static [Planner] = &[Planner::LayerWise, Planner::Fused, Planner::Resident];
 
     /// The name on the command line and in printed plans.
     pub fn name(self) -> &'static str {
         match self {
             Planner::LayerWise => "layerwise",
+            Planner::Fused => "fused",
             Planner::Resident => "resident",
         }
     }
@@ -157,6 +178,7 @@ impl Planner {
     pub fn step(self) -> &'static [Phase] {
         match self {
             Planner::LayerWise => &[Phase::Forward, Phase::Loss, Phase::Backward, Phase::Update, Phase::Finish],
+            Planner::Fused => &[Phase::Fused, Phase::Update, Phase::Record],
             Planner::Resident => &[Phase::Steps],
         }
     }
@@ -168,6 +190,7 @@ impl Planner {
                 &[Phase::Gather, Phase::Forward, Phase::Loss, Phase::Backward, Phase::Update, Phase::Finish]
             }
             Planner::Resident => &[Phase::GatheredSteps],
+            Planner::Fused => &[Phase::FusedGathered, Phase::Update, Phase::Record],
         }
     }
 
@@ -177,13 +200,16 @@ impl Planner {
         match self {
             Planner::LayerWise => &[Phase::Forward, Phase::Loss, Phase::Backward, Phase::Finish],
             Planner::Resident => &[Phase::Backward],
+            Planner::Fused => &[Phase::Fused, Phase::Backward, Phase::Record],
         }
     }
 
     /// The phases that compute output and loss of a batch of the data set; parameters stay.
     pub fn gathered_loss(self) -> &'static [Phase] {
         match self {
-            Planner::LayerWise | Planner::Resident => &[Phase::Gather, Phase::Forward, Phase::Loss, Phase::Finish],
+            Planner::LayerWise | Planner::Fused | Planner::Resident => {
+                &[Phase::Gather, Phase::Forward, Phase::Loss, Phase::Finish]
+            }
         }
     }
 
@@ -194,6 +220,7 @@ impl Planner {
     pub fn fits(self, network: &Network, options: &TrainingOptions) -> Result<()> {
         match self {
             Planner::LayerWise => Ok(()),
+            Planner::Fused => Fused::check(network),
             Planner::Resident => resident::fits(network, options),
         }
     }
@@ -232,6 +259,9 @@ impl Phase {
             Phase::Finish => "finish",
             Phase::Steps => "steps",
             Phase::GatheredSteps => "gathered steps",
+            Phase::Fused => "fused",
+            Phase::FusedGathered => "fused, gathered",
+            Phase::Record => "record",
         }
     }
 }
@@ -322,7 +352,17 @@ impl Plan {
         check_batch(network, options.batch)?;
         match options.planner {
             Planner::LayerWise => Self::layer_wise(network, options),
+            Planner::Fused => Self::fused(network, options),
             Planner::Resident => Self::resident(network, options),
+        }
+    }
+
+    /// The forward pass alone, wired by `planner`.
+    pub fn prediction_by(planner: Planner, network: &Network, batch: usize) -> Result<Plan> {
+        network.validate()?;
+        match planner {
+            Planner::LayerWise | Planner::Resident => Self::prediction(network, batch),
+            Planner::Fused => Self::fused_prediction(network, batch),
         }
     }
 

@@ -169,6 +169,7 @@ pub(super) fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> 
         take(differences.finish());
         take(gradients.finish());
     }
+    fused(device, seed, take)?;
     for &planner in Planner::ALL {
         let mut shapes = Tally::new("gradient", format!("awkward widths and batches, {planner}"));
         let mut repeated = Tally::new("determinism", format!("the same bits twice, {planner}"));
@@ -185,6 +186,30 @@ pub(super) fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> 
         take(shapes.finish());
         take(repeated.finish());
     }
+    Ok(())
+}
+
+/// The fused planner: every activation and bias mode under some loss, every loss, awkward shapes, and batches of several
+/// parts and slabs.
+fn fused(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<()> {
+    let mut shapes = Tally::new("gradient", "fused: activations, losses, bias modes, long batches");
+    let mut repeated = Tally::new("determinism", "fused: the same bits twice, long batches");
+    let mut add = |network: Network, loss, rows: usize| -> Result<()> {
+        let case = Case { padding: rows % 3, planner: Planner::Fused, ..Case::new(network, loss, rows, seed)? };
+        shapes.add(case.check(device, &|_| {})?);
+        repeated.add(twice(&case, device)?);
+        Ok(())
+    };
+    for (i, &activation) in Activation::ALL.iter().enumerate() {
+        for (j, &bias) in Bias::ALL.iter().enumerate() {
+            let loss = Loss::ALL[(3 * i + j) % Loss::ALL.len()];
+            add(network(activation, loss, bias), loss, 3 + 31 * j)?;
+        }
+    }
+    let wide = Network::new(5).dense(128, Activation::Tanh).dense(3, Activation::Linear);
+    add(wide, Loss::HalfSumOfSquares, 333)?;
+    take(shapes.finish());
+    take(repeated.finish());
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 use super::kernels::{Contents, UPDATE_ROUNDINGS, uniform_values};
 use crate::Result;
 use crate::compare::sum_error;
-use crate::kernel::{Pass, Resident};
+use crate::kernel::resident::{Pass, Resident};
 use crate::optimizer::Rule;
 use crate::params::Params;
 use crate::plan::ScheduleEntry;

@@ -64,3 +64,11 @@ pub(super) fn sum<T: Real>(a: &[T], b: &[T], term: impl Fn(T, T) -> T) -> T {
     }
     lanes.into_iter().sum::<T>() + rest
 }
+
+/// `sums[i] ← sums[i] + terms[i]`
+pub(super) fn add<T: Real>(sums: &mut [T], terms: &[T]) {
+    vectorized(
+        #[inline(always)]
+        || sums.iter_mut().zip(terms).for_each(|(sum, &x)| *sum += x),
+    );
+}

@@ -26,6 +26,8 @@ macro_rules! with_constant {
 mod column_sum;
 mod elementwise;
 mod executor;
+mod fused;
+mod fused_sum;
 mod gather;
 mod loss;
 mod loss_sum;
@@ -109,6 +111,8 @@ pub(crate) fn run<T: Real>(
         Kernel::ColumnSum => column_sum::column_sum(dims, views, scratch),
         Kernel::Update(rule) => update::update(dims, rule, uniform.hyper, views),
         Kernel::Resident(ref kernel) => resident::resident(dims, kernel, uniform.hyper, views, scratch),
+        Kernel::Fused(ref kernel) => fused::fused(dims, kernel, products, views),
+        Kernel::FusedSum(ref kernel) => fused_sum::fused_sum(dims, kernel, uniform.hyper, views),
     }
 }
 

@@ -2,7 +2,7 @@ use super::loss::softmax_row;
 use super::update::apply;
 use super::{Views, elementwise, vectorized};
 use crate::activation::Activation;
-use crate::kernel::{Dense, Pass, Resident};
+use crate::kernel::resident::{Dense, Pass, Resident};
 use crate::loss::{Loss, Row};
 use crate::network::Bias;
 use crate::plan::ScheduleEntry;

@@ -1,7 +1,8 @@
 //! The resident training step: one dispatch, and many steps in it. What only evaluates runs layer by layer.
 
 use super::{Phase, Plan, Planner, ScheduleEntry, Slot, TrainingOptions};
-use crate::kernel::{Kernel, Pass, Resident, Whole};
+use crate::kernel::resident::Pass;
+use crate::kernel::{Kernel, Resident, Whole};
 use crate::network::Network;
 use crate::params::Params;
 use crate::{Error, Result};
