@@ -2,10 +2,14 @@
 //! kernel on the CPU bears its stem in [`crate::cpu`].
 
 mod broadcast;
+pub mod fused;
+pub mod resident;
 mod tiled_vector;
 mod whole;
 
 pub use broadcast::Broadcast;
+pub use fused::{Fused, FusedSum};
+pub use resident::Resident;
 pub use whole::Whole;
 
 use crate::activation::{Activation, Stored};
@@ -13,6 +17,7 @@ use crate::loss::Loss;
 use crate::network::Bias;
 use crate::optimizer::Rule;
 use crate::plan::ScheduleEntry;
+use std::sync::Arc;
 
 /// A kernel with what its text is compiled for. Sizes come with each dispatch in a [`Uniform`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -39,6 +44,12 @@ pub enum Kernel {
     ColumnSum,
     /// The optimizer's update over a run of the parameter arena: `dims = [length]`.
     Update(Rule),
+    /// Whole training steps of a network that stays in one workgroup: `dims = [batch, steps, rows of the data set]`.
+    Resident(Arc<Resident>),
+    /// Forward, or forward, loss and backward, of parts of the batch: `dims = [batch, rows of a part]`.
+    Fused(Arc<Fused>),
+    /// The sums of the parts' gradients, stored or used for the update: `dims = [parts, first, length]`.
+    FusedSum(Arc<FusedSum>),
 }
 
 /// Which operand of a matrix product is transposed in memory.
@@ -154,8 +165,10 @@ pub enum Variant {
     Vector,
     /// [`Variant::Strided`] on vectors of four; only where columns are a multiple of four.
     StridedVector,
-    /// So many neighbouring invocations share a row.
+    /// So many neighbouring invocations share a row; a resident network has a workgroup of so many.
     Lanes(u32),
+    /// One invocation with every number in a register.
+    Registers,
 }
 
 impl Variant {
@@ -164,7 +177,7 @@ impl Variant {
         match self {
             Variant::Broadcast(broadcast) => broadcast.vector,
             Variant::TiledVector | Variant::Vector | Variant::StridedVector => true,
-            Variant::Naive | Variant::Tiled | Variant::Strided | Variant::Lanes(_) => false,
+            Variant::Naive | Variant::Tiled | Variant::Strided | Variant::Lanes(_) | Variant::Registers => false,
         }
     }
 }
@@ -183,12 +196,16 @@ impl std::fmt::Display for Variant {
             Variant::Vector => f.pad("vector"),
             Variant::StridedVector => f.pad("strided-vector"),
             Variant::Lanes(lanes) => f.pad(&format!("lanes{lanes}")),
+            Variant::Registers => f.pad("registers"),
         }
     }
 }
 
 /// WebGPU's largest number of workgroups in one dimension.
 pub const MAX_WORKGROUPS: u32 = 65_535;
+
+/// What the rules of optimizers call their state.
+const STATES: [&str; 2] = ["velocity", "second_moment"];
 
 /// The terms of each but the last of `parts` parts of a sum over `terms`: a multiple of 4.
 pub(crate) fn part_length(terms: u64, parts: u64) -> u64 {
@@ -197,6 +214,12 @@ pub(crate) fn part_length(terms: u64, parts: u64) -> u64 {
 
 const fn binding(index: u32, name: &'static str, access: Access, element: Element) -> BindingSpec {
     BindingSpec { name, index, access, element }
+}
+
+/// The state of an optimizer's rule.
+fn state_bindings(rule: Rule) -> impl Iterator<Item = BindingSpec> {
+    let states = STATES.iter().take(rule.states()).zip(5..);
+    states.map(|(name, index)| binding(index, name, Access::Write, Element::Real))
 }
 
 impl Kernel {
@@ -209,6 +232,9 @@ impl Kernel {
             Kernel::LossSum => "loss_sum",
             Kernel::ColumnSum => "column_sum",
             Kernel::Update(_) => "update",
+            Kernel::Resident(_) => "resident",
+            Kernel::Fused(_) => "fused",
+            Kernel::FusedSum(_) => "fused_sum",
         }
     }
 
@@ -238,6 +264,8 @@ impl Kernel {
             }
         }
         all.extend(Rule::ALL.iter().map(|&rule| Kernel::Update(rule)));
+        all.extend(Resident::samples().into_iter().map(|resident| Kernel::Resident(Arc::new(resident))));
+        all.extend(fused::samples());
         all
     }
 
@@ -246,6 +274,8 @@ impl Kernel {
         use Access::{Read, Write};
         use Element::{Real, Word};
         match *self {
+            Kernel::Fused(ref fused) => fused.bindings(),
+            Kernel::FusedSum(ref sum) => sum.bindings(),
             Kernel::Gather => vec![
                 binding(1, "schedule", Read, Word),
                 binding(2, "clock", Read, Word),
@@ -299,11 +329,10 @@ impl Kernel {
                     binding(3, "gradients", Read, Real),
                     binding(4, "params", Write, Real),
                 ];
-                const STATES: [&str; 2] = ["velocity", "second_moment"];
-                let states = STATES.iter().take(rule.states()).zip(5..);
-                all.extend(states.map(|(name, index)| binding(index, name, Write, Real)));
+                all.extend(state_bindings(rule));
                 all
             }
+            Kernel::Resident(ref resident) => resident.bindings(),
         }
     }
 
@@ -330,7 +359,13 @@ impl Kernel {
             Kernel::LossSum => vec![Variant::Naive, Variant::Lanes(256)],
             Kernel::ColumnSum => vec![Variant::Naive, Variant::Strided, Variant::Vector, Variant::StridedVector],
             Kernel::Update(_) => vec![Variant::Naive, Variant::Vector],
-            Kernel::Gather => vec![Variant::Naive],
+            Kernel::Resident(resident) => {
+                let registers = resident.is_tiny().then_some(Variant::Registers);
+                let lanes = [16, 64, 256].map(Variant::Lanes);
+                std::iter::once(Variant::Naive).chain(lanes).chain(registers).collect()
+            }
+            Kernel::Fused(fused) => fused.variants(subgroup),
+            Kernel::Gather | Kernel::FusedSum(_) => vec![Variant::Naive],
         }
     }
 
@@ -364,6 +399,7 @@ impl Kernel {
                 9..=64 => Variant::Lanes(16),
                 _ => Variant::Lanes(64),
             },
+            Kernel::Fused(fused) => fused.heuristic(subgroup),
             Kernel::LossSum if x > 1 => Variant::Lanes(256),
             Kernel::ColumnSum => match (x >= 64, y.is_multiple_of(4)) {
                 (false, false) => Variant::Naive,
@@ -372,6 +408,7 @@ impl Kernel {
                 (true, true) => Variant::StridedVector,
             },
             Kernel::Update(_) if x.is_multiple_of(4) => Variant::Vector,
+            Kernel::Resident(resident) => resident.heuristic(x, subgroup),
             _ => Variant::Naive,
         }
     }
@@ -404,7 +441,15 @@ impl Kernel {
             Kernel::LossSum => vec![x, 1, 1],
             Kernel::ColumnSum => vec![x * y, y],
             Kernel::Update(rule) => [vec![ENTRY, 1], vec![x; 2 + rule.states()]].concat(),
+            Kernel::Resident(ref resident) => resident.lengths(x, z, ENTRY),
+            Kernel::Fused(ref fused) => fused.lengths([x, y]),
+            Kernel::FusedSum(ref sum) => sum.lengths([x, y, z]),
         }
+    }
+
+    /// Whether one dispatch can take many training steps, as many as `dims[1]` says; a plan says how many at the most.
+    pub fn repeats(&self) -> bool {
+        matches!(self, Kernel::Resident(_))
     }
 
     /// Iterations of all its loops that an invocation takes in a dispatch over `dims`; some drivers allow only so many.
@@ -427,6 +472,9 @@ impl Kernel {
             (Kernel::ColumnSum, Variant::Strided | Variant::StridedVector) => x.div_ceil(16) + 4,
             (Kernel::ColumnSum, _) => x,
             (Kernel::Gather | Kernel::Update(_), _) => 0,
+            (Kernel::Resident(resident), variant) => resident.loop_iterations(lanes_of(variant), x, y),
+            (Kernel::Fused(fused), _) => fused.loop_iterations(variant, [x as usize, y as usize]),
+            (Kernel::FusedSum(_), _) => x,
         }
     }
 
@@ -465,6 +513,9 @@ impl Kernel {
             (Kernel::ColumnSum, _) => [y.div_ceil(64) as u32, 1, 1],
             (Kernel::Update(_), Variant::Vector) => linear(x.div_ceil(4 * 256)),
             (Kernel::Update(_), _) => linear(x.div_ceil(256)),
+            (Kernel::Resident(_), _) => [1, 1, 1],
+            (Kernel::Fused(_), _) => [x.div_ceil(y.max(1)) as u32, 1, 1],
+            (Kernel::FusedSum(_), _) => linear(z.div_ceil(64)),
         }
     }
 
@@ -481,6 +532,13 @@ impl Kernel {
             Kernel::LossSum => (x, 4.0 * x),
             Kernel::ColumnSum => (x * y, 4.0 * x * y),
             Kernel::Update(rule) => (2.0 * x, (12.0 + 8.0 * rule.states() as f64) * x),
+            Kernel::Resident(resident) => {
+                let network = &resident.whole.network;
+                let row = 4.0 * (network.inputs + network.outputs()) as f64;
+                (y * network.training_flops(dims[0] as usize), y * x * row)
+            }
+            Kernel::Fused(fused) => fused.work(x),
+            Kernel::FusedSum(_) => (x * z, 4.0 * x * z),
         }
     }
 
@@ -502,6 +560,20 @@ impl Kernel {
         let mut parts = vec![UNIFORM];
         let (constants, generated);
         match *self {
+            Kernel::Resident(ref resident) => {
+                constants = resident.whole.activation_hooks();
+                generated = resident.wgsl(lanes_of(variant));
+                let (row, loss) = (include_str!("../shaders/loss/row.wgsl"), resident.whole.loss.wgsl());
+                parts.extend([SCHEDULE, element, MATH, &constants, row, loss, &generated]);
+            }
+            Kernel::Fused(ref fused) => {
+                generated = fused.wgsl(variant);
+                parts.push(&generated);
+            }
+            Kernel::FusedSum(ref sum) => {
+                generated = sum.wgsl();
+                parts.push(&generated);
+            }
             Kernel::Gather => parts.extend([SCHEDULE, include_str!("../shaders/gather.wgsl")]),
             Kernel::Matmul { form, epilogue } => {
                 let of_elements = match vector {
@@ -585,6 +657,15 @@ impl Kernel {
     }
 }
 
+/// Invocations of a resident network's workgroup; `None` where the one has its numbers in registers.
+fn lanes_of(variant: Variant) -> Option<u32> {
+    match variant {
+        Variant::Registers => None,
+        Variant::Lanes(lanes) => Some(lanes),
+        _ => Some(1),
+    }
+}
+
 impl std::fmt::Display for Kernel {
     /// `matmul_nt + bias + sigmoid`, `loss huber`, `update sgd`, …
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -607,6 +688,12 @@ impl std::fmt::Display for Kernel {
             }
             Kernel::Loss { loss, activation } => format!("loss {loss} × {activation}′"),
             Kernel::Update(rule) => format!("update {}", rule.name()),
+            Kernel::Resident(resident) => {
+                let Whole { network, loss, rule } = &resident.whole;
+                format!("resident {network} {loss} {}, {}", rule.name(), resident.pass.name())
+            }
+            Kernel::Fused(fused) => fused.to_string(),
+            Kernel::FusedSum(sum) => sum.to_string(),
             Kernel::Gather | Kernel::LossSum | Kernel::ColumnSum => self.stem().to_owned(),
         })
     }

@@ -51,6 +51,7 @@ pub mod random;
 pub mod real;
 pub mod reference;
 pub mod train;
+pub mod tune;
 
 pub use activation::Activation;
 pub use checkpoint::Model;

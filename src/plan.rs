@@ -1,13 +1,16 @@
 //! The order of dispatches as plain data. **Backpropagation is wired here**, in [`Plan::training`]; running a plan is an
 //! [`Executor`](crate::executor::Executor)'s business.
 
+mod fused;
 mod memory;
+mod resident;
 
 pub use memory::Group;
 
 use crate::activation::{Activation, Stored};
 use crate::error::did_you_mean;
-use crate::kernel::{Access, Element, Epilogue, Form, Kernel, Uniform};
+use crate::kernel::resident::DEFAULT_WORKGROUP_MEMORY;
+use crate::kernel::{Access, Element, Epilogue, Form, Fused, Kernel, Uniform};
 use crate::loss::Loss;
 use crate::network::{Bias, Network};
 use crate::optimizer::Optimizer;
@@ -38,6 +41,10 @@ pub enum Slot {
     Delta(usize),
     /// `∂loss/∂input`, `[batch, inputs]`.
     InputGradient,
+    /// What the fused kernels scribble on.
+    Scratch,
+    /// The gradients of each part of the batch, `[parts, gradients]`, and then the loss of each, `[parts]`.
+    Partials,
     /// Parts of sums on their way to a total: of a weight gradient, or to a shared bias.
     PartialSums,
     /// The part of each sample in the loss, `[batch]`.
@@ -69,6 +76,8 @@ impl std::fmt::Display for Slot {
             Slot::Preactivation(i) => format!("preactivation.{i}"),
             Slot::Delta(i) => format!("delta.{i}"),
             Slot::InputGradient => "input_gradient".to_owned(),
+            Slot::Scratch => "scratch".to_owned(),
+            Slot::Partials => "partials".to_owned(),
             Slot::PartialSums => "partial_sums".to_owned(),
             Slot::RowLoss => "row_loss".to_owned(),
             Slot::Losses => "losses".to_owned(),
@@ -126,6 +135,16 @@ pub enum Phase {
     Update,
     /// The step's loss is recorded and the clock advances.
     Finish,
+    /// Whole training steps on the batch in [`Slot::Input`], many in one dispatch.
+    Steps,
+    /// Whole training steps on batches of the data set, many in one dispatch.
+    GatheredSteps,
+    /// From the batch to the gradients of its parts, at once.
+    Fused,
+    /// The same for a batch that is gathered from the data set on the way.
+    FusedGathered,
+    /// What [`Phase::Finish`] does, from the losses of the parts.
+    Record,
 }
 
 /// Who wires a training step: which kernels run, in which order.
@@ -134,16 +153,24 @@ pub enum Planner {
     /// One matrix product per layer forward and two backward. Fits every network.
     #[default]
     LayerWise,
+    /// The network stays in one workgroup's memory, where a dispatch trains it for many steps. For tiny networks, which
+    /// are launch-bound otherwise. Evaluates layer by layer.
+    Resident,
+    /// A part of the batch goes through all layers, forward and backward, in one dispatch, and a second one adds up the
+    /// parts and updates. Fits networks whose widths are at most 128.
+    Fused,
 }
 
 impl Planner {
     /// Every planner.
-    pub const ALL: &'static [Planner] = &[Planner::LayerWise];
+    pub const ALL: &'static [Planner] = &[Planner::LayerWise, Planner::Fused, Planner::Resident];
 
     /// The name on the command line and in printed plans.
     pub fn name(self) -> &'static str {
         match self {
             Planner::LayerWise => "layerwise",
+            Planner::Fused => "fused",
+            Planner::Resident => "resident",
         }
     }
 
@@ -151,6 +178,8 @@ impl Planner {
     pub fn step(self) -> &'static [Phase] {
         match self {
             Planner::LayerWise => &[Phase::Forward, Phase::Loss, Phase::Backward, Phase::Update, Phase::Finish],
+            Planner::Fused => &[Phase::Fused, Phase::Update, Phase::Record],
+            Planner::Resident => &[Phase::Steps],
         }
     }
 
@@ -160,20 +189,39 @@ impl Planner {
             Planner::LayerWise => {
                 &[Phase::Gather, Phase::Forward, Phase::Loss, Phase::Backward, Phase::Update, Phase::Finish]
             }
+            Planner::Resident => &[Phase::GatheredSteps],
+            Planner::Fused => &[Phase::FusedGathered, Phase::Update, Phase::Record],
         }
     }
 
-    /// The phases that compute the gradients of the batch in [`Slot::Input`]; parameters stay.
+    /// The phases that compute the gradients of the batch in [`Slot::Input`]; parameters stay. A resident plan has them
+    /// where [`TrainingOptions::all_gradients`] says so.
     pub fn gradients(self) -> &'static [Phase] {
         match self {
             Planner::LayerWise => &[Phase::Forward, Phase::Loss, Phase::Backward, Phase::Finish],
+            Planner::Resident => &[Phase::Backward],
+            Planner::Fused => &[Phase::Fused, Phase::Backward, Phase::Record],
         }
     }
 
     /// The phases that compute output and loss of a batch of the data set; parameters stay.
     pub fn gathered_loss(self) -> &'static [Phase] {
         match self {
-            Planner::LayerWise => &[Phase::Gather, Phase::Forward, Phase::Loss, Phase::Finish],
+            Planner::LayerWise | Planner::Fused | Planner::Resident => {
+                &[Phase::Gather, Phase::Forward, Phase::Loss, Phase::Finish]
+            }
+        }
+    }
+
+    /// Checks that this planner can wire a training step of `network`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the reason and the numbers.
+    pub fn fits(self, network: &Network, options: &TrainingOptions) -> Result<()> {
+        match self {
+            Planner::LayerWise => Ok(()),
+            Planner::Fused => Fused::check(network),
+            Planner::Resident => resident::fits(network, options),
         }
     }
 }
@@ -209,6 +257,11 @@ impl Phase {
             Phase::Backward => "backward",
             Phase::Update => "update",
             Phase::Finish => "finish",
+            Phase::Steps => "steps",
+            Phase::GatheredSteps => "gathered steps",
+            Phase::Fused => "fused",
+            Phase::FusedGathered => "fused, gathered",
+            Phase::Record => "record",
         }
     }
 }
@@ -269,6 +322,8 @@ pub struct TrainingOptions {
     pub data_rows: usize,
     /// Whether to compute every gradient, those of frozen parameters and of the input too.
     pub all_gradients: bool,
+    /// Bytes of workgroup memory that a kernel may take.
+    pub workgroup_memory: usize,
 }
 
 impl TrainingOptions {
@@ -283,6 +338,7 @@ impl TrainingOptions {
             steps: 1,
             data_rows: 0,
             all_gradients: false,
+            workgroup_memory: DEFAULT_WORKGROUP_MEMORY,
         }
     }
 }
@@ -296,6 +352,17 @@ impl Plan {
         check_batch(network, options.batch)?;
         match options.planner {
             Planner::LayerWise => Self::layer_wise(network, options),
+            Planner::Fused => Self::fused(network, options),
+            Planner::Resident => Self::resident(network, options),
+        }
+    }
+
+    /// The forward pass alone, wired by `planner`.
+    pub fn prediction_by(planner: Planner, network: &Network, batch: usize) -> Result<Plan> {
+        network.validate()?;
+        match planner {
+            Planner::LayerWise | Planner::Resident => Self::prediction(network, batch),
+            Planner::Fused => Self::fused_prediction(network, batch),
         }
     }
 
@@ -560,6 +627,13 @@ impl Plan {
     /// The dispatches of the given phases.
     pub fn dispatches(&self, phases: &[Phase]) -> usize {
         self.steps.iter().filter(|step| phases.contains(&step.phase)).count()
+    }
+
+    /// The step that takes many training steps in one dispatch, where the given phases are that step alone.
+    pub(crate) fn repeating(&self, phases: &[Phase]) -> Option<usize> {
+        let mut chosen = (0..self.steps.len()).filter(|&number| phases.contains(&self.steps[number].phase));
+        let only = chosen.next().filter(|&number| self.steps[number].kernel.repeats())?;
+        chosen.next().is_none().then_some(only)
     }
 
     /// Checks what executors rely on: every step binds what its kernel declares, inside the slots, at aligned offsets,

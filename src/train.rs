@@ -11,6 +11,7 @@ use crate::activation::Activation;
 use crate::data::{Dataset, epoch_order};
 use crate::device::Device;
 use crate::executor::Executor;
+use crate::gpu::VariantChoice;
 use crate::init::{Init, initialize};
 use crate::loss::Loss;
 use crate::network::Network;
@@ -115,6 +116,7 @@ pub struct Trainer {
     network: Network,
     params: Params,
     options: TrainerOptions,
+    variants: VariantChoice,
     executor: Box<dyn Executor>,
     /// Steps since the schedule was last written.
     clock: usize,
@@ -142,14 +144,26 @@ impl Trainer {
 
     /// A trainer that starts from given parameters, laid out by [`Params::of`].
     pub fn with_parameters(device: &Device, network: Network, values: &[f32], options: TrainerOptions) -> Result<Self> {
+        Self::with_variants(device, network, values, options, VariantChoice::Heuristic)
+    }
+
+    /// The same with given kernel variants, such as a [`Tuner`](crate::tune::Tuner) chose.
+    pub fn with_variants(
+        device: &Device,
+        network: Network,
+        values: &[f32],
+        options: TrainerOptions,
+        variants: VariantChoice,
+    ) -> Result<Self> {
         check_learning_rate(options.learning_rate)?;
-        let plan = Plan::training(&network, &plan_options(&options, options.losses_kept, 0)?)?;
+        let plan = Plan::training(&network, &plan_options(device, &options, options.losses_kept, 0)?)?;
         let mut trainer = Trainer {
             params: Params::of(&network),
-            executor: device.executor(plan)?,
+            executor: device.executor_with(plan, variants.clone())?,
             device: device.clone(),
             network,
             options,
+            variants,
             clock: 0,
             loaded_rows: 0,
             scheduled: None,
@@ -364,7 +378,7 @@ impl Trainer {
         let held = self.region.unwrap_or(rows);
         let room = |slot, needed| self.executor.plan().slot(slot).is_some_and(|info| info.len >= needed);
         if !(room(Slot::Order, held) && room(Slot::Losses, steps)) {
-            self.rebuild(Plan::training(&self.network, &plan_options(&self.options, steps, held)?)?)?;
+            self.rebuild(Plan::training(&self.network, &plan_options(&self.device, &self.options, steps, held)?)?)?;
         }
         if self.region.is_some() {
             // Rows arrive in the order of training.
@@ -393,7 +407,7 @@ impl Trainer {
         let kept: Vec<Slot> = std::iter::once(Slot::Params).chain(states).filter(present).collect();
         let values = kept.iter().map(|&slot| self.executor.read(slot, 0..self.params.len)?.wait());
         let values = values.collect::<Result<Vec<_>>>()?;
-        self.executor = self.device.executor(plan)?;
+        self.executor = self.device.executor_with(plan, self.variants.clone())?;
         for (slot, values) in kept.into_iter().zip(values) {
             self.executor.write(slot, 0, &values)?;
         }
@@ -551,12 +565,19 @@ fn check_learning_rate(learning_rate: f32) -> Result<()> {
     Err(Error::Config(format!("the learning rate must be finite and at least 0, found {learning_rate}")))
 }
 
-fn plan_options(options: &TrainerOptions, steps: usize, data_rows: usize) -> Result<TrainingOptions> {
+fn plan_options(device: &Device, options: &TrainerOptions, steps: usize, data_rows: usize) -> Result<TrainingOptions> {
     if steps == 0 {
         return Err(Error::Config("at least one loss must be kept, found losses_kept = 0".into()));
     }
     let TrainerOptions { planner, batch, loss, optimizer, .. } = *options;
-    Ok(TrainingOptions { planner, batch, loss, optimizer, steps, data_rows, all_gradients: false })
+    Ok(TrainingOptions {
+        planner,
+        optimizer,
+        steps,
+        data_rows,
+        workgroup_memory: device.workgroup_memory(),
+        ..TrainingOptions::new(batch, loss)
+    })
 }
 
 /// The number of rows, where both lengths agree with the network and with each other.

@@ -21,36 +21,48 @@ pub(super) fn loss<T: Real>([rows, cols, ..]: [usize; 4], loss: Loss, activation
         let (row_loss, padding) = row_loss.split_at_mut(live);
         padding.fill(T::zero());
         let (y, t) = (&output[first * cols..][..delta.len()], &target[first * cols..][..delta.len()]);
-        vectorized(
-            #[inline(always)]
-            || {
-                with_constant!(loss, Loss::ALL, |loss: Loss| {
-                    let derive = |delta: &mut [T], y: &[T], t: &[T], row| {
-                        for (d, (&y, &t)) in delta.iter_mut().zip(y.iter().zip(t)) {
-                            *d = scale * loss.derivative(y, t, row);
-                        }
-                    };
-                    let rows = row_loss.iter_mut().zip(delta.chunks_exact_mut(cols));
-                    for ((value, delta), (y, t)) in rows.zip(y.chunks_exact(cols).zip(t.chunks_exact(cols))) {
-                        let row = if loss.uses_softmax() { softmax_row(y, t) } else { Row::default() };
-                        *value = scale * sum(y, t, |y, t| loss.value(y, t, row));
-                        if loss.uses_softmax() {
-                            derive(delta, y, t, row);
-                        }
-                    }
-                    // Without anything of the row, all rows are one loop: a short one each is no vector.
-                    if !loss.uses_softmax() {
-                        derive(delta, y, t, Row::default());
-                    }
-                });
-            },
-        );
+        rows_of(loss, scale, cols, [y, t], delta, row_loss);
         multiply_by_derivative(activation, delta, &stored[first * cols..]);
     });
 }
 
+/// The loss of each row and `scale ∂loss/∂y`; matrices are `[rows, cols]`.
+pub(super) fn rows_of<T: Real>(
+    loss: Loss,
+    scale: T,
+    cols: usize,
+    [y, t]: [&[T]; 2],
+    delta: &mut [T],
+    row_loss: &mut [T],
+) {
+    vectorized(
+        #[inline(always)]
+        || {
+            with_constant!(loss, Loss::ALL, |loss: Loss| {
+                let derive = |delta: &mut [T], y: &[T], t: &[T], row| {
+                    for (d, (&y, &t)) in delta.iter_mut().zip(y.iter().zip(t)) {
+                        *d = scale * loss.derivative(y, t, row);
+                    }
+                };
+                let rows = row_loss.iter_mut().zip(delta.chunks_exact_mut(cols));
+                for ((value, delta), (y, t)) in rows.zip(y.chunks_exact(cols).zip(t.chunks_exact(cols))) {
+                    let row = if loss.uses_softmax() { softmax_row(y, t) } else { Row::default() };
+                    *value = scale * sum(y, t, |y, t| loss.value(y, t, row));
+                    if loss.uses_softmax() {
+                        derive(delta, y, t, row);
+                    }
+                }
+                // Without anything of the row, all rows are one loop: a short one each is no vector.
+                if !loss.uses_softmax() {
+                    derive(delta, y, t, Row::default());
+                }
+            });
+        },
+    );
+}
+
 #[inline(always)]
-fn softmax_row<T: Real>(y: &[T], t: &[T]) -> Row<T> {
+pub(super) fn softmax_row<T: Real>(y: &[T], t: &[T]) -> Row<T> {
     let largest = y.iter().copied().fold(T::neg_infinity(), T::max);
     let total = sum(y, y, |y, _| (y - largest).exp());
     Row { log_sum_exp: largest + total.ln(), target_sum: sum(t, t, |t, _| t) }

@@ -64,7 +64,8 @@ const CACHE: usize = 1 << 16;
 /// Elements that stay in the nearest cache.
 const NEAREST_CACHE: usize = 1 << 12;
 
-fn add_bias<T: Real>(c: &mut [T], n: usize, bias: Bias, values: &[T]) {
+/// `c[r, j] ← c[r, j] + bias[j]`
+pub(super) fn add_bias<T: Real>(c: &mut [T], n: usize, bias: Bias, values: &[T]) {
     vectorized(
         #[inline(always)]
         || match bias {

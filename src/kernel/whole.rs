@@ -28,10 +28,15 @@ impl Whole {
     /// The hook functions of every activation of the network, each under a name of its own: `activation_relu(z)`,
     /// `activation_derivative_relu(s)`.
     pub(super) fn activation_hooks(&self) -> String {
-        let names: BTreeSet<_> = (0..self.network.layers.len()).map(|i| self.activation(i).name()).collect();
-        let all = Activation::ALL.iter().filter(|activation| names.contains(activation.name()));
-        all.map(|activation| suffixed(activation.wgsl(), activation.name())).collect()
+        activation_hooks((0..self.network.layers.len()).map(|i| self.activation(i)))
     }
+}
+
+/// The hook functions of `activations`, each kind once and under names of its own.
+pub(super) fn activation_hooks(activations: impl Iterator<Item = Activation>) -> String {
+    let names: BTreeSet<_> = activations.map(Activation::name).collect();
+    let all = Activation::ALL.iter().filter(|activation| names.contains(activation.name()));
+    all.map(|activation| suffixed(activation.wgsl(), activation.name())).collect()
 }
 
 /// WGSL whose functions bear `_suffix` behind their names, where they are declared and where they are called.

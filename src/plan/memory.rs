@@ -62,7 +62,13 @@ impl Slot {
             Slot::Activation(_) | Slot::Preactivation(_) | Slot::Output => Group::Activations,
             Slot::Delta(_) => Group::Deltas,
             Slot::DataInputs | Slot::DataTargets | Slot::Order => Group::Data,
-            Slot::PartialSums | Slot::RowLoss | Slot::Losses | Slot::Schedule | Slot::Clock => Group::Workspace,
+            Slot::Partials
+            | Slot::Scratch
+            | Slot::PartialSums
+            | Slot::RowLoss
+            | Slot::Losses
+            | Slot::Schedule
+            | Slot::Clock => Group::Workspace,
         }
     }
 }

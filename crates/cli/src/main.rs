@@ -10,6 +10,8 @@ mod progress;
 mod settings;
 mod size;
 mod sources;
+mod subject;
+mod tuning;
 mod widths;
 mod words;
 mod workload;

@@ -6,7 +6,19 @@ use wgrad::{Activation, Network};
 #[test]
 fn every_command_has_an_example() {
     let folder = Folder::new();
-    let commands = ["devices", "train", "evaluate", "predict", "gradients", "plan", "check", "inspect", "bench"];
+    let commands = [
+        "devices",
+        "train",
+        "evaluate",
+        "predict",
+        "gradients",
+        "plan",
+        "tune",
+        "kernels",
+        "check",
+        "inspect",
+        "bench",
+    ];
     for command in commands {
         let help = folder.well(&format!("{command} --help")).stdout;
         assert!(help.contains("Example") && help.contains(&format!("wgrad {command}")), "{help}");

@@ -1,0 +1,49 @@
+// gradient[j, k] = Σ_r delta[r, j] input[r, k], added to that of the slabs before
+fn weight_gradient(layer: Layer, base: u32, gradients: u32, rows: u32, add: bool, local: u32) {
+  let cols = padded(layer.inputs);
+  let count = select(0u, layer.outputs * layer.inputs, layer.wants_weight);
+  for (var e = local; e < count; e += WORKGROUP) {
+    let j = e / layer.inputs;
+    let k = e % layer.inputs;
+    var sum = 0.0;
+    for (var r = 0u; r < rows; r++) {
+      sum += scratch[base + layer.delta + r * padded(layer.outputs) + j] * scratch[base + layer.input + r * cols + k];
+    }
+    accumulate(gradients + layer.weight_gradient + j * cols + k, sum, add);
+  }
+}
+
+// gradient[j] = Σ_r delta[r, j], added to that of the slabs before
+fn bias_gradient(layer: Layer, base: u32, gradients: u32, rows: u32, add: bool, local: u32) {
+  for (var j = local; j < select(0u, layer.outputs, layer.wants_bias); j += WORKGROUP) {
+    var sum = 0.0;
+    for (var r = 0u; r < rows; r++) {
+      sum += scratch[base + layer.delta + r * padded(layer.outputs) + j];
+    }
+    accumulate(gradients + layer.bias_gradient + j, sum, add);
+  }
+}
+
+fn accumulate(at: u32, sum: f32, add: bool) {
+  partials[at] = select(0.0, partials[at], add) + sum;
+}
+
+// δ of the layer below, Σ_j delta[r, j] weight[j, k] ⊙ f′; below the first layer it is the input's gradient
+fn backward(layer: Layer, l: u32, base: u32, first: u32, rows: u32, local: u32) {
+  let cols = padded(layer.inputs);
+  for (var e = local; e < select(0u, tall(rows) * cols, layer.wants_below); e += WORKGROUP) {
+    let r = e / cols;
+    let k = e % cols;
+    var sum = 0.0;
+    if k < layer.inputs {
+      for (var j = 0u; j < layer.outputs; j++) {
+        sum += scratch[base + layer.delta + r * padded(layer.outputs) + j] * params[layer.weight + j * layer.inputs + k];
+      }
+    }
+    if l > 0u {
+      scratch[base + layer.below + e] = sum * derivative(l - 1u, scratch[base + layer.below_stored + e]);
+    } else if r < rows && k < layer.inputs {
+      input_gradient_at(first + r, k, sum);
+    }
+  }
+}

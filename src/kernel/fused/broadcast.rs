@@ -1,0 +1,217 @@
+//! The products of the fused kernels for adapters whose subgroups have eight lanes, which are software rasterisers. As in
+//! the matrix product of that name, each lane computes 32 rows of 4 columns, and values of the left operand go round
+//! within the subgroup. Everything is read and written as vectors of four, terms of the sums too: a load costs the same
+//! for four numbers as for one. The texts are generated because their inner parts are unrolled.
+
+use std::fmt::{Result, Write};
+
+/// Lanes of a subgroup, and rows that share one load of the left operand.
+const LANES: usize = 8;
+const GROUPS: usize = super::TILE_ROWS / LANES;
+const ELEMENTS: [char; 4] = ['x', 'y', 'z', 'w'];
+
+/// How a tile is multiplied: what a lane loads of the left operand for eight rows and four terms, and which element of
+/// which lane belongs to a row and a term.
+#[derive(Clone, Copy, PartialEq)]
+enum Left {
+    /// Lane `i` has four terms of row `i`.
+    Rows,
+    /// Lanes `2t` and `2t + 1` have term `t` of four rows each.
+    Columns,
+}
+
+pub(super) fn forward(w: &mut String) -> Result {
+    w.push_str(
+        "
+// a = f(z) with z = Σ_k input[r, k] weight[j, k] + bias
+fn forward(layer: Layer, l: u32, base: u32, rows: u32, lane: u32) {
+  let depth = padded(layer.inputs) / 4u;
+  let stride = padded(layer.outputs) / 4u;
+  for (var row = 0u; row < tall(rows); row += 32u) {
+    for (var first = 0u; first < layer.outputs; first += 32u) {
+      let col = first + 4u * lane;
+      let a_at = (base + layer.input) / 4u + (row + lane) * depth;
+",
+    );
+    for e in 0..4 {
+        writeln!(w, "      let w{e} = layer.weight / 4u + min(col + {e}u, layer.outputs - 1u) * depth;")?;
+    }
+    sums(w)?;
+    writeln!(w, "      for (var k = 0u; k < depth; k++) {{")?;
+    for e in 0..4 {
+        writeln!(w, "        let weight{e} = weight_at(base, w{e} + k);")?;
+    }
+    for (t, x) in ELEMENTS.iter().enumerate() {
+        writeln!(w, "        let b{t} = vec4<f32>(weight0.{x}, weight1.{x}, weight2.{x}, weight3.{x});")?;
+    }
+    for g in 0..GROUPS {
+        writeln!(w, "        let a{g} = scratch[a_at + {}u * depth + k];", LANES * g)?;
+    }
+    turn(w, Left::Rows)?;
+    writeln!(w, "      }}")?;
+    array(w)?;
+    w.push_str(
+        "      let bias = bias_at(layer, col);
+      let wanted = vec4<u32>(col, col + 1u, col + 2u, col + 3u) < vec4<u32>(layer.outputs);
+      for (var r = 0u; r < select(0u, 32u, col < layer.outputs); r++) {
+        let z = select(vec4<f32>(), sums[r] + bias, wanted);
+        let at = base / 4u + (row + r) * stride + col / 4u;
+        if layer.stored != layer.output {
+          scratch[layer.stored / 4u + at] = z;
+        }
+        scratch[layer.output / 4u + at] = select(vec4<f32>(), activate(l, z), wanted);
+      }
+    }
+  }
+}
+",
+    );
+    Ok(())
+}
+
+pub(super) fn backward(w: &mut String) -> Result {
+    w.push_str(
+        "
+// δ of the layer below, Σ_j delta[r, j] weight[j, k] ⊙ f′; below the first layer it is the input's gradient
+fn backward(layer: Layer, l: u32, base: u32, first: u32, rows: u32, lane: u32) {
+  let depth = padded(layer.outputs) / 4u;
+  let stride = padded(layer.inputs) / 4u;
+  for (var row = 0u; row < select(0u, tall(rows), layer.wants_below); row += 32u) {
+    for (var first_col = 0u; first_col < layer.inputs; first_col += 32u) {
+      let col = first_col + 4u * lane;
+      let a_at = (base + layer.delta) / 4u + (row + lane) * depth;
+      let w_at = layer.weight / 4u + min(col / 4u, stride - 1u);
+",
+    );
+    sums(w)?;
+    writeln!(w, "      for (var j = 0u; j < depth; j++) {{")?;
+    for t in 0..4 {
+        // Units past the last one have a delta of 0.
+        writeln!(w, "        let b{t} = weight_at(base, w_at + min(4u * j + {t}u, layer.outputs - 1u) * stride);")?;
+    }
+    for g in 0..GROUPS {
+        writeln!(w, "        let a{g} = scratch[a_at + {}u * depth + j];", LANES * g)?;
+    }
+    turn(w, Left::Rows)?;
+    writeln!(w, "      }}")?;
+    array(w)?;
+    w.push_str(
+        "      for (var r = 0u; r < select(0u, 32u, col < layer.inputs); r++) {
+        if l > 0u {
+          let at = base / 4u + (row + r) * stride + col / 4u;
+          scratch[layer.below / 4u + at] = sums[r] * derivative(l - 1u, scratch[layer.below_stored / 4u + at]);
+        } else if row + r < rows {
+          input_gradient_at(first + row + r, col, sums[r]);
+        }
+      }
+    }
+  }
+}
+",
+    );
+    Ok(())
+}
+
+pub(super) fn gradients(w: &mut String) -> Result {
+    w.push_str(
+        "
+// gradient[j, k] = Σ_r delta[r, j] input[r, k] and that of the bias, Σ_r delta[r, j], added to those of the slabs before
+fn weight_gradient(layer: Layer, base: u32, gradients: u32, rows: u32, add: bool, lane: u32) {
+  let depth = padded(layer.outputs) / 4u;
+  let stride = padded(layer.inputs) / 4u;
+  let cols = select(select(0u, 1u, layer.wants_bias), layer.inputs, layer.wants_weight);
+  for (var row = 0u; row < layer.outputs; row += 32u) {
+    for (var first = 0u; first < cols; first += 32u) {
+      let col = first + 4u * lane;
+      let a_at = (base + layer.delta) / 4u + lane / 2u * depth + row / 4u + lane % 2u;
+      let b_at = (base + layer.input) / 4u + min(col / 4u, stride - 1u);
+",
+    );
+    sums(w)?;
+    for g in 0..GROUPS {
+        writeln!(w, "      var bias{g} = vec4<f32>();")?;
+    }
+    writeln!(w, "      for (var r = 0u; r < tall(rows); r += 4u) {{")?;
+    for t in 0..4 {
+        writeln!(w, "        let b{t} = scratch[b_at + (r + {t}u) * stride];")?;
+    }
+    for g in 0..GROUPS {
+        writeln!(w, "        let a{g} = scratch[a_at + r * depth + {}u];", 2 * g)?;
+        writeln!(w, "        bias{g} += a{g};")?;
+    }
+    turn(w, Left::Columns)?;
+    writeln!(w, "      }}")?;
+    array(w)?;
+    w.push_str(
+        "      let at = (gradients + layer.weight_gradient) / 4u + row * stride + col / 4u;
+      let count = min(32u, layer.outputs - row);
+      for (var r = 0u; r < select(0u, count, layer.wants_weight && col < layer.inputs); r++) {
+        accumulate(at + r * stride, sums[r], add);
+      }
+      if first == 0u && layer.wants_bias {
+        let at = (gradients + layer.bias_gradient + row) / 4u;
+",
+    );
+    for part in 0..2 * GROUPS {
+        let (g, odd) = (part / 2, part % 2);
+        let lanes = (0..4).map(|t| format!("subgroupBroadcast(bias{g}, {}u)", 2 * t + odd)).collect::<Vec<_>>();
+        writeln!(w, "        let total{part} = {};", lanes.join(" + "))?;
+    }
+    for part in 0..2 * GROUPS {
+        writeln!(
+            w,
+            "        if lane == 0u && row + {}u < layer.outputs {{ accumulate(at + {part}u, total{part}, add); }}",
+            4 * part
+        )?;
+    }
+    w.push_str(
+        "      }
+    }
+  }
+}
+
+// The product sums the deltas too.
+fn bias_gradient(layer: Layer, base: u32, gradients: u32, rows: u32, add: bool, lane: u32) {}
+
+fn accumulate(at: u32, sum: vec4<f32>, add: bool) {
+  partials[at] = select(vec4<f32>(), partials[at], add) + sum;
+}
+",
+    );
+    Ok(())
+}
+
+fn sums(w: &mut String) -> Result {
+    (0..super::TILE_ROWS).try_for_each(|r| writeln!(w, "      var c{r} = vec4<f32>();"))
+}
+
+/// A loop over an array compiles the epilogue once and not for every row.
+fn array(w: &mut String) -> Result {
+    let all: Vec<_> = (0..super::TILE_ROWS).map(|r| format!("c{r}")).collect();
+    writeln!(w, "      var sums = array<vec4<f32>, {}>({});", all.len(), all.join(", "))
+}
+
+/// Four terms of every sum.
+fn turn(w: &mut String, left: Left) -> Result {
+    for g in 0..GROUPS {
+        for m in 0..LANES {
+            let r = g * LANES + m;
+            if left == Left::Rows {
+                writeln!(w, "        let s{r} = subgroupBroadcast(a{g}, {m}u);")?;
+            }
+            // All terms of a row together: its sums are loaded and stored once where registers are few.
+            for (t, x) in ELEMENTS.iter().enumerate() {
+                match left {
+                    Left::Rows => writeln!(w, "        c{r} = fma(vec4<f32>(s{r}.{x}), b{t}, c{r});")?,
+                    Left::Columns => writeln!(
+                        w,
+                        "        c{r} = fma(vec4<f32>(subgroupBroadcast(a{g}.{}, {}u)), b{t}, c{r});",
+                        ELEMENTS[m % 4],
+                        2 * t + m / 4
+                    )?,
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,146 @@
+#![allow(clippy::unwrap_used, clippy::panic)] // a test says what failed by panicking
+//! The fused planner, on the CPU executor and on the GPU: what `wgrad check` does not reach.
+
+mod common;
+
+use wgrad::check::kernels;
+use wgrad::compare::{UNIT_ROUNDOFF, compare};
+use wgrad::data::Task;
+use wgrad::kernel::Kernel;
+use wgrad::network::Bias;
+use wgrad::optimizer::{Momentum, Optimizer};
+use wgrad::plan::{Plan, Planner, ScheduleEntry, Slot, TrainingOptions};
+use wgrad::{Activation, Batch, Dataset, Device, Layer, Loss, Matrix, Network, Params, Trainer, TrainerOptions};
+
+fn devices() -> [Device; 2] {
+    [Device::Cpu, common::gpu()]
+}
+
+/// Numbers that look random, in [-1, 1).
+fn numbers(count: usize, seed: usize) -> Vec<f32> {
+    (0..count).map(|i| ((i * 7919 + seed * 104_729) % 2003) as f32 / 1001.5 - 1.0).collect()
+}
+
+fn network() -> Network {
+    Network::new(6)
+        .layer(Layer { freeze_bias: true, ..Layer::new(9, Activation::Gelu) })
+        .layer(Layer { bias: Bias::Shared, ..Layer::new(33, Activation::Relu) })
+        .layer(Layer { freeze_weight: true, ..Layer::new(8, Activation::Silu) })
+        .dense(3, Activation::Linear)
+}
+
+fn dataset(rows: usize) -> Dataset {
+    let names = |count: usize| (0..count).map(|i| i.to_string()).collect::<Vec<_>>();
+    let targets: Vec<f32> = (0..rows * 3).map(|i| f32::from(u8::from(i % 3 == i / 3 % 3))).collect();
+    Dataset {
+        name: "numbers".into(),
+        features: names(6),
+        task: Task::Classification { classes: names(3) },
+        inputs: Matrix::new(rows, 6, numbers(rows * 6, 5)).unwrap(),
+        targets: Matrix::new(rows, 3, targets).unwrap(),
+    }
+}
+
+fn options(batch: usize) -> TrainerOptions {
+    TrainerOptions { planner: Planner::Fused, batch, ..TrainerOptions::new(Loss::SoftmaxCrossEntropy) }
+}
+
+#[test]
+fn a_step_is_three_dispatches() {
+    let plan = |data_rows| {
+        let options =
+            TrainingOptions { planner: Planner::Fused, data_rows, ..TrainingOptions::new(100, Loss::MeanSquaredError) };
+        Plan::training(&Network::new(64).dense(64, Activation::Relu).dense(3, Activation::Linear), &options).unwrap()
+    };
+    assert_eq!(plan(0).dispatches(Planner::Fused.step()), 3);
+    assert_eq!(plan(1000).dispatches(Planner::Fused.gathered_step()), 3);
+}
+
+#[test]
+fn a_network_that_is_too_wide_is_refused() {
+    let network = Network::new(5).dense(129, Activation::Relu).dense(3, Activation::Linear);
+    let error = Trainer::new(&Device::Cpu, network, options(4)).err().unwrap().to_string();
+    assert!(error.contains("5-129-3") && error.contains("128") && error.contains("layerwise"), "{error}");
+}
+
+/// A step changes each parameter by what the gradients of the same plan say, and no frozen one.
+#[test]
+fn a_step_follows_its_gradients() {
+    let (network, rows) = (network(), 70);
+    let params = Params::of(&network);
+    let (momentum, rate) = (0.5, 0.25);
+    for device in devices() {
+        let optimizer = Optimizer::Momentum(Momentum { momentum, nesterov: false });
+        let options = TrainingOptions {
+            planner: Planner::Fused,
+            optimizer,
+            ..TrainingOptions::new(rows, Loss::MeanAbsoluteError)
+        };
+        let mut executor = device.executor(Plan::training(&network, &options).unwrap()).unwrap();
+        let mut values = numbers(params.len, 3);
+        let mut velocity = vec![0.0; params.len];
+        executor.write(Slot::Params, 0, &values).unwrap();
+        executor.write(Slot::Input, 0, &numbers(rows * 6, 1)).unwrap();
+        executor.write(Slot::Target, 0, &numbers(rows * 3, 2)).unwrap();
+        let entry = ScheduleEntry { learning_rate: rate, loss_scale: 1.0 / 210.0, rows: rows as u32, first: 0 };
+        executor.schedule(&[entry]).unwrap();
+        for _ in 0..2 {
+            executor.run(Planner::Fused.gradients(), 1).unwrap();
+            executor.run(Planner::Fused.step(), 1).unwrap();
+            let gradients = executor.read(Slot::Gradients, 0..params.len).unwrap().wait().unwrap();
+            let found = executor.read(Slot::Params, 0..params.len).unwrap().wait().unwrap();
+            for tensor in &params.tensors {
+                let (mut expected, mut bounds) = (Vec::new(), Vec::new());
+                for i in tensor.range() {
+                    let (p, g, v) = (f64::from(values[i]), f64::from(gradients[i]), f64::from(velocity[i]));
+                    let moved = if tensor.trainable { f64::from(momentum) * v + g } else { 0.0 };
+                    expected.push(p - f64::from(rate) * moved);
+                    // Four roundings of numbers no larger than these.
+                    bounds.push(4.0 * UNIT_ROUNDOFF * (p.abs() + v.abs() + g.abs()));
+                    velocity[i] = moved as f32;
+                }
+                compare(&tensor.name, &found[tensor.range()], &expected, &bounds).unwrap();
+                let changed = found[tensor.range()] != values[tensor.range()];
+                assert_eq!(changed, tensor.trainable, "{}: {}", device.name(), tensor.name);
+            }
+            values = found;
+        }
+    }
+}
+
+/// Batches that are gathered on the way give the same as batches from the host, padding included.
+#[test]
+fn gathered_batches_are_those_from_the_host() {
+    let network = network();
+    let (rows, batch) = (150, 70);
+    let data = dataset(rows);
+    for device in devices() {
+        let mut gathered = Trainer::new(&device, network.clone(), options(batch)).unwrap();
+        let mut loaded = Trainer::new(&device, network.clone(), options(batch)).unwrap();
+        gathered.fit_in_order(&data).unwrap();
+        for first in (0..rows).step_by(batch) {
+            let end = rows.min(first + batch);
+            let inputs = &data.inputs.data[first * 6..end * 6];
+            loaded.step(&Batch { inputs, targets: &data.targets.data[first * 3..end * 3] }).unwrap();
+        }
+        assert_eq!(gathered.parameters().unwrap(), loaded.parameters().unwrap(), "{}", device.name());
+    }
+}
+
+#[test]
+fn dev_every_fused_kernel_holds() {
+    for device in devices() {
+        for kernel in Kernel::all().iter().filter(|k| k.stem() == "fused") {
+            for variant in device.variants(kernel) {
+                for dims in [[1, 64, 0, 0], [7, 32, 0, 0], [33, 32, 0, 0], [70, 64, 0, 0], [300, 288, 0, 0]] {
+                    let start = std::time::Instant::now();
+                    let found = kernels::check(&device, kernel, variant, dims, 0, &|_| {}).unwrap();
+                    match found {
+                        Ok(_) => println!("ok {} {kernel} {variant} {dims:?} {:?}", device.name(), start.elapsed()),
+                        Err(why) => println!("FAILED {} {why}", device.name()),
+                    }
+                }
+            }
+        }
+    }
+}
