@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use wgrad::data::{Dataset, Matrix, Task};
 use wgrad::kernel::{Element, Kernel, Uniform};
 use wgrad::optimizer::{Momentum, Optimizer};
-use wgrad::plan::{Binding, Phase, Plan, Slot, SlotInfo, TrainingOptions};
+use wgrad::plan::{Binding, Phase, Plan, Planner, Slot, SlotInfo, TrainingOptions};
 use wgrad::train::{Epoch, Observer};
 use wgrad::{Activation, Batch, Device, Loss, Network, Predictor, Trainer, TrainerOptions};
 
@@ -67,6 +67,22 @@ fn streaming_equals_resident_training_bit_for_bit() {
             for budget in [0, 320, 3 * 320 + 7, 4600] {
                 let streamed = fit(&device, &data, &validation, options(loss, budget));
                 assert_eq!(streamed, resident, "{budget} bytes on {}", device.name());
+            }
+        }
+    }
+}
+
+/// Whoever wires the step finds its batches in the region.
+#[test]
+fn every_planner_may_be_streamed_to() {
+    let (data, validation) = (dataset(16 * 9 + 5, false), dataset(16 * 5 + 3, false));
+    for &planner in Planner::ALL {
+        for device in devices() {
+            let options = |budget| TrainerOptions { planner, ..options(Loss::MeanSquaredError, budget) };
+            let resident = fit(&device, &data, &validation, options(u64::MAX));
+            for budget in [0, 3 * 320] {
+                let streamed = fit(&device, &data, &validation, options(budget));
+                assert!(streamed == resident, "{planner}, {budget} bytes on {}", device.name());
             }
         }
     }
