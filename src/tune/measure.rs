@@ -200,7 +200,7 @@ pub(super) fn capped(device: &Device, kernel: &Kernel, mut dims: [u32; 4], limit
     if matches!(kernel, Kernel::Matmul { .. }) {
         while guess(device, kernel, dims) > limit {
             let Some(longest) = dims.iter_mut().max().filter(|longest| **longest >= 64) else { break };
-            *longest = if longest.is_multiple_of(4) { (*longest / 2).next_multiple_of(4) } else { *longest / 2 | 1 };
+            *longest = if longest.is_multiple_of(4) { (*longest / 2).next_multiple_of(4) } else { (*longest / 2) | 1 };
         }
     }
     dims
