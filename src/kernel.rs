@@ -452,6 +452,11 @@ impl Kernel {
         matches!(self, Kernel::Resident(_))
     }
 
+    /// The sizes of a dispatch that takes `steps` training steps, where the kernel can; `dims` otherwise.
+    pub fn times(&self, [x, y, z, w]: [u32; 4], steps: u32) -> [u32; 4] {
+        [x, if self.repeats() { steps } else { y }, z, w]
+    }
+
     /// Iterations of all its loops that an invocation takes in a dispatch over `dims`; some drivers allow only so many.
     pub fn loop_iterations(&self, variant: Variant, dims: [u32; 4]) -> u64 {
         let [x, y, z, w] = dims.map(u64::from);

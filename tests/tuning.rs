@@ -10,7 +10,7 @@ use wgrad::device::DeviceChoice;
 use wgrad::gpu::VariantChoice;
 use wgrad::init::initialize;
 use wgrad::kernel::{Kernel, Variant};
-use wgrad::plan::{Plan, TrainingOptions};
+use wgrad::plan::{Plan, Planner, TrainingOptions};
 use wgrad::train::{Batch, Trainer, TrainerOptions};
 use wgrad::tune::{Cache, Effort, FILE, Job, Outcome, Source, Tuner, Tuning, Variants};
 use wgrad::{Activation, Device, Init, Loss, Network, Params};
@@ -21,7 +21,7 @@ fn network() -> Network {
 
 fn job(network: &Network) -> Job<'_> {
     let options = TrainingOptions::new(48, Loss::SoftmaxCrossEntropy);
-    Job { network, options, planner: None, steps: None }
+    Job { network, options, planner: Some(Planner::LayerWise), steps: None }
 }
 
 fn tuner(folder: &Path, effort: Effort) -> Tuner {
@@ -120,6 +120,43 @@ fn the_budget_is_kept() {
     assert_eq!(tuning.seconds, 0.0);
     assert!(tuning.incomplete.unwrap().contains("too short"));
     assert!(!elsewhere.path().join(FILE).exists());
+}
+
+#[test]
+fn planners_are_raced_and_a_wrong_one_is_excluded() {
+    let network = Network::new(4).dense(8, Activation::Tanh).dense(3, Activation::Linear);
+    let raced = Job { planner: None, ..job(&network) };
+    for device in [common::gpu(), Device::Cpu] {
+        let folder = tempfile::tempdir().unwrap();
+        let first = tuner(folder.path(), Effort::Budget).tune(&device, &raced).unwrap();
+        assert!(first.planners.len() > 1, "{first:?}");
+        let seconds = |(planner, outcome): &(Planner, Outcome)| match outcome {
+            Outcome::Seconds(seconds) => *seconds,
+            other => panic!("{planner} on {}: {other:?}", device.name()),
+        };
+        let least = first.planners.iter().map(seconds).fold(f64::INFINITY, f64::min);
+        let chosen = first.planners.iter().find(|(planner, _)| *planner == first.pinned.planner).unwrap();
+        assert_eq!((seconds(chosen), first.planner_source), (least, Source::Measured));
+        let again = tuner(folder.path(), Effort::Recall).tune(&device, &raced).unwrap();
+        assert_eq!((&again.pinned, &again.planners), (&first.pinned, &first.planners));
+        assert_eq!(again.planner_source, Source::Recalled);
+    }
+
+    // Whatever a specialist runs is wrong; the products of the default planner are not.
+    let tamper = |_: Variant, plan: &mut Plan| {
+        let step = &mut plan.steps[0];
+        if matches!(step.kernel.stem(), "fused" | "resident") {
+            step.uniform.hyper[0] += 0.25;
+            step.uniform.dims[0] -= 1;
+        }
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let found = tuner(folder.path(), Effort::Budget).tune_tampered(&common::gpu(), &raced, &tamper).unwrap();
+    assert_eq!(found.pinned.planner, Planner::LayerWise, "{:?}", found.planners);
+    for (planner, outcome) in &found.planners {
+        let specialist = *planner != Planner::LayerWise;
+        assert_eq!(matches!(outcome, Outcome::Excluded(_)), specialist, "{planner}: {outcome:?}");
+    }
 }
 
 /// The parameters after a few steps with the given variants.

@@ -146,7 +146,7 @@ impl GpuExecutor {
 
     fn unmeasured(&self, phases: &[Phase]) -> Pace {
         let chosen = self.plan.steps.iter().filter(|step| phases.contains(&step.phase));
-        let flops: f64 = chosen.map(|step| step.kernel.work(times(&step.kernel, step.uniform.dims, 1)).0).sum();
+        let flops: f64 = chosen.map(|step| step.kernel.work(step.kernel.times(step.uniform.dims, 1)).0).sum();
         Pace::starting_at((FLOPS_UNMEASURED / flops.max(1.0)) as usize)
     }
 
@@ -260,7 +260,7 @@ impl Gpu {
     pub fn candidates(&self, kernel: &Kernel, dims: [u32; 4]) -> Vec<Variant> {
         let preferred = kernel.heuristic(dims, self.subgroup());
         let others = kernel.variants(self.subgroup()).into_iter().filter(|variant| *variant != preferred);
-        let once = times(kernel, dims, 1);
+        let once = kernel.times(dims, 1);
         let fits = |variant: &Variant| {
             kernel.runs(*variant, dims) && kernel.loop_iterations(*variant, once) <= self.most_loop_iterations()
         };
@@ -305,11 +305,6 @@ fn choose(gpu: &Gpu, step: &Step, choice: &VariantChoice) -> Result<Variant> {
     })
 }
 
-/// The sizes of a dispatch that takes `steps` training steps, where its kernel can.
-fn times(kernel: &Kernel, [x, y, z, w]: [u32; 4], steps: u32) -> [u32; 4] {
-    [x, if kernel.repeats() { steps } else { y }, z, w]
-}
-
 /// How many dispatches of different lengths a step has: of one training step, two, four, … as many as the plan and the
 /// driver allow.
 fn lengths(gpu: &Gpu, step: &Step, variant: Variant) -> u32 {
@@ -317,7 +312,7 @@ fn lengths(gpu: &Gpu, step: &Step, variant: Variant) -> u32 {
         return 1;
     }
     let Step { kernel, uniform, .. } = step;
-    let iterations = |k: u32| kernel.loop_iterations(variant, times(kernel, uniform.dims, 1 << k));
+    let iterations = |k: u32| kernel.loop_iterations(variant, kernel.times(uniform.dims, 1 << k));
     let allowed = |k: &u32| iterations(*k) <= gpu.most_loop_iterations();
     let longest = step.uniform.dims[1].max(1).ilog2();
     1 + (0..=longest).rev().find(allowed).unwrap_or(0)
@@ -360,7 +355,7 @@ fn dispatches(gpu: &Gpu, plan: &Plan, buffers: &[wgpu::Buffer], choice: &Variant
         let pipeline = gpu.pipeline(kernel, variant)?;
         let mut bind_groups = Vec::new();
         for (k, offset) in (0..lengths(gpu, step, variant)).zip(&mut offsets) {
-            let uniform = Uniform { dims: times(kernel, dims, 1 << k), ..step.uniform };
+            let uniform = Uniform { dims: kernel.times(dims, 1 << k), ..step.uniform };
             gpu.queue.write_buffer(&uniforms, offset, bytemuck::bytes_of(&uniform));
             let resource = bound(&uniforms, offset, size_of::<Uniform>() as u64);
             let entries = [&[wgpu::BindGroupEntry { binding: 0, resource }], &entries[..]].concat();

@@ -6,7 +6,7 @@ use crate::gpu::{Gpu, VariantChoice};
 use crate::kernel::{Access, Element, Epilogue, Kernel, Uniform, Variant};
 use crate::network::Network;
 use crate::params::Params;
-use crate::plan::{Binding, Phase, Plan, Planner, ScheduleEntry, Slot, SlotInfo, TrainingOptions};
+use crate::plan::{Binding, Phase, Plan, Planner, ScheduleEntry, Slot, SlotInfo, Step, TrainingOptions};
 use crate::train::{Batch, Trainer, TrainerOptions};
 use crate::{Error, Result};
 use std::time::{Duration, Instant};
@@ -184,14 +184,18 @@ pub(super) fn is_software(gpu: &Gpu) -> bool {
 /// A rough guess of the seconds that `kernel` takes over `dims`.
 pub(super) fn guess(device: &Device, kernel: &Kernel, dims: [u32; 4]) -> f64 {
     let Rates { flops, bytes, dispatch } = rates(device);
-    let (operations, moved) = kernel.work(dims);
+    let (operations, moved) = kernel.work(kernel.times(dims, 1));
     dispatch + (operations / flops).max(moved / bytes)
+}
+
+/// Whether `step` is part of a training step, and not of evaluation alone.
+pub(super) fn trains(plan: &Plan, step: &Step) -> bool {
+    plan.planner.step().contains(&step.phase) || plan.planner.gathered_step().contains(&step.phase)
 }
 
 /// The same for a training step.
 pub(super) fn guess_step(device: &Device, plan: &Plan) -> f64 {
-    let steps = plan.steps.iter().filter(|step| plan.planner.step().contains(&step.phase));
-    steps.map(|step| guess(device, &step.kernel, step.uniform.dims)).sum()
+    plan.steps.iter().filter(|step| trains(plan, step)).map(|step| guess(device, &step.kernel, step.uniform.dims)).sum()
 }
 
 /// Smaller sizes where those of a matrix product would take longer than `limit` seconds: the longest side is halved, and

@@ -22,7 +22,7 @@ use crate::gpu::{Gpu, VariantChoice};
 use crate::kernel::{Kernel, Variant};
 use crate::network::Network;
 use crate::plan::{Plan, Planner, TrainingOptions};
-use measure::{capped, guess, guess_step};
+use measure::{capped, guess, guess_step, trains};
 use serde::{Deserialize, Serialize};
 use session::Session;
 use std::collections::BTreeMap;
@@ -168,6 +168,12 @@ impl Job<'_> {
         Ok(plans)
     }
 
+    /// The same for what `device` offers.
+    fn on(self, device: &Device) -> Self {
+        let options = TrainingOptions { workgroup_memory: device.workgroup_memory(), ..self.options };
+        Job { options, ..self }
+    }
+
     fn with(&self, planner: Planner, batch: usize) -> TrainingOptions {
         TrainingOptions { planner, batch, ..self.options }
     }
@@ -242,6 +248,7 @@ impl Tuner {
         tamper: &dyn Fn(Variant, &mut Plan),
     ) -> Result<Tuning> {
         let start = Instant::now();
+        let job = &job.on(device);
         let plans = job.plans()?;
         let mut session = self.session(device, tamper);
         if let (Effort::Budget, Some(steps)) = (self.effort, job.steps) {
@@ -319,10 +326,13 @@ impl Tuner {
         let mut costs: BTreeMap<String, f64> = BTreeMap::new();
         for step in &plan.steps {
             let (kernel, dims) = (&step.kernel, step.uniform.dims);
-            *costs.entry(group(kernel, dims)).or_default() += guess(device, kernel, dims);
+            if trains(plan, step) {
+                *costs.entry(group(kernel, dims)).or_default() += guess(device, kernel, dims);
+            }
             let mut candidates = gpu.candidates(kernel, dims);
             // The naive product of large matrices is slow to time, and not the fastest.
-            let slow = |variant: &Variant| *variant == Variant::Naive && kernel.work(dims).0 > LEAST_TILED;
+            let slow =
+                |variant: &Variant| *variant == Variant::Naive && kernel.work(kernel.times(dims, 1)).0 > LEAST_TILED;
             let preferred = candidates.first().copied();
             candidates.retain(|variant| Some(*variant) == preferred || !slow(variant));
             // Relatives of the heuristic's choice are its nearest rivals, and come before a budget ends.
@@ -386,6 +396,11 @@ impl Tuner {
 }
 
 impl Verdict {
+    /// Floating-point operations and bytes moved, at the least, by what a candidate's seconds are for.
+    pub fn work(&self) -> (f64, f64) {
+        self.kernel.work(self.kernel.times(self.timed_dims, 1))
+    }
+
     /// Takes over what was found before.
     fn recall(&mut self, record: &Record) {
         self.source = if record.seconds.is_empty() { Source::Heuristic } else { Source::Recalled };

@@ -4,7 +4,6 @@ use super::measure::{capped_batch, guess_step, step_seconds};
 use super::{Effort, Job, LONGEST_STEP, Outcome, Record, TUNING_GAINS, Tuner, fastest};
 use crate::device::{Device, DeviceChoice, Selection, choose};
 use crate::gpu::{AdapterEntry, Gpu, VariantChoice, list_adapters};
-use crate::plan::Plan;
 use crate::{Error, Result, cpu};
 
 impl Tuner {
@@ -46,7 +45,7 @@ impl Tuner {
         for (i, name) in names.iter().enumerate() {
             let (device, outcome) = match open(i, &candidates) {
                 Ok(device) => {
-                    let outcome = self.plain_seconds(&device, job, &plans);
+                    let outcome = self.plain_seconds(&device, job);
                     (Some(device), outcome)
                 }
                 Err(error) => (None, Err(error)),
@@ -82,8 +81,10 @@ impl Tuner {
     }
 
     /// Seconds a sample in training on `device`, by the planner that is fastest there, with the heuristic's variants.
-    fn plain_seconds(&self, device: &Device, job: &Job<'_>, plans: &[Plan]) -> Result<f64> {
+    fn plain_seconds(&self, device: &Device, job: &Job<'_>) -> Result<f64> {
         let batch = capped_batch(device, job.network, &job.options, LONGEST_STEP);
+        let job = &job.on(device);
+        let plans = &job.plans()?;
         let standings = self.session(device, &|_, _| {}).race(device, job, plans, &|_| VariantChoice::Heuristic);
         match (fastest(&standings), standings.into_iter().next()) {
             (Some((_, seconds)), _) => Ok(seconds / batch as f64),

@@ -1,6 +1,6 @@
 //! One call's measuring, with its budget.
 
-use super::measure::{agrees, capped_batch, is_software, raced_seconds, step_seconds};
+use super::measure::{agrees, capped_batch, is_software, raced_seconds, step_seconds, trains};
 use super::{Effort, Job, LONGEST_STEP, Outcome, Source, Verdict, fastest};
 use crate::device::Device;
 use crate::gpu::{Gpu, VariantChoice};
@@ -146,7 +146,7 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         let Device::Gpu(gpu) = device else { return Ok(()) };
-        plan.steps.iter().try_for_each(|step| {
+        plan.steps.iter().filter(|step| trains(plan, step)).try_for_each(|step| {
             let variant = gpu.candidates(&step.kernel, step.uniform.dims).first().copied().unwrap_or(Variant::Naive);
             agrees(device, &step.kernel, variant, &|plan| (self.tamper)(variant, plan))
         })

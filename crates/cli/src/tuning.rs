@@ -163,7 +163,7 @@ pub fn duration(seconds: f64) -> String {
 }
 
 fn gflops(verdict: &Verdict, outcome: &Outcome) -> String {
-    match (outcome, verdict.kernel.work(verdict.timed_dims).0) {
+    match (outcome, verdict.work().0) {
         (Outcome::Seconds(seconds), flops) if flops > 0.0 => short(flops / seconds / 1e9),
         _ => String::new(),
     }

@@ -272,9 +272,14 @@ struct Timed {
 }
 
 impl Timed {
+    /// Floating-point operations and bytes moved in one run.
+    fn work(&self) -> (f64, f64) {
+        self.kernel.work(self.kernel.times(self.dims, 1))
+    }
+
     /// The larger of the shares of the two ceilings that the kernel reaches, and which one it is of.
     fn share(&self, ceilings: &Ceilings) -> (f64, &'static str) {
-        let (flops, bytes) = self.kernel.work(self.dims);
+        let (flops, bytes) = self.work();
         let product = flops / self.seconds / ceilings.product_flops_per_s;
         let copy = bytes / self.seconds / ceilings.copy_bytes_per_s;
         if product > copy { (product, "product") } else { (copy, "copy") }
@@ -305,7 +310,7 @@ impl Kernels {
 
     fn json(&self) -> Value {
         let timed = self.timed.iter().map(|timed| {
-            let (flops, bytes) = timed.kernel.work(timed.dims);
+            let (flops, bytes) = timed.work();
             let (share, of) = timed.share(&self.ceilings);
             json!({
                 "kernel": timed.kernel.to_string(),
@@ -334,7 +339,7 @@ impl std::fmt::Display for Kernels {
             ["kernel", "sizes", "variant", "time", "GFLOP/s", "GB/s", "of its ceiling"].map(String::from).to_vec(),
         ];
         for timed in &self.timed {
-            let (flops, bytes) = timed.kernel.work(timed.dims);
+            let (flops, bytes) = timed.work();
             let (share, of) = timed.share(&self.ceilings);
             rows.push(vec![
                 timed.kernel.to_string(),
