@@ -430,7 +430,7 @@ impl Fused {
             writeln!(w, "  pack({inputs}u, {outputs}u, {weight}u, base + {to}u, local);")?;
             to += outputs * padded(inputs);
         }
-        writeln!(w, "  storageBarrier();\n}}")
+        writeln!(w, "  synchronize();\n}}")
     }
 
     fn write_input_gradient(&self, w: &mut String, source: Source, vectors: bool) -> std::fmt::Result {

@@ -13,7 +13,7 @@ use std::str::FromStr;
 use wgrad::data::Task;
 use wgrad::error::did_you_mean;
 use wgrad::kernel::Kernel;
-use wgrad::plan::{Plan, Step, TrainingOptions};
+use wgrad::plan::{Plan, Planner, Step, TrainingOptions};
 use wgrad::{Activation, Error, Loss, Model, Network, Result};
 
 #[derive(clap::Args)]
@@ -31,6 +31,9 @@ pub struct Args {
     /// The activation of the hidden layers [default: the run's, else relu]
     #[arg(long, value_name = "NAME", value_parser = activation_names())]
     activation: Option<Activation>,
+    /// Who wires the plan
+    #[arg(long, value_name = "NAME", default_value_t = Planner::LayerWise)]
+    planner: Planner,
     /// The plan of a prediction instead of a training step
     #[arg(long)]
     predict: bool,
@@ -91,8 +94,8 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
         }
     };
     let plan = match args.predict {
-        true => Plan::prediction(&network, options.batch)?,
-        false => Plan::training(&network, &options)?,
+        true => Plan::prediction_by(args.planner, &network, options.batch)?,
+        false => Plan::training(&network, &TrainingOptions { planner: args.planner, ..options })?,
     };
     report(&network, &plan, context)?;
     Ok(ExitCode::SUCCESS)
