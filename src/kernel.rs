@@ -2,9 +2,13 @@
 //! kernel on the CPU bears its stem in [`crate::cpu`].
 
 mod broadcast;
+mod cooperative;
+mod mixed;
 mod whole;
 
 pub use broadcast::Broadcast;
+pub use cooperative::Cooperative;
+pub use mixed::{FIRST_LOG_SCALE, GROWTH_INTERVAL, LOG_SCALES, Mixed, SCALER_LEN};
 pub use whole::Whole;
 
 use crate::activation::{Activation, Stored};
@@ -38,6 +42,8 @@ pub enum Kernel {
     ColumnSum,
     /// The optimizer's update over a run of the parameter arena: `dims = [length]`.
     Update(Rule),
+    /// A kernel of mixed precision.
+    Mixed(Mixed),
 }
 
 /// Which operand of a matrix product is transposed in memory.
@@ -61,6 +67,15 @@ impl Form {
             Form::Nn => "nn",
             Form::Nt => "nt",
             Form::Tn => "tn",
+        }
+    }
+
+    /// The WGSL functions `a_at` and `b_at`.
+    fn wgsl(self) -> &'static str {
+        match self {
+            Form::Nn => include_str!("../shaders/matmul/nn.wgsl"),
+            Form::Nt => include_str!("../shaders/matmul/nt.wgsl"),
+            Form::Tn => include_str!("../shaders/matmul/tn.wgsl"),
         }
     }
 }
@@ -95,13 +110,25 @@ pub enum Access {
     Write,
 }
 
-/// The type of a slot's elements; each takes four bytes on the device.
+/// The type of a slot's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Element {
     /// A number of the computation.
     Real,
+    /// A number that the device stores in f16.
+    Half,
     /// An index, a counter, or packed fields.
     Word,
+}
+
+impl Element {
+    /// Bytes of an element on the device.
+    pub fn bytes(self) -> usize {
+        match self {
+            Element::Half => 2,
+            Element::Real | Element::Word => 4,
+        }
+    }
 }
 
 /// One storage binding of a kernel.
@@ -136,6 +163,8 @@ pub enum Variant {
     Tiled,
     /// Values of `A` handed round within a subgroup; only where the adapter has subgroups of one size.
     Broadcast(Broadcast),
+    /// Tiles by cooperative matrices, a GPU's matrix units; only where the adapter has them, or emulated.
+    Cooperative(Cooperative),
     /// Rows are strided over the invocations of a workgroup.
     Strided,
     /// So many neighbouring invocations share a row.
@@ -148,6 +177,7 @@ impl std::fmt::Display for Variant {
             Variant::Naive => f.pad("naive"),
             Variant::Tiled => f.pad("tiled"),
             Variant::Broadcast(b) => f.pad(&format!("broadcast{}x{}x{}", b.rows, b.cols(), b.unroll)),
+            Variant::Cooperative(c) => f.pad(&c.to_string()),
             Variant::Strided => f.pad("strided"),
             Variant::Lanes(lanes) => f.pad(&format!("lanes{lanes}")),
         }
@@ -156,6 +186,18 @@ impl std::fmt::Display for Variant {
 
 /// WebGPU's largest number of workgroups in one dimension.
 pub const MAX_WORKGROUPS: u32 = 65_535;
+
+/// A grid of `count` workgroups, folded where one dimension does not take them.
+fn linear(count: u64) -> [u32; 3] {
+    let rows = count.div_ceil(u64::from(MAX_WORKGROUPS)).max(1);
+    [count.div_ceil(rows) as u32, rows as u32, 1]
+}
+
+/// A grid of workgroups that compute `rows × cols` elements each of a matrix as `[dims[0], dims[1]]`.
+fn grid(dims: [u32; 4], rows: u32, cols: u32) -> [u32; 3] {
+    let [row_groups, folds, _] = linear(u64::from(dims[0].div_ceil(rows)));
+    [dims[1].div_ceil(cols), row_groups, folds]
+}
 
 const fn binding(index: u32, name: &'static str, access: Access, element: Element) -> BindingSpec {
     BindingSpec { name, index, access, element }
@@ -171,6 +213,7 @@ impl Kernel {
             Kernel::LossSum => "loss_sum",
             Kernel::ColumnSum => "column_sum",
             Kernel::Update(_) => "update",
+            Kernel::Mixed(mixed) => mixed.stem(),
         }
     }
 
@@ -199,6 +242,8 @@ impl Kernel {
             }
         }
         all.extend(Rule::ALL.iter().map(|&rule| Kernel::Update(rule)));
+        let mixed = Kernel::all_mixed(&all);
+        all.extend(mixed);
         all
     }
 
@@ -265,6 +310,7 @@ impl Kernel {
                 all.extend(states.map(|(name, index)| binding(index, name, Write, Real)));
                 all
             }
+            Kernel::Mixed(mixed) => mixed.bindings(),
         }
     }
 
@@ -284,6 +330,7 @@ impl Kernel {
             Kernel::LossSum => vec![Variant::Naive, Variant::Lanes(256)],
             Kernel::ColumnSum => vec![Variant::Naive, Variant::Strided],
             Kernel::Gather | Kernel::Update(_) => vec![Variant::Naive],
+            Kernel::Mixed(mixed) => mixed.variants(),
         }
     }
 
@@ -305,6 +352,7 @@ impl Kernel {
             },
             Kernel::LossSum if x > 1 => Variant::Lanes(256),
             Kernel::ColumnSum if x >= 64 => Variant::Strided,
+            Kernel::Mixed(mixed) => mixed.heuristic(dims),
             _ => Variant::Naive,
         }
     }
@@ -336,6 +384,7 @@ impl Kernel {
             Kernel::LossSum => vec![x, 1, 1],
             Kernel::ColumnSum => vec![x * y, y],
             Kernel::Update(rule) => [vec![ENTRY, 1], vec![x; 2 + rule.states()]].concat(),
+            Kernel::Mixed(mixed) => mixed.lengths(dims),
         }
     }
 
@@ -353,32 +402,28 @@ impl Kernel {
             (Kernel::ColumnSum, Variant::Strided) => x.div_ceil(16) + 4,
             (Kernel::ColumnSum, _) => x,
             (Kernel::Gather | Kernel::Update(_), _) => 0,
+            (Kernel::Mixed(mixed), _) => mixed.loop_iterations(variant, dims),
         }
     }
 
     /// Whether every index of the kernel follows from its sizes, which [`Plan::validate`](crate::plan::Plan::validate)
     /// holds against the bindings. A gathered sample's number comes from a buffer instead.
     pub fn stays_in_bounds(&self) -> bool {
-        !matches!(self, Kernel::Gather)
+        !matches!(self, Kernel::Gather | Kernel::Mixed(Mixed::Gather))
     }
 
     /// How many workgroups a dispatch over `dims` has.
     pub fn workgroups(&self, variant: Variant, dims: [u32; 4]) -> [u32; 3] {
         let [x, y, z, _] = dims.map(u64::from);
-        let linear = |count: u64| {
-            let rows = count.div_ceil(u64::from(MAX_WORKGROUPS)).max(1);
-            [count.div_ceil(rows) as u32, rows as u32, 1]
-        };
         match (self, variant) {
             (Kernel::Gather, _) => linear((x * (y + z)).div_ceil(256)),
             (Kernel::Matmul { .. }, _) => {
                 let (rows, cols) = match variant {
-                    Variant::Broadcast(b) => (u64::from(b.rows), u64::from(b.cols())),
+                    Variant::Broadcast(b) => (b.rows, b.cols()),
                     Variant::Tiled => (64, 64),
                     _ => (16, 16),
                 };
-                let [row_groups, folds, _] = linear(x.div_ceil(rows));
-                [y.div_ceil(cols) as u32, row_groups, folds]
+                grid(dims, rows, cols)
             }
             (Kernel::Loss { .. }, Variant::Lanes(lanes)) => linear(x.div_ceil(u64::from(256 / lanes))),
             (Kernel::Loss { .. }, _) => linear(x.div_ceil(256)),
@@ -386,6 +431,7 @@ impl Kernel {
             (Kernel::ColumnSum, Variant::Strided) => [y.div_ceil(16) as u32, 1, 1],
             (Kernel::ColumnSum, _) => [y.div_ceil(64) as u32, 1, 1],
             (Kernel::Update(_), _) => linear(x.div_ceil(256)),
+            (Kernel::Mixed(mixed), _) => mixed.workgroups(variant, dims),
         }
     }
 
@@ -400,11 +446,18 @@ impl Kernel {
             Kernel::LossSum => (x, 4.0 * x),
             Kernel::ColumnSum => (x * y, 4.0 * x * y),
             Kernel::Update(rule) => (2.0 * x, (12.0 + 8.0 * rule.states() as f64) * x),
+            Kernel::Mixed(mixed) => mixed.work(dims),
         }
     }
 
     /// The complete WGSL of `variant`: the hook functions that this kernel is compiled for, then the kernel.
     pub fn wgsl(&self, variant: Variant) -> String {
+        self.wgsl_of(variant, Element::Real)
+    }
+
+    /// [`Kernel::wgsl`] with the batch, what layers put out, and deltas stored as `element`, except for a product's, which
+    /// has a text of its own for halves.
+    fn wgsl_of(&self, variant: Variant, element: Element) -> String {
         const UNIFORM: &str = include_str!("../shaders/uniform.wgsl");
         const SCHEDULE: &str = include_str!("../shaders/schedule.wgsl");
         const MATH: &str = include_str!("../shaders/math.wgsl");
@@ -413,17 +466,15 @@ impl Kernel {
             _ => 1,
         };
         let lanes = format!("const LANES: u32 = {lanes}u;\n");
+        let half = element == Element::Half;
+        let stored_as = if half { "alias Element = f16;\n" } else { "alias Element = f32;\n" };
         let mut parts = vec![UNIFORM];
-        let (constants, generated);
+        let (constants, generated, scale);
         match *self {
-            Kernel::Gather => parts.extend([SCHEDULE, include_str!("../shaders/gather.wgsl")]),
+            Kernel::Gather => parts.extend([stored_as, SCHEDULE, include_str!("../shaders/gather.wgsl")]),
             Kernel::Matmul { form, epilogue } => {
                 parts.push(include_str!("../shaders/matmul/bindings.wgsl"));
-                parts.push(match form {
-                    Form::Nn => include_str!("../shaders/matmul/nn.wgsl"),
-                    Form::Nt => include_str!("../shaders/matmul/nt.wgsl"),
-                    Form::Tn => include_str!("../shaders/matmul/tn.wgsl"),
-                });
+                parts.push(form.wgsl());
                 match epilogue {
                     Epilogue::Store => parts.push(include_str!("../shaders/matmul/store.wgsl")),
                     Epilogue::Forward { activation, bias, keep } => parts.extend([
@@ -455,7 +506,13 @@ impl Kernel {
             }
             Kernel::Loss { loss, activation } => {
                 constants = format!("{lanes}const USES_SOFTMAX: bool = {};\n", loss.uses_softmax());
+                scale = mixed::scale_wgsl();
+                parts.extend(match half {
+                    true => vec![include_str!("../shaders/half/scaled_delta.wgsl"), &scale],
+                    false => vec![include_str!("../shaders/loss/plain_delta.wgsl")],
+                });
                 parts.extend([
+                    stored_as,
                     SCHEDULE,
                     MATH,
                     activation.wgsl(),
@@ -470,15 +527,24 @@ impl Kernel {
                 ]);
             }
             Kernel::LossSum => parts.extend([&lanes, include_str!("../shaders/loss_sum.wgsl")]),
-            Kernel::ColumnSum => parts.push(match variant {
-                Variant::Strided => include_str!("../shaders/column_sum_strided.wgsl"),
-                _ => include_str!("../shaders/column_sum_naive.wgsl"),
-            }),
+            Kernel::ColumnSum => parts.extend([
+                stored_as,
+                match variant {
+                    Variant::Strided => include_str!("../shaders/column_sum_strided.wgsl"),
+                    _ => include_str!("../shaders/column_sum_naive.wgsl"),
+                },
+            ]),
             Kernel::Update(rule) => {
+                parts.push(match half {
+                    true => include_str!("../shaders/half/skip_overflow.wgsl"),
+                    false => include_str!("../shaders/update/every_step.wgsl"),
+                });
                 parts.extend([SCHEDULE, rule.wgsl(), include_str!("../shaders/update.wgsl")]);
             }
+            Kernel::Mixed(mixed) => return mixed.wgsl(variant),
         }
-        parts.join("\n")
+        let enable = if half { "enable f16;\n" } else { "" };
+        enable.to_owned() + &parts.join("\n")
     }
 }
 
@@ -503,6 +569,7 @@ impl std::fmt::Display for Kernel {
             }
             Kernel::Loss { loss, activation } => format!("loss {loss} × {activation}′"),
             Kernel::Update(rule) => format!("update {}", rule.name()),
+            Kernel::Mixed(mixed) => mixed.to_string(),
             Kernel::Gather | Kernel::LossSum | Kernel::ColumnSum => self.stem().to_owned(),
         })
     }

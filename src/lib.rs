@@ -45,6 +45,7 @@ pub mod network;
 pub mod optimizer;
 pub mod params;
 pub mod plan;
+pub mod precision;
 pub mod predict;
 pub mod random;
 pub mod real;
@@ -61,6 +62,7 @@ pub use loss::Loss;
 pub use network::{Bias, Layer, Network};
 pub use optimizer::Optimizer;
 pub use params::Params;
+pub use precision::{Precision, PrecisionChoice};
 pub use predict::Predictor;
 pub use train::{Batch, Trainer, TrainerOptions};
 

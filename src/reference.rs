@@ -3,8 +3,10 @@
 //! The chain of trust is central differences ([`numerical_gradient`]) → [`Reference`] → every other implementation.
 //! How far f32 may be from it follows from the same equations, computed with [`Bounded`] numbers.
 
+mod half;
 mod number;
 
+use half::HalfBounded;
 pub use number::{Bounded, Number};
 
 use crate::activation::Activation;
@@ -126,13 +128,13 @@ impl Reference {
     /// How far correct f32 arithmetic on these numbers, which f32 must hold exactly, may be from
     /// [`Reference::gradients`], in any order of summation; derived at [`Bounded`].
     pub fn bounds(&self, values: &[f64], inputs: &[f64], targets: &[f64], rows: usize) -> Result<Gradients> {
-        let Backward { loss, params, input, deltas } = self.backpropagate::<Bounded>(values, inputs, targets, rows)?;
-        Ok(Gradients {
-            loss: loss.error,
-            params: errors(&params),
-            input: errors(&input),
-            deltas: deltas.iter().map(|delta| errors(delta)).collect(),
-        })
+        Ok(errors_of(self.backpropagate::<Bounded>(values, inputs, targets, rows)?, |x| x.error))
+    }
+
+    /// [`Reference::bounds`] for mixed precision: weights for products, inputs, activations and deltas in f16, at a
+    /// dynamic loss scale of at least 1. Infinite where f16 may overflow.
+    pub fn half_bounds(&self, values: &[f64], inputs: &[f64], targets: &[f64], rows: usize) -> Result<Gradients> {
+        Ok(errors_of(self.backpropagate::<HalfBounded>(values, inputs, targets, rows)?, |x| x.0.error))
     }
 
     fn check(&self, values: &[f64], inputs: &[f64], targets: Option<&[f64]>, rows: usize) -> Result<()> {
@@ -155,11 +157,11 @@ impl Reference {
 
     /// `z_l = W_l a_{l−1} + b_l` and `a_l = f_l(z_l)` for each layer l, with `a_0 = x`.
     fn pass<N: Number>(&self, values: &[f64], inputs: &[f64]) -> Forward<N> {
-        let output = inputs.iter().map(|&x| N::given(x)).collect();
+        let output = inputs.iter().map(|&x| N::given(x).stored()).collect();
         let mut forward = Forward { inputs: Vec::new(), z: Vec::new(), output };
         for layer in &self.layers {
             let z = layer.forward(values, &forward.output);
-            let a = z.iter().map(|&z| N::function(|[z]| layer.activation.value(z), [z])).collect();
+            let a = z.iter().map(|&z| N::function(|[z]| layer.activation.value(z), [z]).stored()).collect();
             forward.inputs.push(std::mem::replace(&mut forward.output, a));
             forward.z.push(z);
         }
@@ -196,8 +198,8 @@ impl Reference {
         let mut params = vec![N::given(0.0); self.arena];
         let mut deltas = Vec::new();
         for ((layer, a), z) in self.layers.iter().zip(&forward.inputs).zip(&forward.z).rev() {
-            let slope = |&z| N::function(|[z]| layer.activation.derivative_at(z), [z]);
-            let delta: Vec<N> = arriving.iter().zip(z).map(|(&g, z)| g * slope(z)).collect();
+            let delta = arriving.iter().zip(z).map(|(&g, &z)| (g * N::slope(layer.activation, z)).stored());
+            let delta: Vec<N> = delta.collect();
             layer.bias_gradient(&delta, &mut params[layer.bias.clone()]);
             layer.weight_gradient(&delta, a, &mut params[layer.weight.clone()]);
             arriving = layer.input_gradient(values, &delta);
@@ -213,7 +215,7 @@ impl Dense {
     fn forward<N: Number>(&self, values: &[f64], a: &[N]) -> Vec<N> {
         let (weight, bias) = (&values[self.weight.clone()], &values[self.bias.clone()]);
         let unit = |a: &[N], o: usize| {
-            let products = weight[o * self.inputs..][..self.inputs].iter().zip(a).map(|(&w, &a)| N::given(w) * a);
+            let products = weight[o * self.inputs..][..self.inputs].iter().zip(a).map(|(&w, &a)| N::given(w).stored() * a);
             let bias = bias.get(if bias.len() == 1 { 0 } else { o });
             N::sum(products.chain(bias.map(|&b| N::given(b))))
         };
@@ -242,9 +244,19 @@ impl Dense {
     fn input_gradient<N: Number>(&self, values: &[f64], delta: &[N]) -> Vec<N> {
         let weight = &values[self.weight.clone()];
         let input = |delta: &[N], i: usize| {
-            N::sum(weight.chunks(self.inputs).zip(delta).map(|(w, &delta)| N::given(w[i]) * delta))
+            N::sum(weight.chunks(self.inputs).zip(delta).map(|(w, &delta)| N::given(w[i]).stored() * delta))
         };
         delta.chunks(self.outputs).flat_map(|delta| (0..self.inputs).map(move |i| input(delta, i))).collect()
+    }
+}
+
+fn errors_of<N: Number>(numbers: Backward<N>, error: impl Fn(N) -> f64) -> Gradients {
+    let errors = |numbers: &[N]| numbers.iter().map(|&x| error(x)).collect();
+    Gradients {
+        loss: error(numbers.loss),
+        params: errors(&numbers.params),
+        input: errors(&numbers.input),
+        deltas: numbers.deltas.iter().map(|delta| errors(delta)).collect(),
     }
 }
 

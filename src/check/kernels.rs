@@ -2,10 +2,11 @@
 //! lies between guard bands of NaN: what a kernel forgets to write stays NaN, what it reads beside its binding turns its
 //! result into NaN, what it writes there is noticed.
 
+use super::mixed::{mixed_bounds, mixed_contents, mixed_shapes};
 use super::{Outcome, Tally};
 use crate::Result;
 use crate::activation::{Activation, Stored};
-use crate::compare::{Comparison, compare};
+use crate::compare::{Comparison, compare, half_error};
 use crate::cpu::{CpuExecutor, Products};
 use crate::device::Device;
 use crate::executor::Executor;
@@ -26,6 +27,9 @@ pub(super) fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> 
     let mut tallies: BTreeMap<(usize, String), Tally> = BTreeMap::new();
     let order = ["gather", "matmul", "loss", "loss_sum", "column_sum", "update"];
     for kernel in Kernel::all() {
+        if matches!(kernel, Kernel::Mixed(_)) && !device.has_half() {
+            continue;
+        }
         for variant in device.variants(&kernel) {
             let subject = match device {
                 Device::Cpu => family(&kernel),
@@ -54,12 +58,15 @@ fn family(kernel: &Kernel) -> String {
             format!("matmul_{}{what}", form.name())
         }
         Kernel::Loss { loss, .. } => format!("loss {loss}"),
+        Kernel::Mixed(mixed) => {
+            mixed.base().map_or(mixed.to_string(), |kernel| format!("f16 {}", family(&kernel)))
+        }
         other => other.to_string(),
     }
 }
 
 /// 1, primes, and one less and one more than every tile; fewer where only the hook functions differ.
-fn shapes(kernel: &Kernel) -> Vec<[u32; 4]> {
+pub(super) fn shapes(kernel: &Kernel) -> Vec<[u32; 4]> {
     let shapes: &[[u32; 3]] = match *kernel {
         Kernel::Gather => &[[1, 1, 1], [5, 3, 2], [17, 64, 10], [65, 7, 1]],
         Kernel::Matmul { epilogue: Epilogue::Store, .. } => &[
@@ -83,12 +90,14 @@ fn shapes(kernel: &Kernel) -> Vec<[u32; 4]> {
             &[[1, 1, 0], [1, 65, 0], [15, 17, 0], [64, 16, 0], [65, 15, 0], [1031, 3, 0], [131, 131, 0]]
         }
         Kernel::Update(_) => &[[1, 0, 0], [255, 0, 0], [257, 0, 0], [1031, 0, 0]],
+        Kernel::Mixed(mixed) => return mixed_shapes(mixed),
     };
     shapes.iter().map(|&[x, y, z]| [x, y, z, 0]).collect()
 }
 
 /// What a binding holds before the dispatch.
-enum Contents {
+#[derive(Clone)]
+pub(super) enum Contents {
     Real(Vec<f32>),
     Words(Vec<u32>),
     /// Only written: NaN until then.
@@ -96,7 +105,7 @@ enum Contents {
 }
 
 impl Contents {
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self {
             Contents::Real(values) => values.len(),
             Contents::Words(words) => words.len(),
@@ -112,8 +121,8 @@ impl Contents {
     }
 }
 
-/// Elements of NaN on either side of what is bound.
-const GUARD: usize = ALIGNMENT;
+/// Elements of NaN on either side of what is bound, so many that halves too begin where a binding may.
+const GUARD: usize = 2 * ALIGNMENT;
 
 /// Runs one dispatch of `kernel` and compares all that it wrote. `tamper` may plant a fault into the plan.
 pub fn check(
@@ -150,15 +159,16 @@ pub fn check(
         executor.run(&[Phase::Forward], times)?;
     }
 
-    let bounds = bounds(kernel, &uniform, &contents);
+    let mut bounds = bounds(kernel, &uniform, &contents);
     let mut comparisons = Vec::new();
     for (i, spec) in specs.iter().enumerate() {
-        if spec.access != Access::Write || spec.element != Element::Real {
+        if spec.access != Access::Write || spec.element == Element::Word {
             continue;
         }
         let expected = twin.values(slot(i))?;
         let actual = subject.read(slot(i), 0..expected.len())?.wait()?;
         let what = format!("{kernel} {variant} {dims:?}, {}", spec.name);
+        widen(&mut bounds[i], spec.element, variant, &expected[GUARD..][..contents[i].len()]);
         match compare_guarded(&what, &actual, expected, &bounds[i]) {
             Ok(comparison) => comparisons.push(comparison),
             Err(failure) => return Ok(Err(failure)),
@@ -172,10 +182,23 @@ fn fill(executor: &mut dyn Executor, slot: Slot, plan: &Plan, contents: &Content
     match contents {
         Contents::Words(words) => executor.write_words(slot, GUARD, words),
         Contents::Real(values) => {
-            executor.write(slot, 0, &vec![f32::NAN; len])?;
-            executor.write(slot, GUARD, values)
+            let mut all = vec![f32::NAN; len];
+            all[GUARD..][..values.len()].copy_from_slice(values);
+            executor.write(slot, 0, &all)
         }
         Contents::Poison(_) => executor.write(slot, 0, &vec![f32::NAN; len]),
+    }
+}
+
+/// Adds to the bounds what depends on the variant and on how the result is stored.
+fn widen(bounds: &mut Vec<f64>, element: Element, variant: Variant, expected: &[f64]) {
+    // Matrix units may cut where others round, which errs by twice as much.
+    if matches!(variant, Variant::Cooperative(_)) {
+        bounds.iter_mut().for_each(|error| *error *= 2.0);
+    }
+    if element == Element::Half {
+        bounds.resize(expected.len(), 0.0);
+        bounds.iter_mut().zip(expected).for_each(|(error, &x)| *error = half_error(x, *error));
     }
 }
 
@@ -219,7 +242,7 @@ fn stored(activation: Activation, preactivations: Contents) -> Contents {
     }
 }
 
-fn contents(kernel: &Kernel, dims: [u32; 4], rng: &mut ChaCha8Rng) -> Vec<Contents> {
+pub(super) fn contents(kernel: &Kernel, dims: [u32; 4], rng: &mut ChaCha8Rng) -> Vec<Contents> {
     let [x, y, z, _] = dims.map(|d| d as usize);
     let mut real = |len: usize, bound: f32| Contents::Real(uniform_values(rng, len, bound));
     match *kernel {
@@ -267,12 +290,13 @@ fn contents(kernel: &Kernel, dims: [u32; 4], rng: &mut ChaCha8Rng) -> Vec<Conten
             all.extend((0..rule.states()).map(|_| real(x, 2.0)));
             all
         }
+        Kernel::Mixed(mixed) => mixed_contents(mixed, dims, rng),
     }
 }
 
 /// How far each element that the kernel writes may be from the twin, for each binding in order; derived by computing the
 /// kernel's formula in [`Bounded`] numbers.
-fn bounds(kernel: &Kernel, uniform: &Uniform, contents: &[Contents]) -> Vec<Vec<f64>> {
+pub(super) fn bounds(kernel: &Kernel, uniform: &Uniform, contents: &[Contents]) -> Vec<Vec<f64>> {
     let given = |i: usize| -> Vec<Bounded> {
         contents.get(i).map_or(&[][..], Contents::real).iter().map(|&x| Bounded::given(x.into())).collect()
     };
@@ -346,6 +370,7 @@ fn bounds(kernel: &Kernel, uniform: &Uniform, contents: &[Contents]) -> Vec<Vec<
                 }
             }
         }
+        Kernel::Mixed(mixed) => return mixed_bounds(mixed, uniform, contents.to_vec()),
     }
     out
 }

@@ -5,6 +5,7 @@
 
 pub mod gradients;
 pub mod kernels;
+mod mixed;
 
 use crate::Result;
 use crate::compare::Comparison;

@@ -3,6 +3,7 @@ use crate::executor::{Executor, Readback, locate};
 use crate::kernel::{Element, Uniform, Variant};
 use crate::plan::{Phase, Plan, Slot, Step};
 use crate::{Error, Result};
+use half::f16;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -59,18 +60,42 @@ impl GpuExecutor {
         Ok(GpuExecutor { gpu, plan, buffers, dispatches, staging: Arc::default() })
     }
 
-    fn write_bytes(&mut self, slot: Slot, offset: usize, bytes: &[u8], element: Element) -> Result<()> {
-        let index = locate(&self.plan, slot, &(offset..offset + bytes.len() / 4), element)?;
-        self.gpu.queue.write_buffer(&self.buffers[index], 4 * offset as u64, bytes);
+    /// Rounds numbers to f16 and writes them. A buffer is written in whole words, so they begin at an even element, and end
+    /// at one or at the end of the slot.
+    fn write_halves(&mut self, slot: Slot, offset: usize, values: &[f32]) -> Result<()> {
+        let end = offset + values.len();
+        let len = self.plan.slot(slot).map_or(0, |info| info.len);
+        if !offset.is_multiple_of(2) || !(end.is_multiple_of(2) || end == len) {
+            let expected = format!("elements from an even one to an even one or the end, {len}");
+            return Err(Error::shape(format!("slot {slot}"), expected, format!("{offset}..{end}")));
+        }
+        let index = locate(&self.plan, slot, &(offset..end), Element::Real)?;
+        let mut halves: Vec<u16> = values.iter().map(|&x| f16::from_f32(x).to_bits()).collect();
+        halves.resize(halves.len().next_multiple_of(2), 0);
+        self.gpu.queue.write_buffer(&self.buffers[index], 2 * offset as u64, bytemuck::cast_slice(&halves));
         self.gpu.check()
     }
+
+    fn write_bytes(&mut self, slot: Slot, offset: usize, bytes: &[u8], element: Element) -> Result<()> {
+        let index = locate(&self.plan, slot, &(offset..offset + bytes.len() / element.bytes()), element)?;
+        self.gpu.queue.write_buffer(&self.buffers[index], (element.bytes() * offset) as u64, bytes);
+        self.gpu.check()
+    }
+}
+
+/// Bytes of so many elements in a buffer or a binding, a multiple of 4 as WebGPU demands.
+fn buffer_bytes(element: Element, len: usize) -> u64 {
+    (element.bytes() * len).next_multiple_of(4) as u64
 }
 
 fn check_limits(gpu: &Gpu, plan: &Plan) -> Result<()> {
     let limits = gpu.device.limits();
     let largest = limits.max_buffer_size.min(limits.max_storage_buffer_binding_size);
     for info in &plan.slots {
-        let bytes = 4 * info.len as u64;
+        let bytes = buffer_bytes(info.element, info.len);
+        if info.element == Element::Half && !gpu.device.features().contains(wgpu::Features::SHADER_F16) {
+            return Err(Error::Device(format!("{} has no f16 in shaders; use --precision f32", gpu.info.name)));
+        }
         if bytes > largest && matches!(info.slot, Slot::DataInputs | Slot::DataTargets | Slot::Order) {
             return Err(Error::Device(format!(
                 "{} cannot hold the data set: {} needs a buffer of {bytes} bytes, the adapter allows {largest}; use fewer \
@@ -105,7 +130,7 @@ fn allocate(gpu: &Gpu, plan: &Plan) -> Result<Vec<wgpu::Buffer>> {
     let buffers = plan.slots.iter().map(|info| {
         gpu.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(&format!("wgrad.{}", info.slot)),
-            size: 4 * info.len as u64,
+            size: buffer_bytes(info.element, info.len),
             usage,
             mapped_at_creation: false,
         })
@@ -123,13 +148,17 @@ fn allocate(gpu: &Gpu, plan: &Plan) -> Result<Vec<wgpu::Buffer>> {
     }
 }
 
-fn choose(gpu: &Gpu, step: &Step, choice: VariantChoice) -> Result<Variant> {
+fn choose(gpu: &Arc<Gpu>, step: &Step, choice: VariantChoice) -> Result<Variant> {
     let (kernel, dims) = (&step.kernel, step.uniform.dims);
-    let variants = kernel.variants(gpu.subgroup());
+    let mut variants = kernel.variants(gpu.subgroup());
+    variants.extend(gpu.cooperative_variants(kernel));
     let fits = |variant: &Variant| kernel.loop_iterations(*variant, dims) <= gpu.most_loop_iterations();
     let found = match choice {
         VariantChoice::Forced(variant) if variants.contains(&variant) => Some(variant).filter(fits),
-        _ => std::iter::once(kernel.heuristic(dims, gpu.subgroup())).chain(variants).find(fits),
+        _ => {
+            let heuristic = kernel.heuristic(dims, gpu.subgroup());
+            gpu.cooperative_for(kernel, dims).into_iter().chain([heuristic]).chain(variants).find(fits)
+        }
     };
     found.ok_or_else(|| {
         Error::Device(format!(
@@ -142,7 +171,7 @@ fn choose(gpu: &Gpu, step: &Step, choice: VariantChoice) -> Result<Variant> {
     })
 }
 
-fn dispatches(gpu: &Gpu, plan: &Plan, buffers: &[wgpu::Buffer], choice: VariantChoice) -> Result<Vec<Dispatch>> {
+fn dispatches(gpu: &Arc<Gpu>, plan: &Plan, buffers: &[wgpu::Buffer], choice: VariantChoice) -> Result<Vec<Dispatch>> {
     let uniforms = gpu.device.create_buffer(&wgpu::BufferDescriptor {
         label: Some("wgrad.uniforms"),
         size: UNIFORM_STRIDE * plan.steps.len() as u64,
@@ -173,7 +202,8 @@ fn dispatches(gpu: &Gpu, plan: &Plan, buffers: &[wgpu::Buffer], choice: VariantC
             vec![wgpu::BindGroupEntry { binding: 0, resource: bound(&uniforms, offset, size_of::<Uniform>() as u64) }];
         for (spec, binding) in kernel.bindings().iter().zip(&step.bindings) {
             let index = locate(plan, binding.slot, &binding.range, spec.element)?;
-            let (start, len) = (4 * binding.range.start as u64, 4 * binding.range.len() as u64);
+            let start = (spec.element.bytes() * binding.range.start) as u64;
+            let len = buffer_bytes(spec.element, binding.range.len());
             entries.push(wgpu::BindGroupEntry { binding: spec.index, resource: bound(&buffers[index], start, len) });
         }
         let pipeline = gpu.pipeline(kernel, variant)?;
@@ -193,7 +223,10 @@ impl Executor for GpuExecutor {
     }
 
     fn write(&mut self, slot: Slot, offset: usize, values: &[f32]) -> Result<()> {
-        self.write_bytes(slot, offset, bytemuck::cast_slice(values), Element::Real)
+        match self.plan.slot(slot).map(|info| info.element) {
+            Some(Element::Half) => self.write_halves(slot, offset, values),
+            _ => self.write_bytes(slot, offset, bytemuck::cast_slice(values), Element::Real),
+        }
     }
 
     fn write_words(&mut self, slot: Slot, offset: usize, words: &[u32]) -> Result<()> {
@@ -228,10 +261,17 @@ impl Executor for GpuExecutor {
 
     fn read(&mut self, slot: Slot, range: Range<usize>) -> Result<Readback> {
         let index = locate(&self.plan, slot, &range, Element::Real)?;
-        let bytes = 4 * range.len() as u64;
+        let element = self.plan.slots[index].element;
+        // Copies begin and end at multiples of four bytes; what is before the first element is dropped again.
+        let unwanted = match element {
+            Element::Half => range.start % 2,
+            _ => 0,
+        };
+        let start = (element.bytes() * (range.start - unwanted)) as u64;
+        let bytes = buffer_bytes(element, unwanted + range.len());
         let staging = take_staging(&self.gpu.device, &self.staging, bytes);
         let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        encoder.copy_buffer_to_buffer(&self.buffers[index], 4 * range.start as u64, &staging, 0, bytes);
+        encoder.copy_buffer_to_buffer(&self.buffers[index], start, &staging, 0, bytes);
         let submission = self.gpu.queue.submit([encoder.finish()]);
         let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
         staging.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
@@ -251,7 +291,13 @@ impl Executor for GpuExecutor {
                 None => return Err(lost("the read-back was dropped".into())),
             }
             let view = staging.get_mapped_range(0..bytes).map_err(|error| lost(error.to_string()))?;
-            let values = bytemuck::pod_collect_to_vec(&view);
+            let values = match element {
+                Element::Half => {
+                    let halves: Vec<u16> = bytemuck::pod_collect_to_vec(&view);
+                    halves[unwanted..][..range.len()].iter().map(|&bits| f16::from_bits(bits).to_f32()).collect()
+                }
+                _ => bytemuck::pod_collect_to_vec(&view),
+            };
             drop(view);
             staging.unmap();
             pool.lock().unwrap_or_else(PoisonError::into_inner).push(staging);

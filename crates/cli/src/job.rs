@@ -7,8 +7,8 @@ use wgrad::data::{Scaling, ScalingKind, Task, TaskHint, split};
 use wgrad::optimizer::{Momentum, Sgd};
 use wgrad::plan::TrainingOptions;
 use wgrad::{
-    Activation, Bias, Dataset, Device, Error, Init, Loss, Model, Network, Optimizer, Params, Result, Trainer,
-    TrainerOptions,
+    Activation, Bias, Dataset, Device, Error, Init, Loss, Model, Network, Optimizer, Params, PrecisionChoice, Result,
+    Trainer, TrainerOptions,
 };
 
 /// A training run: its settings without a gap, and what they came to.
@@ -43,6 +43,7 @@ impl Job {
         let batch = at_least_1("batch", *training.batch.get_or_insert(32))?;
         let seed = *training.seed.get_or_insert(0);
         training.device.get_or_insert("auto".into());
+        training.precision.get_or_insert(PrecisionChoice::F32);
         let optimizer = optimizer(training)?;
         let start = training.init.get_or_insert(Start::Drawn(Init::Auto)).clone();
         let init = match start {
@@ -86,6 +87,14 @@ impl Job {
         Ok(Job { settings, train, validation, test, scaling, network, options, epochs, destination, weights })
     }
 
+    /// Decides the precision for `device`, and says why it is what it is, as a clause.
+    pub fn decide_precision(&mut self, device: &Device) -> Result<String> {
+        let choice = self.settings.training.precision.unwrap_or_default();
+        let reason;
+        (self.options.precision, reason) = device.precision(choice)?;
+        Ok(reason)
+    }
+
     /// The trainer, before its first step.
     pub fn trainer(&self, device: &Device) -> Result<Trainer> {
         match &self.weights {
@@ -96,10 +105,11 @@ impl Job {
 
     /// What the plan of the run is built for: the data set is put on the device, one epoch is scheduled at once.
     pub fn plan_options(&self) -> TrainingOptions {
-        let TrainerOptions { planner, batch, loss, optimizer, .. } = self.options;
+        let TrainerOptions { planner, precision, batch, loss, optimizer, .. } = self.options;
         let sets = || std::iter::once(&self.train).chain(&self.validation).map(Dataset::rows);
         let steps = sets().max().unwrap_or(0).div_ceil(batch);
-        TrainingOptions { planner, batch, loss, optimizer, steps, data_rows: sets().sum(), all_gradients: false }
+        let data_rows = sets().sum();
+        TrainingOptions { planner, precision, batch, loss, optimizer, steps, data_rows, all_gradients: false }
     }
 
     /// The description of the run in one line.

@@ -3,9 +3,11 @@
 use crate::workload::{NAMES, Shape, Workload, square_matrices};
 use std::time::{Duration, Instant};
 use wgrad::executor::Executor;
-use wgrad::kernel::{Epilogue, Form, Kernel, Uniform};
+use wgrad::kernel::{Epilogue, Form, Kernel, Mixed, Uniform};
 use wgrad::plan::{Binding, Phase, Plan, Planner, Slot, SlotInfo};
-use wgrad::{Activation, Batch, Device, Error, Loss, Result, Trainer, TrainerOptions};
+use wgrad::{
+    Activation, Batch, Device, Error, Loss, Precision, PrecisionChoice, Result, Trainer, TrainerOptions,
+};
 
 /// What to time.
 #[derive(clap::Args)]
@@ -34,6 +36,9 @@ pub struct Args {
     /// Who wires the step
     #[arg(long, default_value_t = Planner::LayerWise)]
     planner: Planner,
+    /// What matrices are stored in: f32, f16 or auto
+    #[arg(long, default_value_t = PrecisionChoice::F32, value_name = "f32|f16|auto")]
+    precision: PrecisionChoice,
     /// The least time to measure, after a warm-up of two seconds or as long as this
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
@@ -66,6 +71,7 @@ pub struct Measured {
     workload: String,
     device: String,
     planner: Planner,
+    precision: Precision,
     /// Samples in a step; 0 for a matrix product.
     batch: usize,
     flops: f64,
@@ -111,7 +117,7 @@ fn training(args: &Args, device: &Device, name: &str, workload: Workload) -> Res
     let start = Instant::now();
     let Workload { network, loss, batch, learning_rate, values, inputs, targets, check_steps } = workload;
     let flops = network.training_flops(batch);
-    let options = TrainerOptions { batch, learning_rate, planner: args.planner, ..TrainerOptions::new(loss) };
+    let options = TrainerOptions { batch, learning_rate, planner: args.planner, precision: device.precision(args.precision)?.0, ..TrainerOptions::new(loss) };
     let mut trainer = Trainer::with_parameters(device, network, &values, options)?;
     trainer.load(&Batch { inputs: &inputs, targets: &targets })?;
     let dispatches = trainer.executor().plan().dispatches(args.planner.step());
@@ -127,6 +133,10 @@ fn training(args: &Args, device: &Device, name: &str, workload: Workload) -> Res
 fn product(args: &Args, device: &Device, n: usize) -> Result<Measured> {
     let start = Instant::now();
     let kernel = Kernel::Matmul { form: Form::Nn, epilogue: Epilogue::Store };
+    let kernel = match device.precision(args.precision)?.0 {
+        Precision::F32 => kernel,
+        Precision::F16 => Mixed::of(kernel),
+    };
     let slots = [Slot::Input, Slot::Params, Slot::Output];
     let infos = slots.iter().zip(kernel.bindings());
     let infos = infos.map(|(&slot, spec)| SlotInfo { slot, len: n * n, element: spec.element }).collect();
@@ -188,6 +198,7 @@ fn measure(
         workload: String::new(),
         device: device.name(),
         planner: args.planner,
+        precision: device.precision(args.precision)?.0,
         batch: 0,
         flops: 0.0,
         dispatches: 0,
@@ -220,6 +231,7 @@ impl Measured {
             "workload": self.workload,
             "device": self.device,
             "planner": self.planner.name(),
+            "precision": self.precision.name(),
             "step_ms_median": median * 1e3,
             "step_ms_min": least * 1e3,
             "step_ms_max": most * 1e3,
@@ -239,7 +251,7 @@ impl Measured {
 impl std::fmt::Display for Measured {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (median, (least, most)) = (self.median(), self.spread());
-        writeln!(f, "{} on {}", self.workload, self.device)?;
+        writeln!(f, "{} on {} in {}", self.workload, self.device, self.precision)?;
         let blocks = self.blocks.len();
         writeln!(
             f,

@@ -12,9 +12,8 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use wgrad::data::Task;
 use wgrad::error::did_you_mean;
-use wgrad::kernel::Kernel;
 use wgrad::plan::{Plan, Step, TrainingOptions};
-use wgrad::{Activation, Error, Loss, Model, Network, Result};
+use wgrad::{Activation, Error, Loss, Model, Network, Precision, PrecisionChoice, Result};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  wgrad plan digits\n  wgrad plan 784-256-10 --batch 128 --activation sigmoid")]
@@ -31,6 +30,9 @@ pub struct Args {
     /// The activation of the hidden layers [default: the run's, else relu]
     #[arg(long, value_name = "NAME", value_parser = activation_names())]
     activation: Option<Activation>,
+    /// What matrices are stored in [default: the run's, else f32]
+    #[arg(long, value_name = "f32|f16|auto", conflicts_with = "predict")]
+    precision: Option<PrecisionChoice>,
     /// The plan of a prediction instead of a training step
     #[arg(long)]
     predict: bool,
@@ -65,13 +67,16 @@ impl FromStr for What {
 
 pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let batch = args.batch.unwrap_or(32);
-    let (network, options) = match args.what {
+    let mut precision = args.precision.unwrap_or_default();
+    let (network, mut options) = match args.what {
         What::Run(given) => {
             let mut flags = Settings::default();
             flags.network.activation = args.activation;
             (flags.training.loss, flags.training.batch) = (args.loss, args.batch);
+            flags.training.precision = args.precision;
             let job = Job::resolve(Settings::gather(&given, flags, context)?)?;
             let options = job.plan_options();
+            precision = job.settings.training.precision.unwrap_or_default();
             (job.network, options)
         }
         What::Model(_) if args.activation.is_some() => {
@@ -89,6 +94,11 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
             let loss = args.loss.unwrap_or(Loss::SoftmaxCrossEntropy);
             (network(&widths, args.activation.unwrap_or(Activation::Relu), loss), TrainingOptions::new(batch, loss))
         }
+    };
+    options.precision = match precision {
+        PrecisionChoice::F32 => Precision::F32,
+        PrecisionChoice::F16 => Precision::F16,
+        PrecisionChoice::Auto => context.open_device()?.precision(precision)?.0,
     };
     let plan = match args.predict {
         true => Plan::prediction(&network, options.batch)?,
@@ -109,7 +119,7 @@ fn network(widths: &[usize], activation: Activation, loss: Loss) -> Network {
 
 fn report(network: &Network, plan: &Plan, context: &Context) -> Result<()> {
     let (dispatches, size) = (plan.steps.len(), plan.bytes());
-    let products = plan.steps.iter().filter(|step| matches!(step.kernel, Kernel::Matmul { .. }));
+    let products = plan.steps.iter().filter(|step| step.kernel.stem() == "matmul");
     let flops: f64 = products.map(|step| step.kernel.work(step.uniform.dims).0).sum();
     context.say(plan.to_string().trim_end())?;
     context.say(format_args!(

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use wgrad::data::{Scaling, Task};
 use wgrad::device::DeviceChoice;
 use wgrad::train::{Epoch, Evaluation};
-use wgrad::{Dataset, Device, Error, Model, Result};
+use wgrad::{Dataset, Device, Error, Model, PrecisionChoice, Result};
 
 #[derive(clap::Args)]
 #[command(
@@ -72,9 +72,9 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
         _ => None,
     };
     check_destination(settings.output.destination(), data.as_slice())?;
-    let job = Job::resolve(settings)?;
+    let mut job = Job::resolve(settings)?;
     interrupt::watch();
-    let device = announce(&job, context)?;
+    let device = announce(&mut job, context)?;
 
     let mut trainer = job.trainer(&device)?;
     let mut progress = Progress::new(job.train.rows(), job.epochs);
@@ -98,15 +98,16 @@ fn print_config(settings: &Settings, context: &Context) -> Result<ExitCode> {
 }
 
 /// Opens the device, and says what will be done where.
-fn announce(job: &Job, context: &Context) -> Result<Device> {
+fn announce(job: &mut Job, context: &Context) -> Result<Device> {
+    let choice = job.settings.training.device.as_deref().map_or(DeviceChoice::Auto, DeviceChoice::from);
+    let selection = Device::select(&choice)?;
+    let precision = job.decide_precision(&selection.device)?;
     let data = &job.train;
     let rows = |part: &Option<Dataset>| part.as_ref().map_or(0, Dataset::rows);
     let answers = match &data.task {
         Task::Classification { classes } => format!("{} classes", classes.len()),
         Task::Regression { outputs } => format!("the numbers {}", outputs.join(", ")),
     };
-    let choice = job.settings.training.device.as_deref().map_or(DeviceChoice::Auto, DeviceChoice::from);
-    let selection = Device::select(&choice)?;
     context.tell(
         "data",
         format_args!(
@@ -121,6 +122,9 @@ fn announce(job: &Job, context: &Context) -> Result<Device> {
     context.tell("network", format_args!("{}, {} parameters", job.network, wgrad::Params::of(&job.network).count()))?;
     context.tell("training", job.describe())?;
     context.tell("device", format_args!("{}: {}", selection.device.name(), selection.reason))?;
+    if job.settings.training.precision != Some(PrecisionChoice::F32) {
+        context.tell("precision", format_args!("{}: {precision}", job.options.precision))?;
+    }
     Ok(selection.device)
 }
 
@@ -158,6 +162,11 @@ impl Run<'_> {
 
     fn final_loss(&self) -> f64 {
         self.history.last().map_or(self.progress.loss, |epoch| epoch.loss)
+    }
+
+    /// Steps of the completed epochs that changed nothing.
+    fn skipped(&self) -> usize {
+        self.history.iter().map(|epoch| epoch.skipped).sum()
     }
 
     fn validation(&self) -> Option<&Evaluation> {
@@ -198,6 +207,7 @@ impl Run<'_> {
             "nesterov": training.nesterov,
             "learning_rate": training.learning_rate,
             "batch": training.batch,
+            "precision": self.job.options.precision.name(),
         });
         self.results(&mut notes);
         notes
@@ -207,6 +217,7 @@ impl Run<'_> {
     fn results(&self, value: &mut Value) {
         value["epochs"] = json!(self.history.len());
         value["final_loss"] = json!(self.final_loss());
+        value["skipped_steps"] = json!(self.skipped());
         for (part, evaluation) in [("validation", self.validation()), ("test", self.test.as_ref())] {
             if let Some(evaluation) = evaluation {
                 let score = Score::of(evaluation);
@@ -223,6 +234,10 @@ impl Run<'_> {
             false => format!("{done} epochs"),
         };
         context.tell("trained", format_args!("{ending} in {:.1} s, final loss {loss}", self.seconds))?;
+        if self.skipped() > 0 {
+            let why = "a gradient overflowed f16, and the loss scale was halved";
+            context.tell("skipped", format_args!("{} steps, whose parameters stayed: {why}", self.skipped()))?;
+        }
         if let Some(validation) = self.validation() {
             context.tell("validation", describe(validation))?;
         }

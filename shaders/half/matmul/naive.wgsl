@@ -1,0 +1,18 @@
+// One invocation per element: the specification of every faster variant.
+@compute @workgroup_size(16, 16)
+fn main(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) count: vec3<u32>,
+  @builtin(local_invocation_id) local: vec3<u32>,
+) {
+  let i = workgroup_row(workgroup, count) * 16u + local.y;
+  let j = workgroup.x * 16u + local.x;
+  if i >= u.dims.x || j >= u.dims.y {
+    return;
+  }
+  var sum = 0.0;
+  for (var k = 0u; k < u.dims.z; k++) {
+    sum = fma(f32(a_of(i, k)), f32(b_of(k, j)), sum);
+  }
+  epilogue(i, j, sum);
+}
