@@ -8,7 +8,7 @@ use crate::device::Device;
 use crate::kernel::{Cooperative, Epilogue, Form, Kernel, Mixed, Variant};
 use crate::network::Bias;
 use std::sync::Arc;
-use wgpu::{CooperativeMatrixProperties, CooperativeScalarType, Features};
+use wgpu::{CooperativeMatrixProperties, CooperativeScalarType};
 
 /// The variable that switches cooperative matrices off, whatever the adapter has.
 const SWITCHED_OFF: &str = "WGRAD_NO_COOPERATIVE_MATRIX";
