@@ -418,8 +418,7 @@ impl Plan {
         let activation = wiring.activation(i);
         let keep = wiring.keeps(i);
         let layer = &wiring.network.layers[i];
-        let mut bindings =
-            vec![self.grow(wiring.input(i)), wiring.weight(i)?, self.grow(wiring.output(i))];
+        let mut bindings = vec![self.grow(wiring.input(i)), wiring.weight(i)?, self.grow(wiring.output(i))];
         if layer.bias != Bias::None {
             bindings.push(wiring.param(i, Role::Bias)?);
         }
@@ -528,12 +527,13 @@ impl Plan {
 
     /// Takes the dynamic loss scale out of every gradient that was computed.
     fn unscale(&mut self, params: &Params, options: &TrainingOptions) -> Result<()> {
-        let mut gradients: Vec<_> = params.trainable_runs();
-        if options.all_gradients {
-            gradients = vec![0..params.len];
-        }
-        let mut gradients: Vec<_> =
-            gradients.into_iter().map(|range| Binding { slot: Slot::Gradients, range }).collect();
+        let mut gradients = match options.all_gradients {
+            true => vec![whole(Slot::Gradients, params.len)],
+            false => {
+                let runs = params.trainable_runs().into_iter();
+                runs.map(|range| Binding { slot: Slot::Gradients, range }).collect()
+            }
+        };
         gradients.extend(self.slot(Slot::InputGradient).map(|info| whole(Slot::InputGradient, info.len)));
         for gradient in gradients {
             let dims = [gradient.range.len(), 0, 0];
@@ -560,7 +560,8 @@ impl Plan {
         for (to, from) in uniform.dims.iter_mut().zip(dims) {
             *to = dimension(from)?;
         }
-        for (spec, binding) in kernel.bindings().iter().zip(&bindings).filter(|(spec, _)| spec.element == Element::Half) {
+        for (spec, binding) in kernel.bindings().iter().zip(&bindings).filter(|(spec, _)| spec.element == Element::Half)
+        {
             if let Some(info) = self.slots.iter_mut().find(|info| info.slot == binding.slot) {
                 info.element = spec.element;
             }

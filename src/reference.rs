@@ -215,7 +215,8 @@ impl Dense {
     fn forward<N: Number>(&self, values: &[f64], a: &[N]) -> Vec<N> {
         let (weight, bias) = (&values[self.weight.clone()], &values[self.bias.clone()]);
         let unit = |a: &[N], o: usize| {
-            let products = weight[o * self.inputs..][..self.inputs].iter().zip(a).map(|(&w, &a)| N::given(w).stored() * a);
+            let products =
+                weight[o * self.inputs..][..self.inputs].iter().zip(a).map(|(&w, &a)| N::given(w).stored() * a);
             let bias = bias.get(if bias.len() == 1 { 0 } else { o });
             N::sum(products.chain(bias.map(|&b| N::given(b))))
         };

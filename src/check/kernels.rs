@@ -58,9 +58,7 @@ fn family(kernel: &Kernel) -> String {
             format!("matmul_{}{what}", form.name())
         }
         Kernel::Loss { loss, .. } => format!("loss {loss}"),
-        Kernel::Mixed(mixed) => {
-            mixed.base().map_or(mixed.to_string(), |kernel| format!("f16 {}", family(&kernel)))
-        }
+        Kernel::Mixed(mixed) => mixed.base().map_or(mixed.to_string(), |kernel| format!("f16 {}", family(&kernel))),
         other => other.to_string(),
     }
 }

@@ -14,8 +14,8 @@ pub(super) fn unscale<T: Real>([len, ..]: [usize; 4], mut views: Views<'_, T>) {
             || {
                 gradients.iter_mut().fold(true, |finite, g| {
                     *g *= inverse;
-                    // Infinity and NaN differ from themselves in the difference.
-                    finite & (*g - *g == T::zero())
+                    // Infinity and NaN times 0 are NaN.
+                    finite & (*g * T::zero() == T::zero())
                 })
             },
         );

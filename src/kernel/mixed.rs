@@ -237,7 +237,9 @@ impl Mixed {
                 (enable, parts)
             }
             Mixed::Gather => return Kernel::Gather.wgsl_of(variant, Element::Half),
-            Mixed::Loss { loss, activation } => return Kernel::Loss { loss, activation }.wgsl_of(variant, Element::Half),
+            Mixed::Loss { loss, activation } => {
+                return Kernel::Loss { loss, activation }.wgsl_of(variant, Element::Half);
+            }
             Mixed::ColumnSum => return Kernel::ColumnSum.wgsl_of(variant, Element::Half),
             Mixed::Update(rule) => return Kernel::Update(rule).wgsl_of(variant, Element::Half),
         };

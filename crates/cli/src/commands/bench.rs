@@ -5,9 +5,7 @@ use std::time::{Duration, Instant};
 use wgrad::executor::Executor;
 use wgrad::kernel::{Epilogue, Form, Kernel, Mixed, Uniform};
 use wgrad::plan::{Binding, Phase, Plan, Planner, Slot, SlotInfo};
-use wgrad::{
-    Activation, Batch, Device, Error, Loss, Precision, PrecisionChoice, Result, Trainer, TrainerOptions,
-};
+use wgrad::{Activation, Batch, Device, Error, Loss, Precision, PrecisionChoice, Result, Trainer, TrainerOptions};
 
 /// What to time.
 #[derive(clap::Args)]
@@ -117,7 +115,13 @@ fn training(args: &Args, device: &Device, name: &str, workload: Workload) -> Res
     let start = Instant::now();
     let Workload { network, loss, batch, learning_rate, values, inputs, targets, check_steps } = workload;
     let flops = network.training_flops(batch);
-    let options = TrainerOptions { batch, learning_rate, planner: args.planner, precision: device.precision(args.precision)?.0, ..TrainerOptions::new(loss) };
+    let options = TrainerOptions {
+        batch,
+        learning_rate,
+        planner: args.planner,
+        precision: device.precision(args.precision)?.0,
+        ..TrainerOptions::new(loss)
+    };
     let mut trainer = Trainer::with_parameters(device, network, &values, options)?;
     trainer.load(&Batch { inputs: &inputs, targets: &targets })?;
     let dispatches = trainer.executor().plan().dispatches(args.planner.step());
