@@ -1,10 +1,10 @@
-// sums[j] = Σ_r matrix[r, j]. dims: rows, cols. A workgroup sums 16 columns; its 16 rows of invocations take every 16th
+// sums[j] = Σ_r matrix[r, j]. dims: rows, cols. A workgroup sums 16 columns, or groups of WIDTH columns; its 16 rows of invocations take every 16th
 // row of the matrix, and their parts are added in a fixed order.
 
-@group(0) @binding(1) var<storage, read> matrix: array<Element>;
-@group(0) @binding(2) var<storage, read_write> sums: array<f32>;
+@group(0) @binding(1) var<storage, read> matrix: array<Stored>;
+@group(0) @binding(2) var<storage, read_write> sums: array<Element>;
 
-var<workgroup> parts: array<f32, 256>;
+var<workgroup> parts: array<Element, 256>;
 
 @compute @workgroup_size(16, 16)
 fn main(
@@ -12,12 +12,12 @@ fn main(
   @builtin(local_invocation_id) local: vec3<u32>,
   @builtin(local_invocation_index) at: u32,
 ) {
-  let cols = u.dims.y;
+  let cols = u.dims.y / WIDTH;
   let live = id.x < cols;
-  var sum = 0.0;
+  var sum = Element();
   if live {
     for (var r = local.y; r < u.dims.x; r += 16u) {
-      sum += f32(matrix[r * cols + id.x]);
+      sum += Element(matrix[r * cols + id.x]);
     }
   }
   parts[at] = sum;

@@ -2,9 +2,9 @@
 // Rows past the batch's end (entry.rows) give 0. dims: rows, cols. LANES neighbouring invocations share a row.
 
 @group(0) @binding(2) var<storage, read> clock: array<u32>;
-@group(0) @binding(3) var<storage, read> output: array<Element>;
+@group(0) @binding(3) var<storage, read> output: array<Stored>;
 @group(0) @binding(4) var<storage, read> target_rows: array<f32>;
-@group(0) @binding(5) var<storage, read_write> delta: array<Element>;
+@group(0) @binding(5) var<storage, read_write> delta: array<Stored>;
 @group(0) @binding(6) var<storage, read_write> row_loss: array<f32>;
 
 var<workgroup> scratch: array<f32, 256>;
@@ -74,7 +74,7 @@ fn main(
     let t = target_rows[begin + j];
     loss += loss_value(y, t, row);
     let derivative = entry.loss_scale * loss_derivative(y, t, row) * activation_derivative(stored_of(begin + j));
-    delta[begin + j] = Element(delta_scale() * derivative);
+    delta[begin + j] = Stored(delta_scale() * derivative);
   }
   let total = row_sum(local, loss);
   if r >= rows {
@@ -85,7 +85,7 @@ fn main(
   }
   if !live {
     for (var j = lane; j < cols; j += LANES) {
-      delta[begin + j] = Element(0.0);
+      delta[begin + j] = Stored(0.0);
     }
   }
 }

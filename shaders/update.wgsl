@@ -1,8 +1,8 @@
 // params[i] = update(params[i], gradients[i]) over a run of the arena, by the optimizer's rule. dims: length.
 
 @group(0) @binding(2) var<storage, read> clock: array<u32>;
-@group(0) @binding(3) var<storage, read> gradients: array<f32>;
-@group(0) @binding(4) var<storage, read_write> params: array<f32>;
+@group(0) @binding(3) var<storage, read> gradients: array<Element>;
+@group(0) @binding(4) var<storage, read_write> params: array<Element>;
 
 @compute @workgroup_size(256)
 fn main(
@@ -11,7 +11,7 @@ fn main(
   @builtin(local_invocation_index) local: u32,
 ) {
   let i = linear_workgroup(workgroup, count) * 256u + local;
-  if i >= u.dims.x || is_skipped() {
+  if i >= u.dims.x / WIDTH || is_skipped() {
     return;
   }
   let learning_rate = schedule[min(clock[0], arrayLength(&schedule) - 1u)].learning_rate;

@@ -4,6 +4,7 @@
 mod broadcast;
 mod cooperative;
 mod mixed;
+mod tiled_vector;
 mod whole;
 
 pub use broadcast::Broadcast;
@@ -22,7 +23,7 @@ use crate::plan::ScheduleEntry;
 pub enum Kernel {
     /// Gathers a batch by index from the data set: `dims = [batch, inputs, outputs]`.
     Gather,
-    /// `C = epilogue(A · B)` in one of three forms: `dims = [m, n, k]`.
+    /// `C = epilogue(A · B)` in one of three forms: `dims = [m, n, k]`, and the parts of [`Epilogue::Parts`].
     Matmul {
         /// Which operand is transposed.
         form: Form,
@@ -78,6 +79,12 @@ impl Form {
             Form::Tn => include_str!("../shaders/matmul/tn.wgsl"),
         }
     }
+
+    /// Whether every row of the operands and of the result is whole vectors of four.
+    pub fn rows_are_vectors(self, [m, n, k, _]: [u32; 4]) -> bool {
+        let along = if self == Form::Tn { m } else { k };
+        n.is_multiple_of(4) && along.is_multiple_of(4)
+    }
 }
 
 /// What a matrix product does to each sum before it is stored.
@@ -85,6 +92,9 @@ impl Form {
 pub enum Epilogue {
     /// Nothing.
     Store,
+    /// Nothing; the sums over `k` come in `dims[3]` parts, each stored as a matrix of its own. A [`Kernel::ColumnSum`] adds
+    /// them in order: long sums of few elements keep a whole GPU busy so.
+    Parts,
     /// `a = f(sum + bias)`; the pre-activation is stored too where `keep` says so.
     Forward {
         /// `f`
@@ -161,14 +171,31 @@ pub enum Variant {
     Naive,
     /// Tiles of 64×64 through workgroup memory.
     Tiled,
+    /// Tiles of 128×128 through workgroup memory, as vectors of four; only where rows are whole vectors.
+    TiledVector,
     /// Values of `A` handed round within a subgroup; only where the adapter has subgroups of one size.
     Broadcast(Broadcast),
     /// Tiles by cooperative matrices, a GPU's matrix units; only where the adapter has them, or emulated.
     Cooperative(Cooperative),
     /// Rows are strided over the invocations of a workgroup.
     Strided,
+    /// The naive text on vectors of four; only where sizes are multiples of four.
+    Vector,
+    /// [`Variant::Strided`] on vectors of four; only where columns are a multiple of four.
+    StridedVector,
     /// So many neighbouring invocations share a row.
     Lanes(u32),
+}
+
+impl Variant {
+    /// Whether its text reads and writes vectors of four numbers.
+    fn reads_vectors(self) -> bool {
+        match self {
+            Variant::Broadcast(broadcast) => broadcast.vector,
+            Variant::TiledVector | Variant::Vector | Variant::StridedVector => true,
+            Variant::Naive | Variant::Tiled | Variant::Cooperative(_) | Variant::Strided | Variant::Lanes(_) => false,
+        }
+    }
 }
 
 impl std::fmt::Display for Variant {
@@ -176,9 +203,15 @@ impl std::fmt::Display for Variant {
         match self {
             Variant::Naive => f.pad("naive"),
             Variant::Tiled => f.pad("tiled"),
-            Variant::Broadcast(b) => f.pad(&format!("broadcast{}x{}x{}", b.rows, b.cols(), b.unroll)),
+            Variant::TiledVector => f.pad("tiled128v"),
+            Variant::Broadcast(b) => {
+                let elements = if b.vector { "v" } else { "" };
+                f.pad(&format!("broadcast{}x{}{elements}", b.rows, b.cols()))
+            }
             Variant::Cooperative(c) => f.pad(&c.to_string()),
             Variant::Strided => f.pad("strided"),
+            Variant::Vector => f.pad("vector"),
+            Variant::StridedVector => f.pad("strided-vector"),
             Variant::Lanes(lanes) => f.pad(&format!("lanes{lanes}")),
         }
     }
@@ -187,16 +220,15 @@ impl std::fmt::Display for Variant {
 /// WebGPU's largest number of workgroups in one dimension.
 pub const MAX_WORKGROUPS: u32 = 65_535;
 
+/// The terms of each but the last of `parts` parts of a sum over `terms`: a multiple of 4.
+pub(crate) fn part_length(terms: u64, parts: u64) -> u64 {
+    terms.div_ceil(4).div_ceil(parts.max(1)) * 4
+}
+
 /// A grid of `count` workgroups, folded where one dimension does not take them.
 fn linear(count: u64) -> [u32; 3] {
     let rows = count.div_ceil(u64::from(MAX_WORKGROUPS)).max(1);
     [count.div_ceil(rows) as u32, rows as u32, 1]
-}
-
-/// A grid of workgroups that compute `rows × cols` elements each of a matrix as `[dims[0], dims[1]]`.
-fn grid(dims: [u32; 4], rows: u32, cols: u32) -> [u32; 3] {
-    let [row_groups, folds, _] = linear(u64::from(dims[0].div_ceil(rows)));
-    [dims[1].div_ceil(cols), row_groups, folds]
 }
 
 const fn binding(index: u32, name: &'static str, access: Access, element: Element) -> BindingSpec {
@@ -223,6 +255,7 @@ impl Kernel {
         for &form in Form::ALL {
             all.push(Kernel::Matmul { form, epilogue: Epilogue::Store });
         }
+        all.push(Kernel::Matmul { form: Form::Tn, epilogue: Epilogue::Parts });
         for &activation in Activation::ALL {
             let keep = activation.stored() == Stored::Preactivation;
             for &bias in Bias::ALL {
@@ -265,7 +298,7 @@ impl Kernel {
                 let mut all =
                     vec![binding(1, "a", Read, Real), binding(2, "b", Read, Real), binding(3, "c", Write, Real)];
                 match epilogue {
-                    Epilogue::Store => {}
+                    Epilogue::Store | Epilogue::Parts => {}
                     Epilogue::Forward { bias, keep, .. } => {
                         if bias != Bias::None {
                             all.push(binding(4, "bias", Read, Real));
@@ -321,16 +354,35 @@ impl Kernel {
             Kernel::Matmul { .. } => {
                 // Sixty-four lanes would have more sums each than they have registers.
                 let lanes = subgroup.filter(|lanes| (4..=32).contains(lanes));
-                let broadcast = lanes.map(|lanes| Variant::Broadcast(Broadcast { lanes, rows: 32, unroll: 4 }));
-                [Variant::Naive, Variant::Tiled].into_iter().chain(broadcast).collect()
+                let of = |lanes| {
+                    let broadcast = move |rows, vector| Variant::Broadcast(Broadcast { lanes, rows, vector });
+                    let most = [16, 24, 32].into_iter().filter(move |rows| rows % lanes == 0);
+                    std::iter::once(broadcast(lanes.max(16), false)).chain(most.map(move |rows| broadcast(rows, true)))
+                };
+                [Variant::Naive, Variant::Tiled, Variant::TiledVector]
+                    .into_iter()
+                    .chain(lanes.into_iter().flat_map(of))
+                    .collect()
             }
             Kernel::Loss { .. } => {
                 vec![Variant::Naive, Variant::Lanes(4), Variant::Lanes(16), Variant::Lanes(64)]
             }
             Kernel::LossSum => vec![Variant::Naive, Variant::Lanes(256)],
-            Kernel::ColumnSum => vec![Variant::Naive, Variant::Strided],
-            Kernel::Gather | Kernel::Update(_) => vec![Variant::Naive],
+            Kernel::ColumnSum => vec![Variant::Naive, Variant::Strided, Variant::Vector, Variant::StridedVector],
+            Kernel::Update(_) => vec![Variant::Naive, Variant::Vector],
+            Kernel::Gather => vec![Variant::Naive],
             Kernel::Mixed(mixed) => mixed.variants(),
+        }
+    }
+
+    /// Whether `variant` can run for these sizes.
+    pub fn runs(&self, variant: Variant, dims: [u32; 4]) -> bool {
+        match (self, variant) {
+            (Kernel::Mixed(mixed), variant) => mixed.runs(variant, dims),
+            (Kernel::Matmul { form, .. }, variant) => !variant.reads_vectors() || form.rows_are_vectors(dims),
+            (Kernel::ColumnSum, Variant::Vector | Variant::StridedVector) => dims[1].is_multiple_of(4),
+            (_, Variant::Vector) => dims[0].is_multiple_of(4),
+            _ => true,
         }
     }
 
@@ -340,9 +392,13 @@ impl Kernel {
         match self {
             // Eight lanes are a software rasteriser's, where what counts is few loads per multiplication. Larger subgroups
             // are a GPU's, whose invocations share workgroup memory better.
-            Kernel::Matmul { .. } if subgroup == Some(8) && x.min(y) >= 4 => {
-                Variant::Broadcast(Broadcast { lanes: 8, rows: 32, unroll: 4 })
+            Kernel::Matmul { form, .. } if subgroup == Some(8) && x.min(y) >= 4 => {
+                let rows = if *form == Form::Nn { 24 } else { 32 };
+                let vector = Broadcast { lanes: 8, rows, vector: true };
+                let scalar = Broadcast { lanes: 8, rows: 16, vector: false };
+                Variant::Broadcast(if form.rows_are_vectors(dims) { vector } else { scalar })
             }
+            Kernel::Matmul { form, .. } if x.min(y) >= 96 && form.rows_are_vectors(dims) => Variant::TiledVector,
             Kernel::Matmul { .. } if x.min(y) >= 8 => Variant::Tiled,
             Kernel::Loss { .. } => match y {
                 0..=2 => Variant::Naive,
@@ -351,7 +407,13 @@ impl Kernel {
                 _ => Variant::Lanes(64),
             },
             Kernel::LossSum if x > 1 => Variant::Lanes(256),
-            Kernel::ColumnSum if x >= 64 => Variant::Strided,
+            Kernel::ColumnSum => match (x >= 64, y.is_multiple_of(4)) {
+                (false, false) => Variant::Naive,
+                (false, true) => Variant::Vector,
+                (true, false) => Variant::Strided,
+                (true, true) => Variant::StridedVector,
+            },
+            Kernel::Update(_) if x.is_multiple_of(4) => Variant::Vector,
             Kernel::Mixed(mixed) => mixed.heuristic(dims),
             _ => Variant::Naive,
         }
@@ -360,7 +422,7 @@ impl Kernel {
     /// How many elements each binding has to have, at the least, for a dispatch over `dims`; in the order of
     /// [`Kernel::bindings`].
     pub fn lengths(&self, dims: [u32; 4]) -> Vec<usize> {
-        let [x, y, z, _] = dims.map(|d| d as usize);
+        let [x, y, z, w] = dims.map(|d| d as usize);
         const ENTRY: usize = ScheduleEntry::WORDS;
         match *self {
             Kernel::Gather => vec![ENTRY, 1, 1, y, z, x * y, x * z],
@@ -368,6 +430,7 @@ impl Kernel {
                 let mut all = vec![x * z, z * y, x * y];
                 match epilogue {
                     Epilogue::Store => {}
+                    Epilogue::Parts => all[2] *= w,
                     Epilogue::Forward { bias, keep, .. } => {
                         all.extend((bias != Bias::None).then(|| bias.len(y)));
                         all.extend(keep.then_some(x * y));
@@ -390,16 +453,22 @@ impl Kernel {
 
     /// Iterations of all its loops that an invocation takes in a dispatch over `dims`; some drivers allow only so many.
     pub fn loop_iterations(&self, variant: Variant, dims: [u32; 4]) -> u64 {
-        let [x, y, z, _] = dims.map(u64::from);
+        let [x, y, z, w] = dims.map(u64::from);
         match (self, variant) {
-            (Kernel::Matmul { .. }, Variant::Broadcast(b)) => z / u64::from(b.unroll) + u64::from(b.rows + b.unroll),
-            (Kernel::Matmul { .. }, Variant::Tiled) => z.div_ceil(16) * (1 + 16 + 8),
-            (Kernel::Matmul { .. }, _) => z,
+            (Kernel::Matmul { epilogue, .. }, _) => {
+                let terms = if *epilogue == Epilogue::Parts { part_length(z, w) } else { z };
+                match variant {
+                    Variant::Broadcast(broadcast) => broadcast.loop_iterations(terms),
+                    Variant::Tiled => terms.div_ceil(16) * (1 + 16 + 8),
+                    Variant::TiledVector => tiled_vector::loop_iterations(terms),
+                    _ => terms,
+                }
+            }
             (Kernel::Loss { .. }, Variant::Lanes(lanes)) => 3 * y.div_ceil(u64::from(lanes)) + 32,
             (Kernel::Loss { .. }, _) => 3 * y,
             (Kernel::LossSum, Variant::Lanes(lanes)) => x.div_ceil(u64::from(lanes)) + 8,
             (Kernel::LossSum, _) => x,
-            (Kernel::ColumnSum, Variant::Strided) => x.div_ceil(16) + 4,
+            (Kernel::ColumnSum, Variant::Strided | Variant::StridedVector) => x.div_ceil(16) + 4,
             (Kernel::ColumnSum, _) => x,
             (Kernel::Gather | Kernel::Update(_), _) => 0,
             (Kernel::Mixed(mixed), _) => mixed.loop_iterations(variant, dims),
@@ -414,22 +483,28 @@ impl Kernel {
 
     /// How many workgroups a dispatch over `dims` has.
     pub fn workgroups(&self, variant: Variant, dims: [u32; 4]) -> [u32; 3] {
-        let [x, y, z, _] = dims.map(u64::from);
+        let [x, y, z, w] = dims.map(u64::from);
         match (self, variant) {
             (Kernel::Gather, _) => linear((x * (y + z)).div_ceil(256)),
-            (Kernel::Matmul { .. }, _) => {
+            (Kernel::Matmul { epilogue, .. }, _) => {
                 let (rows, cols) = match variant {
-                    Variant::Broadcast(b) => (b.rows, b.cols()),
+                    Variant::Broadcast(b) => (u64::from(b.rows), u64::from(b.cols())),
                     Variant::Tiled => (64, 64),
+                    Variant::TiledVector => (u64::from(tiled_vector::TILE), u64::from(tiled_vector::TILE)),
                     _ => (16, 16),
                 };
-                grid(dims, rows, cols)
+                let [row_groups, folds, _] = linear(x.div_ceil(rows));
+                let layers = if *epilogue == Epilogue::Parts { w as u32 } else { folds };
+                [y.div_ceil(cols) as u32, row_groups, layers]
             }
             (Kernel::Loss { .. }, Variant::Lanes(lanes)) => linear(x.div_ceil(u64::from(256 / lanes))),
             (Kernel::Loss { .. }, _) => linear(x.div_ceil(256)),
             (Kernel::LossSum, _) => [1, 1, 1],
             (Kernel::ColumnSum, Variant::Strided) => [y.div_ceil(16) as u32, 1, 1],
+            (Kernel::ColumnSum, Variant::StridedVector) => [y.div_ceil(4 * 16) as u32, 1, 1],
+            (Kernel::ColumnSum, Variant::Vector) => [y.div_ceil(4 * 64) as u32, 1, 1],
             (Kernel::ColumnSum, _) => [y.div_ceil(64) as u32, 1, 1],
+            (Kernel::Update(_), Variant::Vector) => linear(x.div_ceil(4 * 256)),
             (Kernel::Update(_), _) => linear(x.div_ceil(256)),
             (Kernel::Mixed(mixed), _) => mixed.workgroups(variant, dims),
         }
@@ -440,7 +515,9 @@ impl Kernel {
         let [x, y, z, _] = dims.map(f64::from);
         match self {
             Kernel::Gather => (0.0, 8.0 * x * (y + z)),
-            Kernel::Matmul { epilogue: Epilogue::Store, .. } => (2.0 * x * y * z, 4.0 * (x * y + x * z + y * z)),
+            Kernel::Matmul { epilogue: Epilogue::Store | Epilogue::Parts, .. } => {
+                (2.0 * x * y * z, 4.0 * (x * y + x * z + y * z))
+            }
             Kernel::Matmul { .. } => (2.0 * x * y * z, 4.0 * (2.0 * x * y + x * z + y * z)),
             Kernel::Loss { .. } => (0.0, 12.0 * x * y),
             Kernel::LossSum => (x, 4.0 * x),
@@ -455,9 +532,10 @@ impl Kernel {
         self.wgsl_of(variant, Element::Real)
     }
 
-    /// [`Kernel::wgsl`] with the batch, what layers put out, and deltas stored as `element`, except for a product's, which
+    /// [`Kernel::wgsl`] with the batch, what layers put out and deltas as `stored` says, except for a product's, which
     /// has a text of its own for halves.
-    fn wgsl_of(&self, variant: Variant, element: Element) -> String {
+    fn wgsl_of(&self, variant: Variant, stored: Element) -> String {
+        let half = stored == Element::Half;
         const UNIFORM: &str = include_str!("../shaders/uniform.wgsl");
         const SCHEDULE: &str = include_str!("../shaders/schedule.wgsl");
         const MATH: &str = include_str!("../shaders/math.wgsl");
@@ -466,20 +544,38 @@ impl Kernel {
             _ => 1,
         };
         let lanes = format!("const LANES: u32 = {lanes}u;\n");
-        let half = element == Element::Half;
-        let stored_as = if half { "alias Element = f16;\n" } else { "alias Element = f32;\n" };
+        let vector = variant.reads_vectors();
+        let element = match vector {
+            true => include_str!("../shaders/element/vector.wgsl"),
+            false => include_str!("../shaders/element/scalar.wgsl"),
+        };
+        let stored_as = match (half, vector) {
+            (true, true) => "alias Stored = vec4<f16>;\n",
+            (true, false) => "alias Stored = f16;\n",
+            (false, true) => "alias Stored = vec4<f32>;\n",
+            (false, false) => "alias Stored = f32;\n",
+        };
         let mut parts = vec![UNIFORM];
         let (constants, generated, scale);
         match *self {
             Kernel::Gather => parts.extend([stored_as, SCHEDULE, include_str!("../shaders/gather.wgsl")]),
             Kernel::Matmul { form, epilogue } => {
-                parts.push(include_str!("../shaders/matmul/bindings.wgsl"));
+                let of_elements = match vector {
+                    true => include_str!("../shaders/element/vector_activation.wgsl"),
+                    false => include_str!("../shaders/element/scalar_activation.wgsl"),
+                };
+                parts.extend([element, include_str!("../shaders/matmul/bindings.wgsl")]);
+                parts.push(match epilogue {
+                    Epilogue::Parts => include_str!("../shaders/matmul/parts.wgsl"),
+                    _ => include_str!("../shaders/matmul/whole.wgsl"),
+                });
                 parts.push(form.wgsl());
                 match epilogue {
-                    Epilogue::Store => parts.push(include_str!("../shaders/matmul/store.wgsl")),
+                    Epilogue::Store | Epilogue::Parts => parts.push(include_str!("../shaders/matmul/store.wgsl")),
                     Epilogue::Forward { activation, bias, keep } => parts.extend([
                         MATH,
                         activation.wgsl(),
+                        of_elements,
                         match bias {
                             Bias::PerUnit => include_str!("../shaders/bias/per_unit.wgsl"),
                             Bias::Shared => include_str!("../shaders/bias/shared.wgsl"),
@@ -492,15 +588,20 @@ impl Kernel {
                         include_str!("../shaders/matmul/forward.wgsl"),
                     ]),
                     Epilogue::Delta { activation } => {
-                        parts.extend([MATH, activation.wgsl(), include_str!("../shaders/matmul/delta.wgsl")]);
+                        let delta = include_str!("../shaders/matmul/delta.wgsl");
+                        parts.extend([MATH, activation.wgsl(), of_elements, delta]);
                     }
                 }
                 parts.push(match variant {
                     Variant::Broadcast(broadcast) => {
-                        generated = broadcast.wgsl();
+                        generated = broadcast.wgsl(form);
                         &generated
                     }
                     Variant::Tiled => include_str!("../shaders/matmul/tiled.wgsl"),
+                    Variant::TiledVector => {
+                        generated = tiled_vector::wgsl(form);
+                        &generated
+                    }
                     _ => include_str!("../shaders/matmul/naive.wgsl"),
                 });
             }
@@ -529,8 +630,9 @@ impl Kernel {
             Kernel::LossSum => parts.extend([&lanes, include_str!("../shaders/loss_sum.wgsl")]),
             Kernel::ColumnSum => parts.extend([
                 stored_as,
+                element,
                 match variant {
-                    Variant::Strided => include_str!("../shaders/column_sum_strided.wgsl"),
+                    Variant::Strided | Variant::StridedVector => include_str!("../shaders/column_sum_strided.wgsl"),
                     _ => include_str!("../shaders/column_sum_naive.wgsl"),
                 },
             ]),
@@ -539,7 +641,7 @@ impl Kernel {
                     true => include_str!("../shaders/half/skip_overflow.wgsl"),
                     false => include_str!("../shaders/update/every_step.wgsl"),
                 });
-                parts.extend([SCHEDULE, rule.wgsl(), include_str!("../shaders/update.wgsl")]);
+                parts.extend([SCHEDULE, element, rule.wgsl(), include_str!("../shaders/update.wgsl")]);
             }
             Kernel::Mixed(mixed) => return mixed.wgsl(variant),
         }
@@ -556,6 +658,7 @@ impl std::fmt::Display for Kernel {
                 let form = form.name();
                 match epilogue {
                     Epilogue::Store => format!("matmul_{form}"),
+                    Epilogue::Parts => format!("matmul_{form} in parts"),
                     Epilogue::Forward { activation, bias, keep } => {
                         let bias = match bias {
                             Bias::PerUnit => " + bias",

@@ -35,8 +35,8 @@ pub enum Slot {
     Delta(usize),
     /// `∂loss/∂input`, `[batch, inputs]`.
     InputGradient,
-    /// Column sums on their way to one shared bias.
-    UnitSums,
+    /// Parts of sums on their way to a total: of a weight gradient, or to a shared bias.
+    PartialSums,
     /// The part of each sample in the loss, `[batch]`.
     RowLoss,
     /// The loss of each step, `[steps]`.
@@ -72,7 +72,7 @@ impl std::fmt::Display for Slot {
             Slot::Preactivation(i) => format!("preactivation.{i}"),
             Slot::Delta(i) => format!("delta.{i}"),
             Slot::InputGradient => "input_gradient".to_owned(),
-            Slot::UnitSums => "unit_sums".to_owned(),
+            Slot::PartialSums => "partial_sums".to_owned(),
             Slot::RowLoss => "row_loss".to_owned(),
             Slot::Losses => "losses".to_owned(),
             Slot::Schedule => "schedule".to_owned(),
@@ -350,7 +350,7 @@ impl Plan {
         plan.push(
             Phase::Loss,
             precision.of(Kernel::Loss { loss: options.loss, activation }),
-            [options.batch, network.outputs(), 0],
+            [options.batch, network.outputs()],
             bindings,
             "loss and output delta",
         )?;
@@ -370,7 +370,7 @@ impl Plan {
         }
         let bindings =
             vec![whole(Slot::RowLoss, options.batch), plan.add(Slot::Losses, options.steps), whole(Slot::Clock, 1)];
-        plan.push(Phase::Finish, Kernel::LossSum, [options.batch, 0, 0], bindings, "record the loss")?;
+        plan.push(Phase::Finish, Kernel::LossSum, [options.batch], bindings, "record the loss")?;
         plan.validate()?;
         Ok(plan)
     }
@@ -442,26 +442,49 @@ impl Plan {
         let column_sum = wiring.precision.of(Kernel::ColumnSum);
         if let Some(weight) = wiring.params.get(i, Role::Weight).filter(wanted) {
             let gradient = Binding { slot: Slot::Gradients, range: weight.range() };
-            self.push(
-                Phase::Backward,
-                wiring.precision.of(Kernel::Matmul { form: Form::Tn, epilogue: Epilogue::Store }),
-                [outputs, inputs, batch],
-                vec![wiring.delta(i), wiring.input(i), gradient],
-                format!("{} gradient", weight.name),
-            )?;
+            let label = format!("{} gradient", weight.name);
+            let parts = gradient_parts(outputs * inputs, batch);
+            let epilogue = if parts > 1 { Epilogue::Parts } else { Epilogue::Store };
+            let product = wiring.precision.of(Kernel::Matmul { form: Form::Tn, epilogue });
+            if parts > 1 {
+                let sums = self.grow(whole(Slot::PartialSums, parts * outputs * inputs));
+                let bindings = vec![wiring.delta(i), wiring.input(i), sums.clone()];
+                self.push(
+                    Phase::Backward,
+                    product,
+                    [outputs, inputs, batch, parts],
+                    bindings,
+                    format!("{label} in parts"),
+                )?;
+                let dims = [parts, outputs * inputs];
+                self.push(Phase::Backward, Kernel::ColumnSum, dims, vec![sums, gradient], label)?;
+            } else {
+                let bindings = vec![wiring.delta(i), wiring.input(i), gradient];
+                self.push(Phase::Backward, product, [outputs, inputs, batch], bindings, label)?;
+            }
         }
         if let Some(bias) = wiring.params.get(i, Role::Bias).filter(wanted) {
             let gradient = Binding { slot: Slot::Gradients, range: bias.range() };
             let label = format!("{} gradient", bias.name);
             if wiring.network.layers[i].bias == Bias::Shared {
-                let sums = self.grow(whole(Slot::UnitSums, outputs));
+                let sums = self.grow(whole(Slot::PartialSums, outputs));
                 let bindings = vec![wiring.delta(i), sums.clone()];
                 let units = format!("{} gradient per unit", bias.name);
-                self.push(Phase::Backward, column_sum, [batch, outputs, 0], bindings, units)?;
-                self.push(Phase::Backward, Kernel::ColumnSum, [outputs, 1, 0], vec![sums, gradient], label)?;
+                self.push(Phase::Backward, column_sum, [batch, outputs], bindings, units)?;
+                self.push(Phase::Backward, Kernel::ColumnSum, [outputs, 1], vec![sums, gradient], label)?;
             } else {
-                let bindings = vec![wiring.delta(i), gradient];
-                self.push(Phase::Backward, column_sum, [batch, outputs, 0], bindings, label)?;
+                // The sums of every `strands`th row, then their sum: the same kernel on the same numbers, read as wider rows.
+                let strands = gradient_strands(outputs, batch);
+                let (mut delta, mut sum) = (wiring.delta(i), column_sum);
+                if strands > 1 {
+                    let sums = self.grow(whole(Slot::PartialSums, strands * outputs));
+                    let dims = [batch / strands, strands * outputs];
+                    let bindings = vec![delta, sums.clone()];
+                    self.push(Phase::Backward, sum, dims, bindings, format!("{label} in parts"))?;
+                    (delta, sum) = (sums, Kernel::ColumnSum);
+                }
+                let rows = if strands > 1 { strands } else { batch };
+                self.push(Phase::Backward, sum, [rows, outputs], vec![delta, gradient], label)?;
             }
         }
         let weight = wiring.weight(i)?;
@@ -502,7 +525,7 @@ impl Plan {
             bindings.push(Binding { slot: Slot::State(i), range: run.clone() });
         }
         bindings.extend((options.precision == Precision::F16).then(|| whole(Slot::Overflow, 1)));
-        self.push(Phase::Update, options.precision.of(Kernel::Update(rule)), [run.len(), 0, 0], bindings, "update")?;
+        self.push(Phase::Update, options.precision.of(Kernel::Update(rule)), [run.len()], bindings, "update")?;
         if let Some(step) = self.steps.last_mut() {
             step.uniform.hyper = options.optimizer.hyper();
         }
@@ -513,7 +536,7 @@ impl Plan {
     fn cast(&mut self) -> Result<()> {
         let len = self.params.len;
         let bindings = vec![whole(Slot::Params, len), self.add(Slot::HalfParams, len)];
-        self.push(Phase::Forward, Kernel::Mixed(Mixed::Cast), [len, 0, 0], bindings, "parameters to f16")
+        self.push(Phase::Forward, Kernel::Mixed(Mixed::Cast), [len], bindings, "parameters to f16")
     }
 
     /// The weight of layer `i` begins inside the binding of the step that was just pushed, where that is of all weights.
@@ -536,7 +559,7 @@ impl Plan {
         };
         gradients.extend(self.slot(Slot::InputGradient).map(|info| whole(Slot::InputGradient, info.len)));
         for gradient in gradients {
-            let dims = [gradient.range.len(), 0, 0];
+            let dims = [gradient.range.len()];
             let bindings = vec![whole(Slot::Scaler, SCALER_LEN), self.words(Slot::Overflow, 1), gradient];
             self.push(Phase::Backward, Kernel::Mixed(Mixed::Unscale), dims, bindings, "gradients unscaled")?;
         }
@@ -545,14 +568,14 @@ impl Plan {
 
     fn adapt(&mut self) -> Result<()> {
         let bindings = vec![whole(Slot::Scaler, SCALER_LEN), whole(Slot::Overflow, 1)];
-        self.push(Phase::Update, Kernel::Mixed(Mixed::Adapt), [1, 0, 0], bindings, "dynamic loss scale")
+        self.push(Phase::Update, Kernel::Mixed(Mixed::Adapt), [1], bindings, "dynamic loss scale")
     }
 
-    fn push(
+    fn push<const N: usize>(
         &mut self,
         phase: Phase,
         kernel: Kernel,
-        dims: [usize; 3],
+        dims: [usize; N],
         bindings: Vec<Binding>,
         label: impl Into<String>,
     ) -> Result<()> {
@@ -666,6 +689,22 @@ fn check_batch(network: &Network, batch: usize) -> Result<()> {
         ))),
     }
 }
+
+/// Into how many parts to split the sums of a weight gradient of `elements` elements over `batch` samples. Where the
+/// elements are few, their tiles alone would leave most of a GPU idle, and the sums get long.
+fn gradient_parts(elements: usize, batch: usize) -> usize {
+    if elements <= FEW_SUMS && batch >= LONG_SUM { batch / 1024 } else { 1 }
+}
+
+/// Likewise for a bias gradient of `outputs` elements; a divisor of `batch`.
+fn gradient_strands(outputs: usize, batch: usize) -> usize {
+    let divisors = (0..8).rev().map(|power| 1 << power);
+    let fitting = |strands: &usize| batch.is_multiple_of(*strands) && strands * outputs <= FEW_SUMS;
+    if batch >= LONG_SUM { divisors.into_iter().find(fitting).unwrap_or(1) } else { 1 }
+}
+
+const FEW_SUMS: usize = 1 << 16;
+const LONG_SUM: usize = 4096;
 
 fn whole(slot: Slot, len: usize) -> Binding {
     Binding { slot, range: 0..len }

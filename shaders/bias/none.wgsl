@@ -1,1 +1,1 @@
-fn bias_of(j: u32) -> f32 { return 0.0; }
+fn bias_of(j: u32) -> Element { return Element(); }

@@ -1,1 +1,1 @@
-fn keep(at: u32, z: f32) {}
+fn keep(at: u32, z: Element) {}

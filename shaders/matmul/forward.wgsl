@@ -1,7 +1,7 @@
 // a = f(z) with z = sum + bias
-fn epilogue(i: u32, j: u32, sum: f32) {
-  let at = i * u.dims.y + j;
+fn epilogue(i: u32, j: u32, sum: Element) {
+  let at = (i * u.dims.y + j) / WIDTH;
   let z = sum + bias_of(j);
   keep(at, z);
-  c[at] = activation(z);
+  c[at] = activation_of(z);
 }

@@ -5,14 +5,15 @@ fn main(
   @builtin(num_workgroups) count: vec3<u32>,
   @builtin(local_invocation_id) local: vec3<u32>,
 ) {
-  let i = workgroup_row(workgroup, count) * 16u + local.y;
+  let part = part_of(workgroup, count);
+  let i = part.row_of_groups * 16u + local.y;
   let j = workgroup.x * 16u + local.x;
   if i >= u.dims.x || j >= u.dims.y {
     return;
   }
   var sum = 0.0;
-  for (var k = 0u; k < u.dims.z; k++) {
+  for (var k = part.begin; k < part.end; k++) {
     sum = fma(a[a_at(i, k)], b[b_at(k, j)], sum);
   }
-  epilogue(i, j, sum);
+  epilogue(part.first_row + i, j, sum);
 }

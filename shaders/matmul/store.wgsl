@@ -1,3 +1,3 @@
-fn epilogue(i: u32, j: u32, sum: f32) {
-  c[i * u.dims.y + j] = sum;
+fn epilogue(i: u32, j: u32, sum: Element) {
+  c[(i * u.dims.y + j) / WIDTH] = sum;
 }

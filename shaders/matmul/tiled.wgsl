@@ -7,34 +7,35 @@ const DEPTH: u32 = 16u;
 var<workgroup> a_strip: array<f32, 1024>;
 var<workgroup> b_strip: array<f32, 1024>;
 
-fn load_a(row: u32, k0: u32, local: u32) {
+fn load_a(row: u32, k0: u32, end: u32, local: u32) {
   for (var r = 0u; r < 4u; r++) {
     let i = select(local % TILE, local / DEPTH + 16u * r, A_ALONG_K);
     let k = select(local / TILE + 4u * r, local % DEPTH, A_ALONG_K);
     var value = 0.0;
-    if row + i < u.dims.x && k0 + k < u.dims.z {
+    if row + i < u.dims.x && k0 + k < end {
       value = a[a_at(row + i, k0 + k)];
     }
     a_strip[k * TILE + i] = value;
   }
 }
 
-fn load_b(col: u32, k0: u32, local: u32) {
+fn load_b(col: u32, k0: u32, end: u32, local: u32) {
   for (var r = 0u; r < 4u; r++) {
     let j = select(local % TILE, local / DEPTH + 16u * r, B_ALONG_K);
     let k = select(local / TILE + 4u * r, local % DEPTH, B_ALONG_K);
     var value = 0.0;
-    if col + j < u.dims.y && k0 + k < u.dims.z {
+    if col + j < u.dims.y && k0 + k < end {
       value = b[b_at(k0 + k, col + j)];
     }
     b_strip[k * TILE + j] = value;
   }
 }
 
-fn finish(i: u32, col: u32, sums: vec4<f32>) {
-  if i >= u.dims.x {
+fn finish(part: Part, row: u32, col: u32, sums: vec4<f32>) {
+  if row >= u.dims.x {
     return;
   }
+  let i = part.first_row + row;
   if col < u.dims.y {
     epilogue(i, col, sums.x);
   }
@@ -56,15 +57,16 @@ fn main(
   @builtin(local_invocation_id) id: vec3<u32>,
   @builtin(local_invocation_index) local: u32,
 ) {
-  let row = workgroup_row(workgroup, count) * TILE;
+  let part = part_of(workgroup, count);
+  let row = part.row_of_groups * TILE;
   let col = workgroup.x * TILE;
   var sums0 = vec4<f32>();
   var sums1 = vec4<f32>();
   var sums2 = vec4<f32>();
   var sums3 = vec4<f32>();
-  for (var k0 = 0u; k0 < u.dims.z; k0 += DEPTH) {
-    load_a(row, k0, local);
-    load_b(col, k0, local);
+  for (var k0 = part.begin; k0 < part.end; k0 += DEPTH) {
+    load_a(row, k0, part.end, local);
+    load_b(col, k0, part.end, local);
     workgroupBarrier();
     for (var k = 0u; k < DEPTH; k++) {
       let at = k * TILE;
@@ -77,8 +79,8 @@ fn main(
     }
     workgroupBarrier();
   }
-  finish(row + id.y, col + id.x, sums0);
-  finish(row + id.y + 16u, col + id.x, sums1);
-  finish(row + id.y + 32u, col + id.x, sums2);
-  finish(row + id.y + 48u, col + id.x, sums3);
+  finish(part, row + id.y, col + id.x, sums0);
+  finish(part, row + id.y + 16u, col + id.x, sums1);
+  finish(part, row + id.y + 32u, col + id.x, sums2);
+  finish(part, row + id.y + 48u, col + id.x, sums3);
 }

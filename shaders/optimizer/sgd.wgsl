@@ -1,3 +1,3 @@
-fn update(i: u32, p: f32, g: f32, learning_rate: f32) -> f32 {
+fn update(i: u32, p: Element, g: Element, learning_rate: f32) -> Element {
   return p - learning_rate * g;
 }

@@ -11,7 +11,7 @@ use crate::cpu::{CpuExecutor, Products};
 use crate::device::Device;
 use crate::executor::Executor;
 use crate::gpu::VariantChoice;
-use crate::kernel::{Access, Element, Epilogue, Form, Kernel, Uniform, Variant};
+use crate::kernel::{Access, Element, Epilogue, Form, Kernel, Uniform, Variant, part_length};
 use crate::loss::{Loss, Row};
 use crate::network::Bias;
 use crate::params::ALIGNMENT;
@@ -21,6 +21,7 @@ use crate::reference::{Bounded, Number};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Checks every kernel in each of its variants; on the CPU there is one, what its executor runs.
 pub(super) fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<()> {
@@ -37,7 +38,7 @@ pub(super) fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> 
             };
             let place = order.iter().position(|stem| *stem == kernel.stem()).unwrap_or(order.len());
             let tally = tallies.entry((place, subject.clone())).or_insert_with(|| Tally::new("kernel", subject));
-            for dims in shapes(&kernel) {
+            for dims in shapes(&kernel).into_iter().filter(|&dims| kernel.runs(variant, dims)) {
                 tally.add(check(device, &kernel, variant, dims, seed, &|_| {})?);
             }
         }
@@ -52,6 +53,7 @@ fn family(kernel: &Kernel) -> String {
         Kernel::Matmul { form, epilogue } => {
             let what = match epilogue {
                 Epilogue::Store => "",
+                Epilogue::Parts => " in parts",
                 Epilogue::Forward { .. } => " + bias + activation",
                 Epilogue::Delta { .. } => " × derivative",
             };
@@ -65,32 +67,38 @@ fn family(kernel: &Kernel) -> String {
 
 /// 1, primes, and one less and one more than every tile; fewer where only the hook functions differ.
 pub(super) fn shapes(kernel: &Kernel) -> Vec<[u32; 4]> {
-    let shapes: &[[u32; 3]] = match *kernel {
-        Kernel::Gather => &[[1, 1, 1], [5, 3, 2], [17, 64, 10], [65, 7, 1]],
+    let shapes: &[&[u32]] = match *kernel {
+        Kernel::Gather => &[&[1, 1, 1], &[5, 3, 2], &[17, 64, 10], &[65, 7, 1]],
         Kernel::Matmul { epilogue: Epilogue::Store, .. } => &[
-            [1, 1, 1],
-            [1, 65, 3],
-            [2, 3, 5],
-            [7, 13, 17],
-            [15, 16, 17],
-            [17, 15, 1],
-            [63, 65, 64],
-            [64, 64, 64],
-            [65, 63, 15],
-            [1, 257, 33],
-            [130, 1, 71],
-            [33, 10, 131],
+            &[1, 1, 1],
+            &[1, 65, 3],
+            &[2, 3, 5],
+            &[4, 4, 4],
+            &[7, 13, 17],
+            &[15, 16, 17],
+            &[16, 36, 20],
+            &[17, 15, 1],
+            &[36, 32, 12],
+            &[63, 65, 64],
+            &[64, 64, 64],
+            &[65, 63, 15],
+            &[1, 257, 33],
+            &[68, 132, 36],
+            &[130, 1, 71],
+            &[33, 10, 131],
         ],
-        Kernel::Matmul { .. } => &[[1, 1, 1], [17, 15, 16], [63, 65, 31], [65, 3, 7]],
-        Kernel::Loss { .. } => &[[1, 1, 0], [5, 3, 0], [17, 10, 0], [3, 64, 0], [2, 65, 0], [257, 2, 0]],
-        Kernel::LossSum => &[[1, 0, 0], [7, 0, 0], [255, 0, 0], [256, 0, 0], [257, 0, 0], [1031, 0, 0]],
-        Kernel::ColumnSum => {
-            &[[1, 1, 0], [1, 65, 0], [15, 17, 0], [64, 16, 0], [65, 15, 0], [1031, 3, 0], [131, 131, 0]]
+        Kernel::Matmul { epilogue: Epilogue::Parts, .. } => {
+            &[&[1, 1, 1, 2], &[3, 5, 7, 2], &[4, 4, 33, 3], &[17, 15, 64, 4], &[36, 68, 131, 5], &[4, 8, 9, 7]]
         }
-        Kernel::Update(_) => &[[1, 0, 0], [255, 0, 0], [257, 0, 0], [1031, 0, 0]],
+        Kernel::Matmul { .. } => &[&[1, 1, 1], &[17, 15, 16], &[36, 68, 12], &[63, 65, 31], &[65, 3, 7]],
+        Kernel::Loss { .. } => &[&[1, 1], &[5, 3], &[17, 10], &[3, 64], &[2, 65], &[257, 2]],
+        Kernel::LossSum => &[&[1], &[7], &[255], &[256], &[257], &[1031]],
+        Kernel::ColumnSum => &[&[1, 1], &[1, 65], &[15, 17], &[64, 16], &[65, 15], &[1031, 3], &[131, 131], &[65, 36]],
+        Kernel::Update(_) => &[&[1], &[255], &[257], &[1028], &[1031]],
         Kernel::Mixed(mixed) => return mixed_shapes(mixed),
     };
-    shapes.iter().map(|&[x, y, z]| [x, y, z, 0]).collect()
+    let padded = |sizes: &&[u32]| std::array::from_fn(|i| sizes.get(i).copied().unwrap_or(0));
+    shapes.iter().map(padded).collect()
 }
 
 /// What a binding holds before the dispatch.
@@ -241,7 +249,7 @@ fn stored(activation: Activation, preactivations: Contents) -> Contents {
 }
 
 pub(super) fn contents(kernel: &Kernel, dims: [u32; 4], rng: &mut ChaCha8Rng) -> Vec<Contents> {
-    let [x, y, z, _] = dims.map(|d| d as usize);
+    let [x, y, z, w] = dims.map(|d| d as usize);
     let mut real = |len: usize, bound: f32| Contents::Real(uniform_values(rng, len, bound));
     match *kernel {
         Kernel::Gather => {
@@ -258,6 +266,7 @@ pub(super) fn contents(kernel: &Kernel, dims: [u32; 4], rng: &mut ChaCha8Rng) ->
             let mut all = vec![real(x * z, 2.0), real(z * y, 2.0), Contents::Poison(x * y)];
             match epilogue {
                 Epilogue::Store => {}
+                Epilogue::Parts => all[2] = Contents::Poison(w * x * y),
                 Epilogue::Forward { bias, keep, .. } => {
                     if bias != Bias::None {
                         all.push(real(bias.len(y), 2.0));
@@ -299,7 +308,7 @@ pub(super) fn bounds(kernel: &Kernel, uniform: &Uniform, contents: &[Contents]) 
         contents.get(i).map_or(&[][..], Contents::real).iter().map(|&x| Bounded::given(x.into())).collect()
     };
     let errors = |all: Vec<Bounded>| -> Vec<f64> { all.into_iter().map(|x| x.error).collect() };
-    let [x, y, z, _] = uniform.dims.map(|d| d as usize);
+    let [x, y, z, w] = uniform.dims.map(|d| d as usize);
     let mut out = vec![Vec::new(); contents.len()];
     match *kernel {
         // Copies are exact.
@@ -310,13 +319,20 @@ pub(super) fn bounds(kernel: &Kernel, uniform: &Uniform, contents: &[Contents]) 
                 Epilogue::Forward { bias, .. } => (bias, given(3)),
                 _ => (Bias::None, Vec::new()),
             };
-            let sums = product([x, y, z], form, &a, &b, |j| match bias {
+            if epilogue == Epilogue::Parts {
+                let length = part_length(z as u64, w as u64) as usize;
+                let part = |part: usize| (part * length).min(z)..((part + 1) * length).min(z);
+                let sums = |terms| product([x, y, z], form, terms, &a, &b, |_| None);
+                out[2] = (0..w).flat_map(|i| errors(sums(part(i)))).collect();
+                return out;
+            }
+            let sums = product([x, y, z], form, 0..z, &a, &b, |j| match bias {
                 Bias::PerUnit => Some(biases[j]),
                 Bias::Shared => Some(biases[0]),
                 Bias::None => None,
             });
             match epilogue {
-                Epilogue::Store => out[2] = errors(sums),
+                Epilogue::Store | Epilogue::Parts => out[2] = errors(sums),
                 Epilogue::Forward { activation, bias, keep } => {
                     if keep {
                         out[if bias == Bias::None { 3 } else { 4 }] = errors(sums.clone());
@@ -379,6 +395,7 @@ const UPDATE_ROUNDINGS: usize = 8;
 fn product(
     [m, n, k]: [usize; 3],
     form: Form,
+    terms: Range<usize>,
     a: &[Bounded],
     b: &[Bounded],
     bias: impl Fn(usize) -> Option<Bounded>,
@@ -387,7 +404,7 @@ fn product(
     let b_at = |l: usize, j: usize| if form == Form::Nt { b[j * k + l] } else { b[l * n + j] };
     let element = |at: usize| {
         let (i, j) = (at / n, at % n);
-        Bounded::sum((0..k).map(|l| a_at(i, l) * b_at(l, j)).chain(bias(j)))
+        Bounded::sum(terms.clone().map(|l| a_at(i, l) * b_at(l, j)).chain(bias(j)))
     };
     (0..m * n).map(element).collect()
 }

@@ -3,7 +3,7 @@
 
 use super::kernels::{Contents, bounds, contents, shapes};
 use crate::compare::FLUSH;
-use crate::kernel::{Element, FIRST_LOG_SCALE, GROWTH_INTERVAL, Kernel, LOG_SCALES, Mixed, Uniform};
+use crate::kernel::{Element, Epilogue, FIRST_LOG_SCALE, GROWTH_INTERVAL, Kernel, LOG_SCALES, Mixed, Uniform};
 use half::f16;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -13,6 +13,9 @@ pub(super) const LOG_SCALE: i32 = 6;
 
 /// [`Slot::Scaler`](crate::plan::Slot::Scaler) for [`LOG_SCALE`].
 pub(super) const SCALER: [f32; 3] = [(LOG_SCALE - FIRST_LOG_SCALE) as f32, 5.0, 2.0];
+
+/// The length of an update that an overflow forbids.
+const SKIPPED: usize = 256;
 
 /// States of the scaler and whether there was an overflow: what `adapt` can meet. Their number is the first dimension.
 fn scalers() -> [([f32; 3], u32); 5] {
@@ -33,10 +36,11 @@ pub(super) fn mixed_shapes(mixed: Mixed) -> Vec<[u32; 4]> {
     match mixed {
         Mixed::Cast | Mixed::Unscale => linear(),
         Mixed::Adapt => (1..=scalers().len() as u32).map(|i| [i, 0, 0, 0]).collect(),
+        Mixed::Matmul { epilogue: Epilogue::Parts, .. } => of_f32(),
         // Every second product's B begins inside its binding.
         Mixed::Matmul { .. } => of_f32().into_iter().zip([0, 64].into_iter().cycle()).map(with_first).collect(),
-        // An even length stands for a step that is skipped.
-        Mixed::Update(_) => of_f32().into_iter().chain([[256, 0, 0, 0]]).collect(),
+        // This length stands for a step that is skipped.
+        Mixed::Update(_) => of_f32().into_iter().chain([[SKIPPED as u32, 0, 0, 0]]).collect(),
         Mixed::Gather | Mixed::Loss { .. } | Mixed::ColumnSum => of_f32(),
     }
 }
@@ -51,15 +55,15 @@ pub(super) fn mixed_contents(mixed: Mixed, dims: [u32; 4], rng: &mut ChaCha8Rng)
     let mut real = |len: usize| Contents::Real((0..len).map(|_| rng.random_range(-2.0..2.0)).collect());
     match mixed {
         Mixed::Cast => all.extend([real(x), Contents::Poison(x)]),
-        Mixed::Matmul { .. } => all[1] = real(first + all[1].len()),
+        Mixed::Matmul { epilogue, .. } if epilogue != Epilogue::Parts => all[1] = real(first + all[1].len()),
         Mixed::Loss { .. } => all.push(Contents::Real(SCALER.to_vec())),
         Mixed::Unscale => all.extend([Contents::Real(SCALER.to_vec()), Contents::Words(vec![0]), real(x)]),
-        Mixed::Update(_) => all.push(Contents::Words(vec![u32::from(x % 2 == 0)])),
+        Mixed::Update(_) => all.push(Contents::Words(vec![u32::from(x == SKIPPED)])),
         Mixed::Adapt => {
             let (scaler, overflow) = scalers()[x - 1];
             all.extend([Contents::Real(scaler.to_vec()), Contents::Words(vec![overflow])]);
         }
-        Mixed::Gather | Mixed::ColumnSum => {}
+        Mixed::Gather | Mixed::Matmul { .. } | Mixed::ColumnSum => {}
     }
     for (spec, contents) in Kernel::Mixed(mixed).bindings().iter().zip(&mut all) {
         if let (Element::Half, Contents::Real(values)) = (spec.element, contents) {
@@ -72,7 +76,9 @@ pub(super) fn mixed_contents(mixed: Mixed, dims: [u32; 4], rng: &mut ChaCha8Rng)
 /// The bounds before anything is rounded to f16.
 pub(super) fn mixed_bounds(mixed: Mixed, uniform: &Uniform, mut contents: Vec<Contents>) -> Vec<Vec<f64>> {
     let first = uniform.dims[3] as usize;
-    if let (Mixed::Matmul { .. }, Contents::Real(b)) = (mixed, &mut contents[1]) {
+    if let (Mixed::Matmul { epilogue, .. }, Contents::Real(b)) = (mixed, &mut contents[1])
+        && epilogue != Epilogue::Parts
+    {
         b.drain(..first);
     }
     match (mixed, mixed.base()) {

@@ -1,20 +1,22 @@
-use super::elementwise::{activate, add_rows, multiply_by_derivative};
+use super::elementwise::{activate, multiply_by_derivative};
 use super::{Products, Views, for_row_blocks, light_rows, vectorized};
-use crate::kernel::{Epilogue, Form};
+use crate::kernel::{Epilogue, Form, part_length};
 use crate::network::Bias;
 use crate::real::{Real, Strided};
 use std::ops::Range;
 
 /// `c = epilogue(A · B)`, `A` as `[m, k]`, `B` as `[k, n]`, `c` as `[m, n]`.
 pub(super) fn matmul<T: Real>(
-    [m, n, k, _]: [usize; 4],
+    [m, n, k, parts]: [usize; 4],
     form: Form,
     epilogue: Epilogue,
     products: Products,
     mut views: Views<'_, T>,
-    scratch: &mut Vec<T>,
 ) {
     let product = Product { shape: [m, n, k], form, a: views.read(0), b: views.read(1) };
+    if epilogue == Epilogue::Parts {
+        return product.parts(&mut views.write(2)[..parts * m * n], parts, products);
+    }
     let c = &mut views.write(2)[..m * n];
     let operand = views.read(3);
     let (kept, kept_cols) = match epilogue {
@@ -22,7 +24,7 @@ pub(super) fn matmul<T: Real>(
         _ => (&mut [][..], 0),
     };
     let finish = |first: usize, c: &mut [T], kept: &mut [T]| match epilogue {
-        Epilogue::Store => {}
+        Epilogue::Store | Epilogue::Parts => {}
         Epilogue::Forward { activation, bias, .. } => {
             // As many rows at a time as stay in the nearest cache from one pass to the next.
             let strip = (NEAREST_CACHE / n).max(1) * n;
@@ -39,7 +41,7 @@ pub(super) fn matmul<T: Real>(
 
     if products == Products::Naive {
         for_row_blocks(m, light_rows(n), [(c, n), (kept, kept_cols)], |first, [c, kept]| {
-            product.naive(first, c);
+            product.naive(first, 0..k, c);
             finish(first, c, kept);
         });
     } else if m >= 2 * PACKED_ROWS && k * n <= CACHE {
@@ -50,11 +52,7 @@ pub(super) fn matmul<T: Real>(
             finish(first, c, kept);
         });
     } else {
-        if k >= LONG && m * n <= SMALL {
-            product.gemm_by_depth(c, scratch);
-        } else {
-            product.gemm(0..m, 0..k, c, true);
-        }
+        product.gemm(0..m, 0..k, c, true);
         for_row_blocks(m, light_rows(n), [(c, n), (kept, kept_cols)], |first, [c, kept]| finish(first, c, kept));
     }
 }
@@ -65,9 +63,6 @@ const PACKED_ROWS: usize = 256;
 const CACHE: usize = 1 << 16;
 /// Elements that stay in the nearest cache.
 const NEAREST_CACHE: usize = 1 << 12;
-/// Terms of a sum that are long enough to be split, and elements of a result few enough for it.
-const LONG: usize = 1 << 12;
-const SMALL: usize = 1 << 14;
 
 fn add_bias<T: Real>(c: &mut [T], n: usize, bias: Bias, values: &[T]) {
     vectorized(
@@ -103,13 +98,13 @@ impl<T: Real> Product<'_, T> {
         }
     }
 
-    /// The twin, for the rows of `c` from `first` on: sums over `k` in order.
-    fn naive(&self, first: usize, c: &mut [T]) {
-        let [_, n, k] = self.shape;
+    /// The twin, for the rows of `c` from `first` on: sums over `depth` in order.
+    fn naive(&self, first: usize, depth: Range<usize>, c: &mut [T]) {
+        let n = self.shape[1];
         let [(a_row, a_col), (b_row, b_col)] = self.steps();
         for (at, value) in c.iter_mut().enumerate() {
             let (i, j) = (first + at / n, at % n);
-            *value = (0..k).map(|k| self.a[i * a_row + k * a_col] * self.b[k * b_row + j * b_col]).sum();
+            *value = depth.clone().map(|k| self.a[i * a_row + k * a_col] * self.b[k * b_row + j * b_col]).sum();
         }
     }
 
@@ -134,17 +129,16 @@ impl<T: Real> Product<'_, T> {
         }
     }
 
-    /// For long sums and a small result: parts of the sums in parallel, then added in order.
-    fn gemm_by_depth(&self, c: &mut [T], scratch: &mut Vec<T>) {
+    /// Each part of the sums as a matrix of its own, one behind the other.
+    fn parts(&self, c: &mut [T], parts: usize, products: Products) {
         let [m, n, k] = self.shape;
-        let part = LONG / 2;
-        let parts = k.div_ceil(part);
-        scratch.resize(scratch.len().max(parts * m * n), T::zero());
-        let scratch = &mut scratch[..parts * m * n];
-        for_row_blocks(parts, 1, [(&mut *scratch, m * n)], |i, [sums]| {
-            self.gemm(0..m, i * part..k.min((i + 1) * part), sums, false);
+        let length = part_length(k as u64, parts as u64) as usize;
+        for_row_blocks(parts, 1, [(c, m * n)], |part, [sums]| {
+            let depth = (part * length).min(k)..((part + 1) * length).min(k);
+            match products {
+                Products::Naive => self.naive(0, depth, sums),
+                Products::Gemm => self.gemm(0..m, depth, sums, false),
+            }
         });
-        c.fill(T::zero());
-        add_rows(c, scratch);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Products, View, Views, adapt, cast, loss, run, unscale, update};
 use crate::activation::Stored;
-use crate::kernel::{FIRST_LOG_SCALE, Kernel, Mixed, Uniform};
+use crate::kernel::{Epilogue, FIRST_LOG_SCALE, Kernel, Mixed, Uniform};
 use crate::real::Real;
 
 /// The logarithm to base 2 of the dynamic loss scale.
@@ -34,7 +34,7 @@ pub(super) fn mixed<T: Real>(
             }
         }
         Mixed::Matmul { form, epilogue } => {
-            if let View::Read(b) = &mut views.0[1] {
+            if let (View::Read(b), true) = (&mut views.0[1], epilogue != Epilogue::Parts) {
                 *b = &b[dims[3]..];
             }
             run(&Kernel::Matmul { form, epilogue }, uniform, views, products, scratch);

@@ -81,7 +81,8 @@ fn passes(gpu: &Arc<Gpu>, matrices: Cooperative) -> bool {
         (Form::Nn, Epilogue::Delta { activation }),
     ];
     let shapes = [[1, 1, 1, 0], [64, 64, 64, 64], [65, 63, 47, 0], [130, 70, 129, 128]];
-    let mut cases = products.into_iter().flat_map(|product| shapes.map(|dims| (product, dims)));
+    let in_parts = ((Form::Tn, Epilogue::Parts), [65, 63, 147, 3]);
+    let mut cases = products.into_iter().flat_map(|product| shapes.map(|dims| (product, dims))).chain([in_parts]);
     cases.all(|((form, epilogue), dims)| {
         let kernel = Kernel::Mixed(Mixed::Matmul { form, epilogue });
         matches!(check(&device, &kernel, Variant::Cooperative(matrices), dims, 0, &|_| {}), Ok(Ok(_)))

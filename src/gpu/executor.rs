@@ -152,7 +152,9 @@ fn choose(gpu: &Arc<Gpu>, step: &Step, choice: VariantChoice) -> Result<Variant>
     let (kernel, dims) = (&step.kernel, step.uniform.dims);
     let mut variants = kernel.variants(gpu.subgroup());
     variants.extend(gpu.cooperative_variants(kernel));
-    let fits = |variant: &Variant| kernel.loop_iterations(*variant, dims) <= gpu.most_loop_iterations();
+    let fits = |variant: &Variant| {
+        kernel.runs(*variant, dims) && kernel.loop_iterations(*variant, dims) <= gpu.most_loop_iterations()
+    };
     let found = match choice {
         VariantChoice::Forced(variant) if variants.contains(&variant) => Some(variant).filter(fits),
         _ => {

@@ -1,6 +1,7 @@
 //! The text of the matrix product that hands values of `A` round within a subgroup. It is generated because its inner
 //! part is unrolled.
 
+use super::Form;
 use std::fmt::Write;
 
 /// The sizes that the text is unrolled for.
@@ -10,8 +11,8 @@ pub struct Broadcast {
     pub lanes: u32,
     /// Rows of `C` that a subgroup computes, a multiple of `lanes`.
     pub rows: u32,
-    /// Terms of the sums in one turn of the loop.
-    pub unroll: u32,
+    /// Whether matrices are read and written as vectors of four; only where rows are whole vectors.
+    pub vector: bool,
 }
 
 impl Broadcast {
@@ -20,16 +21,21 @@ impl Broadcast {
         self.lanes * 4
     }
 
-    /// The entry point. It calls the form's `a_at` and `b_at` and the epilogue.
-    pub fn wgsl(&self) -> String {
+    /// Iterations of all loops of an invocation.
+    pub fn loop_iterations(&self, terms: u64) -> u64 {
+        terms / 4 + 3 + u64::from(self.rows)
+    }
+
+    /// The entry point. It calls the form's `a_at` and `b_at`, the product's `part_of` and the epilogue.
+    pub fn wgsl(&self, form: Form) -> String {
         let mut text = String::new();
         // Writing to a String cannot fail.
-        let _ = self.write(&mut text);
+        let _ = self.write(&mut text, form);
         text
     }
 
-    fn write(&self, w: &mut String) -> std::fmt::Result {
-        let Broadcast { lanes, rows, unroll } = *self;
+    fn write(&self, w: &mut String, form: Form) -> std::fmt::Result {
+        let Broadcast { lanes, rows, vector } = *self;
         let cols = self.cols();
         writeln!(
             w,
@@ -37,67 +43,178 @@ impl Broadcast {
         )?;
         writeln!(
             w,
-            "// A lane loads its columns of B, and of A one row in {lanes}, which goes round by broadcast. What lies past the edge is"
+            "// A lane loads its columns of B, and its share of the rows of A, which goes round by broadcast. What lies past the"
         )?;
         writeln!(
             w,
-            "// computed from the last row or column and not stored. The sums run over k in the order of the naive kernel."
+            "// edge is computed from the last row or column and not stored. The sums run over k in the order of the naive kernel."
         )?;
         writeln!(w, "@compute @workgroup_size({lanes})")?;
         writeln!(
             w,
             "fn main(\n  @builtin(workgroup_id) workgroup: vec3<u32>,\n  @builtin(num_workgroups) count: vec3<u32>,\n  @builtin(subgroup_invocation_id) lane: u32,\n) {{"
         )?;
-        writeln!(w, "  let row = workgroup_row(workgroup, count) * {rows}u;")?;
+        writeln!(w, "  let part = part_of(workgroup, count);")?;
+        writeln!(w, "  let row = part.row_of_groups * {rows}u;")?;
         writeln!(w, "  let col = workgroup.x * {cols}u + lane * 4u;")?;
-        for group in 0..rows / lanes {
-            writeln!(w, "  let i{group} = min(row + {}u + lane, u.dims.x - 1u);", group * lanes)?;
-        }
-        for (e, x) in (0..).zip(ELEMENTS) {
-            writeln!(w, "  let j{x} = min(col + {e}u, u.dims.y - 1u);")?;
+        if vector {
+            self.vector_starts(w, form)?;
+        } else {
+            self.scalar_starts(w)?;
         }
         for r in 0..rows {
             writeln!(w, "  var c{r} = vec4<f32>();")?;
         }
-        writeln!(w, "  let whole = u.dims.z - u.dims.z % {unroll}u;")?;
-        writeln!(w, "  for (var k = 0u; k < whole; k += {unroll}u) {{")?;
-        self.turn(w, unroll)?;
+        writeln!(w, "  let whole = part.end - (part.end - part.begin) % 4u;")?;
+        writeln!(w, "  for (var k = part.begin; k < whole; k += 4u) {{")?;
+        if vector {
+            self.vector_terms(w, form)?
+        } else {
+            self.scalar_terms(w, 4)?
+        }
         writeln!(w, "  }}")?;
-        if unroll > 1 {
-            writeln!(w, "  for (var k = whole; k < u.dims.z; k++) {{")?;
-            self.turn(w, 1)?;
+        if form == Form::Tn || !vector {
+            writeln!(w, "  for (var k = whole; k < part.end; k++) {{")?;
+            if vector {
+                self.outer_product(w, 1)?
+            } else {
+                self.scalar_terms(w, 1)?
+            }
             writeln!(w, "  }}")?;
         }
-        // A loop, so that the epilogue with its activation is compiled a few times and not for every element.
+        // A loop, so that the epilogue with its activation is compiled once and not for every row.
         let sums: Vec<_> = (0..rows).map(|r| format!("c{r}")).collect();
         writeln!(w, "  var sums = array<vec4<f32>, {rows}>({});", sums.join(", "))?;
-        writeln!(w, "  for (var r = 0u; r < min({rows}u, u.dims.x - min(row, u.dims.x)); r++) {{")?;
-        for (e, x) in (0..).zip(ELEMENTS) {
-            writeln!(w, "    if col + {e}u < u.dims.y {{ epilogue(row + r, col + {e}u, sums[r].{x}); }}")?;
+        writeln!(w, "  let live = min({rows}u, u.dims.x - min(row, u.dims.x));")?;
+        writeln!(w, "  for (var r = 0u; r < live; r++) {{")?;
+        if vector {
+            writeln!(w, "    if col < u.dims.y {{ epilogue(part.first_row + row + r, col, sums[r]); }}")?;
+        } else {
+            for (e, x) in (0..).zip(ELEMENTS) {
+                writeln!(
+                    w,
+                    "    if col + {e}u < u.dims.y {{ epilogue(part.first_row + row + r, col + {e}u, sums[r].{x}); }}"
+                )?;
+            }
         }
         writeln!(w, "  }}")?;
         writeln!(w, "}}")
     }
 
-    /// `unroll` terms of every sum.
-    fn turn(&self, w: &mut String, unroll: u32) -> std::fmt::Result {
-        let Broadcast { lanes, rows, .. } = *self;
-        for k in 0..unroll {
-            let loads = ELEMENTS.map(|x| format!("b[b_at(k + {k}u, j{x})]")).join(", ");
-            writeln!(w, "    let b{k} = vec4<f32>({loads});")?;
-        }
-        for group in 0..rows / lanes {
-            for k in 0..unroll {
-                writeln!(w, "    let a{group}_{k} = a[a_at(i{group}, k + {k}u)];")?;
+    /// Rows of `A` that one load of a lane covers: with `k` in rows of memory a vector holds four rows.
+    fn rows_per_load(&self, form: Form) -> u32 {
+        if self.vector && form == Form::Tn { 4 * self.lanes } else { self.lanes }
+    }
+
+    /// Where the lane's first vectors lie.
+    fn vector_starts(&self, w: &mut String, form: Form) -> std::fmt::Result {
+        let along_k =
+            |w: &mut String, name: &str, line: String| writeln!(w, "  let {name} = {line} * (u.dims.z / 4u);");
+        if form == Form::Tn {
+            for load in 0..self.rows.div_ceil(self.rows_per_load(form)) {
+                let first = load * self.lanes;
+                writeln!(w, "  let i{load} = min(row / 4u + {first}u + lane, u.dims.x / 4u - 1u);")?;
             }
-            for lane in 0..lanes {
-                let r = group * lanes + lane;
-                // All terms of a row together: its sums are loaded and stored once where registers are few.
-                for k in 0..unroll {
-                    writeln!(w, "    let a{r}_of_{k} = vec4<f32>(subgroupBroadcast(a{group}_{k}, {lane}u));")?;
+        } else {
+            for load in 0..self.rows / self.lanes {
+                let first = load * self.lanes;
+                along_k(w, &format!("i{load}"), format!("min(row + {first}u + lane, u.dims.x - 1u)"))?;
+            }
+        }
+        if form == Form::Nt {
+            for e in 0..4 {
+                along_k(w, &format!("j{e}"), format!("min(col + {e}u, u.dims.y - 1u)"))?;
+            }
+            Ok(())
+        } else {
+            writeln!(w, "  let j = min(col, u.dims.y - 4u) / 4u;")
+        }
+    }
+
+    /// Four terms of every sum.
+    fn vector_terms(&self, w: &mut String, form: Form) -> std::fmt::Result {
+        match form {
+            Form::Tn => return self.outer_product(w, 4),
+            Form::Nn => {
+                for t in 0..4 {
+                    writeln!(w, "    let b{t} = b[(k + {t}u) * (u.dims.y / 4u) + j];")?;
                 }
-                for k in 0..unroll {
-                    writeln!(w, "    c{r} = fma(a{r}_of_{k}, b{k}, c{r});")?;
+            }
+            Form::Nt => {
+                for e in 0..4 {
+                    writeln!(w, "    let w{e} = b[j{e} + k / 4u];")?;
+                }
+                for (t, x) in ELEMENTS.iter().enumerate() {
+                    writeln!(w, "    let b{t} = vec4<f32>(w0.{x}, w1.{x}, w2.{x}, w3.{x});")?;
+                }
+            }
+        }
+        for load in 0..self.rows / self.lanes {
+            writeln!(w, "    let a{load} = a[i{load} + k / 4u];")?;
+            for lane in 0..self.lanes {
+                let r = load * self.lanes + lane;
+                writeln!(w, "    let a{load}_{lane} = subgroupBroadcast(a{load}, {lane}u);")?;
+                // All terms of a row together: its sums are loaded and stored once where registers are few.
+                for (t, x) in ELEMENTS.iter().enumerate() {
+                    writeln!(w, "    c{r} = fma(vec4<f32>(a{load}_{lane}.{x}), b{t}, c{r});")?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `terms` terms of every sum, each from a row of `A` and a row of `B` as they lie in memory.
+    fn outer_product(&self, w: &mut String, terms: u32) -> std::fmt::Result {
+        for t in 0..terms {
+            writeln!(w, "    let b{t} = b[(k + {t}u) * (u.dims.y / 4u) + j];")?;
+        }
+        for load in 0..self.rows.div_ceil(self.rows_per_load(Form::Tn)) {
+            for t in 0..terms {
+                writeln!(w, "    let a{load}_{t} = a[(k + {t}u) * (u.dims.x / 4u) + i{load}];")?;
+            }
+            let first = load * self.rows_per_load(Form::Tn);
+            for lane in 0..(self.rows - first).min(4 * self.lanes) / 4 {
+                for t in 0..terms {
+                    writeln!(w, "    let a{load}_{t}_{lane} = subgroupBroadcast(a{load}_{t}, {lane}u);")?;
+                }
+                for (e, x) in ELEMENTS.iter().enumerate() {
+                    let r = first as usize + 4 * lane as usize + e;
+                    for t in 0..terms {
+                        writeln!(w, "    c{r} = fma(vec4<f32>(a{load}_{t}_{lane}.{x}), b{t}, c{r});")?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn scalar_starts(&self, w: &mut String) -> std::fmt::Result {
+        for load in 0..self.rows / self.lanes {
+            writeln!(w, "  let i{load} = min(row + {}u + lane, u.dims.x - 1u);", load * self.lanes)?;
+        }
+        for e in 0..4 {
+            writeln!(w, "  let j{e} = min(col + {e}u, u.dims.y - 1u);")?;
+        }
+        Ok(())
+    }
+
+    /// `terms` terms of every sum.
+    fn scalar_terms(&self, w: &mut String, terms: u32) -> std::fmt::Result {
+        for t in 0..terms {
+            let loads = [0, 1, 2, 3].map(|e| format!("b[b_at(k + {t}u, j{e})]")).join(", ");
+            writeln!(w, "    let b{t} = vec4<f32>({loads});")?;
+        }
+        for load in 0..self.rows / self.lanes {
+            for t in 0..terms {
+                writeln!(w, "    let a{load}_{t} = a[a_at(i{load}, k + {t}u)];")?;
+            }
+            for lane in 0..self.lanes {
+                let r = load * self.lanes + lane;
+                for t in 0..terms {
+                    writeln!(w, "    let a{r}_of_{t} = vec4<f32>(subgroupBroadcast(a{load}_{t}, {lane}u));")?;
+                }
+                for t in 0..terms {
+                    writeln!(w, "    c{r} = fma(a{r}_of_{t}, b{t}, c{r});")?;
                 }
             }
         }

@@ -38,14 +38,14 @@ impl Cooperative {
         2 * self.across * self.size
     }
 
-    /// Iterations of all loops that an invocation takes.
-    pub(super) fn loop_iterations(&self, dims: [u32; 4]) -> u64 {
+    /// Iterations of all loops that an invocation takes for sums of so many terms.
+    pub(super) fn loop_iterations(&self, terms: u64) -> u64 {
         let loads = u64::from((self.tile() * DEPTH).div_ceil(4 * self.lanes));
         let products = u64::from(DEPTH / self.size * self.across * self.across);
         // Emulated, a product takes three loops, a load or a store two.
         let in_matrices = if self.emulated { 4 * u64::from(self.size.pow(3)) } else { 1 };
         let stored = u64::from(self.across * self.across * self.size * self.size);
-        u64::from(dims[2]).div_ceil(u64::from(DEPTH)) * (1 + loads + products * in_matrices) + 4 * stored
+        terms.div_ceil(u64::from(DEPTH)) * (1 + loads + products * in_matrices) + 4 * stored
     }
 
     /// What the text needs enabled.
@@ -79,7 +79,7 @@ impl Cooperative {
             w,
             "fn main(\n  @builtin(workgroup_id) workgroup: vec3<u32>,\n  @builtin(num_workgroups) count: vec3<u32>,\n  @builtin(local_invocation_index) local: u32,\n) {{"
         )?;
-        writeln!(w, "  let row = workgroup_row(workgroup, count) * TILE;")?;
+        writeln!(w, "  let part = part_of(workgroup, count);\n  let row = part.row_of_groups * TILE;")?;
         writeln!(w, "  let col = workgroup.x * TILE;")?;
         // That subgroups are full and have neighbouring invocations is what the self-test finds out.
         writeln!(w, "  let subgroup = local / LANES;")?;
@@ -87,8 +87,8 @@ impl Cooperative {
         for (i, j) in self.matrices() {
             writeln!(w, "  var c{i}_{j} = MatrixC();")?;
         }
-        writeln!(w, "  for (var k0 = 0u; k0 < u.dims.z; k0 += DEPTH) {{")?;
-        writeln!(w, "    load_strips(row, col, k0, local);\n    workgroupBarrier();")?;
+        writeln!(w, "  for (var k0 = part.begin; k0 < part.end; k0 += DEPTH) {{")?;
+        writeln!(w, "    load_strips(row, col, k0, part.end, local);\n    workgroupBarrier();")?;
         writeln!(w, "    for (var k = 0u; k < DEPTH; k += SIZE) {{")?;
         for i in 0..across {
             writeln!(w, "      let a{i} = {};", self.load("A", &format!("i0 + {}u", i * size)))?;
@@ -107,7 +107,7 @@ impl Cooperative {
                 false => writeln!(w, "  coopStoreT(c{i}_{j}, &finished[subgroup * SIZE * SIZE], SIZE);")?,
             }
             let place = format!("row + i0 + {}u, col + j0 + {}u", i * size, j * size);
-            writeln!(w, "  finish(subgroup, local % LANES, {place});")?;
+            writeln!(w, "  finish(part, subgroup, local % LANES, {place});")?;
         }
         writeln!(w, "}}")
     }

@@ -1,7 +1,7 @@
 //! The kernels of mixed precision: matrices in f16, sums in f32, deltas times the dynamic loss scale. Where a kernel of
 //! f32 has the same formula its twin serves: an executor rounds what lies in a slot of halves.
 
-use super::{Access, BindingSpec, Cooperative, Element, Epilogue, Form, Kernel, Variant, binding, grid, linear};
+use super::{Access, BindingSpec, Cooperative, Element, Epilogue, Form, Kernel, Variant, binding, linear, part_length};
 use crate::activation::Activation;
 use crate::loss::Loss;
 use crate::network::Bias;
@@ -15,7 +15,8 @@ pub enum Mixed {
     /// [`Kernel::Gather`] with the inputs in f16.
     Gather,
     /// [`Kernel::Matmul`] of f16 operands with sums in f32; a gradient is stored in f32, all else in f16.
-    /// `dims = [m, n, k, first]`, where `B` begins at element `first` of its binding.
+    /// `dims = [m, n, k, first]`, where `B` begins at element `first` of its binding, or the parts of
+    /// [`Epilogue::Parts`], whose `B` is no weight.
     Matmul {
         /// Which operand is transposed.
         form: Form,
@@ -110,7 +111,7 @@ impl Mixed {
         }
         let halves: &[&str] = match self {
             Mixed::Gather => &["input"],
-            Mixed::Matmul { epilogue: Epilogue::Store, .. } => &["a", "b"],
+            Mixed::Matmul { epilogue: Epilogue::Store | Epilogue::Parts, .. } => &["a", "b"],
             Mixed::Matmul { .. } => &["a", "b", "c", "preactivation", "stored"],
             Mixed::Loss { .. } => &["output", "delta", "stored"],
             Mixed::ColumnSum => &["matrix"],
@@ -143,32 +144,48 @@ impl Mixed {
         let mut all = self.base().map_or(Vec::new(), |kernel| kernel.lengths(dims));
         match self {
             Mixed::Cast => all.extend([x, x]),
-            Mixed::Matmul { .. } => all[1] += first,
+            Mixed::Matmul { epilogue, .. } if epilogue != Epilogue::Parts => all[1] += first,
             Mixed::Loss { .. } => all.push(SCALER_LEN),
             Mixed::Unscale => all.extend([SCALER_LEN, 1, x]),
             Mixed::Update(_) => all.push(1),
             Mixed::Adapt => all.extend([SCALER_LEN, 1]),
-            Mixed::Gather | Mixed::ColumnSum => {}
+            Mixed::Gather | Mixed::Matmul { .. } | Mixed::ColumnSum => {}
         }
         all
     }
 
+    pub(super) fn runs(self, variant: Variant, dims: [u32; 4]) -> bool {
+        match self {
+            // Every text reads its operands one by one.
+            Mixed::Matmul { .. } => true,
+            _ => self.base().is_none_or(|kernel| kernel.runs(variant, dims)),
+        }
+    }
+
     pub(super) fn loop_iterations(self, variant: Variant, dims: [u32; 4]) -> u64 {
-        match (self, variant) {
-            (Mixed::Matmul { .. }, Variant::Cooperative(cooperative)) => cooperative.loop_iterations(dims),
-            (Mixed::Matmul { .. }, Variant::Tiled) => u64::from(dims[2]).div_ceil(16) * (1 + 16 + 8),
-            (Mixed::Matmul { .. }, _) => u64::from(dims[2]),
-            _ => self.base().map_or(0, |kernel| kernel.loop_iterations(variant, dims)),
+        let Mixed::Matmul { epilogue, .. } = self else {
+            return self.base().map_or(0, |kernel| kernel.loop_iterations(variant, dims));
+        };
+        let [.., z, w] = dims.map(u64::from);
+        let terms = if epilogue == Epilogue::Parts { part_length(z, w) } else { z };
+        match variant {
+            Variant::Cooperative(cooperative) => cooperative.loop_iterations(terms),
+            Variant::Tiled => terms.div_ceil(16) * (1 + 4 + 16) + 16,
+            _ => terms,
         }
     }
 
     pub(super) fn workgroups(self, variant: Variant, dims: [u32; 4]) -> [u32; 3] {
         match (self, self.base()) {
-            (Mixed::Matmul { .. }, _) => match variant {
-                Variant::Cooperative(cooperative) => grid(dims, cooperative.tile(), cooperative.tile()),
-                Variant::Tiled => grid(dims, 64, 64),
-                _ => grid(dims, 16, 16),
-            },
+            (Mixed::Matmul { epilogue, .. }, _) => {
+                let tile = match variant {
+                    Variant::Cooperative(cooperative) => cooperative.tile(),
+                    Variant::Tiled => 64,
+                    _ => 16,
+                };
+                let [row_groups, folds, _] = linear(u64::from(dims[0].div_ceil(tile)));
+                [dims[1].div_ceil(tile), row_groups, if epilogue == Epilogue::Parts { dims[3] } else { folds }]
+            }
             (_, Some(kernel)) => kernel.workgroups(variant, dims),
             (Mixed::Adapt, None) => [1, 1, 1],
             (_, None) => linear(u64::from(dims[0]).div_ceil(256)),
@@ -207,9 +224,26 @@ impl Mixed {
                 ("", vec![UNIFORM, &generated, include_str!("../../shaders/half/adapt.wgsl")])
             }
             Mixed::Matmul { form, epilogue } => {
-                let mut parts = vec![UNIFORM, include_str!("../../shaders/half/matmul/bindings.wgsl"), form.wgsl()];
+                let mut parts = vec![
+                    UNIFORM,
+                    include_str!("../../shaders/element/scalar.wgsl"),
+                    include_str!("../../shaders/half/matmul/bindings.wgsl"),
+                    form.wgsl(),
+                ];
+                parts.extend(match epilogue {
+                    Epilogue::Parts => [
+                        include_str!("../../shaders/matmul/parts.wgsl"),
+                        include_str!("../../shaders/half/matmul/first_of_all.wgsl"),
+                    ],
+                    _ => [
+                        include_str!("../../shaders/matmul/whole.wgsl"),
+                        include_str!("../../shaders/half/matmul/first_of_weight.wgsl"),
+                    ],
+                });
                 match epilogue {
-                    Epilogue::Store => parts.push(include_str!("../../shaders/half/matmul/store.wgsl")),
+                    Epilogue::Store | Epilogue::Parts => {
+                        parts.push(include_str!("../../shaders/half/matmul/store.wgsl"))
+                    }
                     Epilogue::Forward { activation, bias, keep } => parts.extend([
                         MATH,
                         activation.wgsl(),

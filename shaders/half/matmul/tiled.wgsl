@@ -8,14 +8,14 @@ var<workgroup> a_strip: array<f32, 1024>;
 var<workgroup> b_strip: array<f32, 1024>;
 
 // Neighbouring invocations read neighbouring memory: along k where a row of the operand runs along k.
-fn load_strips(row: u32, col: u32, k0: u32, local: u32) {
+fn load_strips(row: u32, col: u32, k0: u32, end: u32, local: u32) {
   for (var r = 0u; r < 4u; r++) {
     let ai = select(local % TILE, local / DEPTH + 16u * r, A_ALONG_K);
     let ak = select(local / TILE + 4u * r, local % DEPTH, A_ALONG_K);
-    a_strip[ak * TILE + ai] = f32(a_of(row + ai, k0 + ak));
+    a_strip[ak * TILE + ai] = f32(a_of(row + ai, k0 + ak, end));
     let bj = select(local % TILE, local / DEPTH + 16u * r, B_ALONG_K);
     let bk = select(local / TILE + 4u * r, local % DEPTH, B_ALONG_K);
-    b_strip[bk * TILE + bj] = f32(b_of(k0 + bk, col + bj));
+    b_strip[bk * TILE + bj] = f32(b_of(k0 + bk, col + bj, end));
   }
 }
 
@@ -26,14 +26,15 @@ fn main(
   @builtin(local_invocation_id) id: vec3<u32>,
   @builtin(local_invocation_index) local: u32,
 ) {
-  let row = workgroup_row(workgroup, count) * TILE;
+  let part = part_of(workgroup, count);
+  let row = part.row_of_groups * TILE;
   let col = workgroup.x * TILE;
   var sums0 = vec4<f32>();
   var sums1 = vec4<f32>();
   var sums2 = vec4<f32>();
   var sums3 = vec4<f32>();
-  for (var k0 = 0u; k0 < u.dims.z; k0 += DEPTH) {
-    load_strips(row, col, k0, local);
+  for (var k0 = part.begin; k0 < part.end; k0 += DEPTH) {
+    load_strips(row, col, k0, part.end, local);
     workgroupBarrier();
     for (var k = 0u; k < DEPTH; k++) {
       let at = k * TILE;
@@ -52,7 +53,7 @@ fn main(
     let i = row + id.y + 16u * (e / 4u);
     let j = col + id.x + 16u * (e % 4u);
     if i < u.dims.x && j < u.dims.y {
-      epilogue(i, j, sums[e / 4u][e % 4u]);
+      epilogue(part.first_row + i, j, sums[e / 4u][e % 4u]);
     }
   }
 }
