@@ -12,7 +12,7 @@ pub struct Cooperative {
     pub lanes: u32,
     /// Matrices beside each other in the square that a subgroup computes.
     pub across: u32,
-    /// Whether each lane works for itself and the operations on matrices are written out: slow, and the same text around
+    /// Whether the operations on matrices are written out, each lane doing all of them: slow, and the same text around
     /// them, which so runs everywhere.
     pub emulated: bool,
 }
@@ -26,7 +26,7 @@ const STRIDE: u32 = DEPTH + 8;
 
 impl Cooperative {
     /// What runs without matrix units, for checking.
-    pub const EMULATED: Cooperative = Cooperative { size: 4, lanes: 1, across: 2, emulated: true };
+    pub const EMULATED: Cooperative = Cooperative { size: 4, lanes: 2, across: 2, emulated: true };
 
     /// For matrices of `size` × `size` on subgroups of `lanes`: a subgroup computes 32×32 elements.
     pub fn new(size: u32, lanes: u32) -> Self {
@@ -103,7 +103,7 @@ impl Cooperative {
         writeln!(w, "    }}\n    workgroupBarrier();\n  }}")?;
         for (i, j) in self.matrices() {
             match self.emulated {
-                true => writeln!(w, "  store_c(c{i}_{j}, subgroup * SIZE * SIZE);")?,
+                true => writeln!(w, "  if local % LANES == 0u {{ store_c(c{i}_{j}, subgroup * SIZE * SIZE); }}")?,
                 false => writeln!(w, "  coopStoreT(c{i}_{j}, &finished[subgroup * SIZE * SIZE], SIZE);")?,
             }
             let place = format!("row + i0 + {}u, col + j0 + {}u", i * size, j * size);

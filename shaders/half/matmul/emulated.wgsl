@@ -1,4 +1,4 @@
-// Cooperative matrices written out, for one lane: [row, column] lies at row * SIZE + column.
+// Cooperative matrices written out; every lane has all of them. [row, column] lies at row * SIZE + column.
 fn load_a(first: u32) -> MatrixA {
   var matrix: MatrixA;
   for (var at = 0u; at < SIZE * SIZE; at++) {
