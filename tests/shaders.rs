@@ -15,7 +15,9 @@ fn every_shader() -> Vec<(Kernel, Variant, Module, ModuleInfo)> {
         let mut variants = variants.concat();
         if let Kernel::Mixed(Mixed::Matmul { .. }) = kernel {
             let sizes = [(16, 32), (16, 64), (8, 32), (8, 16)];
-            variants.extend(sizes.map(|(size, lanes)| Variant::Cooperative(Cooperative::new(size, lanes))));
+            let matrices = sizes.map(|(size, lanes)| Cooperative::new(size, lanes));
+            variants.extend(matrices.map(Variant::Cooperative));
+            variants.extend(matrices.map(|matrices| Variant::Cooperative(matrices.on_vectors())));
         }
         variants.sort_by_key(|variant| variant.to_string());
         variants.dedup();

@@ -36,7 +36,10 @@ impl Gpu {
     /// The variants of `kernel` by cooperative matrices that the device offers, proven or not.
     pub(crate) fn cooperative_variants(&self, kernel: &Kernel) -> Vec<Variant> {
         match kernel {
-            Kernel::Mixed(Mixed::Matmul { .. }) => self.cooperative.iter().copied().map(Variant::Cooperative).collect(),
+            Kernel::Mixed(Mixed::Matmul { .. }) => {
+                let both = |matrices: &Cooperative| [*matrices, matrices.on_vectors()].map(Variant::Cooperative);
+                self.cooperative.iter().flat_map(both).collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -49,7 +52,9 @@ impl Gpu {
     /// The variant by cooperative matrices for a dispatch of `kernel`, where it has one worth it.
     pub(super) fn cooperative_for(self: &Arc<Self>, kernel: &Kernel, dims: [u32; 4]) -> Option<Variant> {
         let worth_it = matches!(kernel, Kernel::Mixed(Mixed::Matmul { .. })) && dims[0].min(dims[1]) >= 16;
-        if worth_it { self.cooperative().map(Variant::Cooperative) } else { None }
+        let matrices = if worth_it { self.cooperative()? } else { return None };
+        let vectors = Variant::Cooperative(matrices.on_vectors());
+        Some(if kernel.runs(vectors, dims) { vectors } else { Variant::Cooperative(matrices) })
     }
 
     /// Why [`Gpu::cooperative`] is what it is, as a clause.
@@ -80,12 +85,15 @@ fn passes(gpu: &Arc<Gpu>, matrices: Cooperative) -> bool {
         (Form::Nt, forward),
         (Form::Nn, Epilogue::Delta { activation }),
     ];
-    let shapes = [[1, 1, 1, 0], [64, 64, 64, 64], [65, 63, 47, 0], [130, 70, 129, 128]];
-    let in_parts = ((Form::Tn, Epilogue::Parts), [65, 63, 147, 3]);
-    let mut cases = products.into_iter().flat_map(|product| shapes.map(|dims| (product, dims))).chain([in_parts]);
+    let shapes = [[1, 1, 1, 0], [64, 64, 64, 64], [65, 63, 47, 0], [132, 68, 36, 64], [130, 70, 129, 128]];
+    let in_parts = [[65, 63, 147, 3], [36, 68, 131, 5]].map(|dims| ((Form::Tn, Epilogue::Parts), dims));
+    let mut cases = products.into_iter().flat_map(|product| shapes.map(|dims| (product, dims))).chain(in_parts);
     cases.all(|((form, epilogue), dims)| {
         let kernel = Kernel::Mixed(Mixed::Matmul { form, epilogue });
-        matches!(check(&device, &kernel, Variant::Cooperative(matrices), dims, 0, &|_| {}), Ok(Ok(_)))
+        let mut variants = [matrices, matrices.on_vectors()].map(Variant::Cooperative).into_iter();
+        variants.all(|variant| {
+            !kernel.runs(variant, dims) || matches!(check(&device, &kernel, variant, dims, 0, &|_| {}), Ok(Ok(_)))
+        })
     })
 }
 

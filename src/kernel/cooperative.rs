@@ -12,6 +12,8 @@ pub struct Cooperative {
     pub lanes: u32,
     /// Matrices beside each other in the square that a subgroup computes.
     pub across: u32,
+    /// Whether operands are read as vectors of four; only where their rows are whole vectors.
+    pub vector: bool,
     /// Whether the operations on matrices are written out, each lane doing all of them: slow, and the same text around
     /// them, which so runs everywhere.
     pub emulated: bool,
@@ -26,11 +28,16 @@ const STRIDE: u32 = DEPTH + 8;
 
 impl Cooperative {
     /// What runs without matrix units, for checking.
-    pub const EMULATED: Cooperative = Cooperative { size: 4, lanes: 2, across: 2, emulated: true };
+    pub const EMULATED: Cooperative = Cooperative { size: 4, lanes: 2, across: 2, vector: false, emulated: true };
 
     /// For matrices of `size` × `size` on subgroups of `lanes`: a subgroup computes 32×32 elements.
     pub fn new(size: u32, lanes: u32) -> Self {
-        Cooperative { size, lanes, across: 32 / size, emulated: false }
+        Cooperative { size, lanes, across: 32 / size, vector: false, emulated: false }
+    }
+
+    /// The same on vectors of four.
+    pub fn on_vectors(self) -> Self {
+        Cooperative { vector: true, ..self }
     }
 
     /// Rows and columns of `C` that a workgroup computes: four subgroups, two across.
@@ -73,6 +80,10 @@ impl Cooperative {
         writeln!(w, "var<workgroup> b_strip: array<f16, {}>;", tile * STRIDE)?;
         writeln!(w, "var<workgroup> finished: array<f32, {}>;\n", 4 * size * size)?;
         self.operations(w)?;
+        w.push_str(match self.vector {
+            true => include_str!("../../shaders/half/matmul/strips_of_vectors.wgsl"),
+            false => include_str!("../../shaders/half/matmul/strips.wgsl"),
+        });
         w.push_str(include_str!("../../shaders/half/matmul/cooperative.wgsl"));
         writeln!(w, "\n@compute @workgroup_size({})", 4 * lanes)?;
         writeln!(
@@ -147,7 +158,11 @@ impl Cooperative {
 
 impl std::fmt::Display for Cooperative {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Cooperative { size, lanes, emulated, .. } = self;
-        if *emulated { write!(f, "emulated{size}x{size}") } else { write!(f, "cooperative{size}x{size}x{lanes}") }
+        let Cooperative { size, lanes, vector, emulated, .. } = self;
+        let elements = if *vector { "v" } else { "" };
+        match emulated {
+            true => write!(f, "emulated{size}x{size}{elements}"),
+            false => write!(f, "cooperative{size}x{size}x{lanes}{elements}"),
+        }
     }
 }

@@ -124,7 +124,8 @@ impl Mixed {
     pub(super) fn variants(self) -> Vec<Variant> {
         match (self, self.base()) {
             (Mixed::Matmul { .. }, _) => {
-                vec![Variant::Naive, Variant::Tiled, Variant::Cooperative(Cooperative::EMULATED)]
+                let emulated = [Cooperative::EMULATED, Cooperative::EMULATED.on_vectors()].map(Variant::Cooperative);
+                [vec![Variant::Naive, Variant::Tiled], emulated.to_vec()].concat()
             }
             (_, Some(kernel)) => kernel.variants(None),
             (_, None) => vec![Variant::Naive],
@@ -156,8 +157,9 @@ impl Mixed {
 
     pub(super) fn runs(self, variant: Variant, dims: [u32; 4]) -> bool {
         match self {
-            // Every text reads its operands one by one.
-            Mixed::Matmul { .. } => true,
+            Mixed::Matmul { form, .. } => {
+                !matches!(variant, Variant::Cooperative(matrices) if matrices.vector) || form.rows_are_vectors(dims)
+            }
             _ => self.base().is_none_or(|kernel| kernel.runs(variant, dims)),
         }
     }
@@ -227,6 +229,12 @@ impl Mixed {
                 let mut parts = vec![
                     UNIFORM,
                     include_str!("../../shaders/element/scalar.wgsl"),
+                    match variant {
+                        Variant::Cooperative(matrices) if matrices.vector => {
+                            "alias Operand = vec4<f16>;\nconst OPERAND_WIDTH: u32 = 4u;\n"
+                        }
+                        _ => "alias Operand = f16;\nconst OPERAND_WIDTH: u32 = 1u;\n",
+                    },
                     include_str!("../../shaders/half/matmul/bindings.wgsl"),
                     form.wgsl(),
                 ];

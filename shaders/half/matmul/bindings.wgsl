@@ -10,20 +10,20 @@ struct Part {
   first_row: u32,
 }
 
-@group(0) @binding(1) var<storage, read> a: array<f16>;
-@group(0) @binding(2) var<storage, read> b: array<f16>;
+@group(0) @binding(1) var<storage, read> a: array<Operand>;
+@group(0) @binding(2) var<storage, read> b: array<Operand>;
 
 // Elements past an edge, and past the part's end, are 0, so that tiles may reach beyond it.
-fn a_of(i: u32, k: u32, end: u32) -> f16 {
+fn a_of(i: u32, k: u32, end: u32) -> Operand {
   if i < u.dims.x && k < end {
-    return a[a_at(i, k)];
+    return a[a_at(i, k) / OPERAND_WIDTH];
   }
-  return 0.0h;
+  return Operand();
 }
 
-fn b_of(k: u32, j: u32, end: u32) -> f16 {
+fn b_of(k: u32, j: u32, end: u32) -> Operand {
   if j < u.dims.y && k < end {
-    return b[first_of_b() + b_at(k, j)];
+    return b[(first_of_b() + b_at(k, j)) / OPERAND_WIDTH];
   }
-  return 0.0h;
+  return Operand();
 }
