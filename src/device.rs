@@ -3,7 +3,7 @@
 use crate::cpu::{self, CpuExecutor, Products};
 use crate::executor::Executor;
 use crate::gpu::{AdapterEntry, Gpu, GpuExecutor, VariantChoice, list_adapters};
-use crate::kernel::{Kernel, Variant};
+use crate::kernel::{DEFAULT_WORKGROUP_MEMORY, Kernel, Variant};
 use crate::plan::Plan;
 use crate::precision::{Precision, PrecisionChoice};
 use crate::{Error, Result};
@@ -118,7 +118,16 @@ impl Device {
     pub fn variants(&self, kernel: &Kernel) -> Vec<Variant> {
         match self {
             Device::Cpu => vec![Variant::Naive],
+            Device::Gpu(_) if matches!(kernel, Kernel::Mixed(_)) && !self.has_half() => Vec::new(),
             Device::Gpu(gpu) => [kernel.variants(gpu.subgroup()), gpu.cooperative_variants(kernel)].concat(),
+        }
+    }
+
+    /// Bytes of workgroup memory that a kernel may take; on the CPU, where memory is memory, WebGPU's default.
+    pub fn workgroup_memory(&self) -> usize {
+        match self {
+            Device::Cpu => DEFAULT_WORKGROUP_MEMORY,
+            Device::Gpu(gpu) => gpu.device().limits().max_compute_workgroup_storage_size as usize,
         }
     }
 

@@ -4,12 +4,15 @@
 mod broadcast;
 mod cooperative;
 mod mixed;
+mod resident;
 mod tiled_vector;
 mod whole;
 
 pub use broadcast::Broadcast;
 pub use cooperative::Cooperative;
 pub use mixed::{FIRST_LOG_SCALE, GROWTH_INTERVAL, LOG_SCALES, Mixed, SCALER_LEN};
+pub(crate) use resident::Dense;
+pub use resident::{DEFAULT_WORKGROUP_MEMORY, Pass, Resident};
 pub use whole::Whole;
 
 use crate::activation::{Activation, Stored};
@@ -17,6 +20,7 @@ use crate::loss::Loss;
 use crate::network::Bias;
 use crate::optimizer::Rule;
 use crate::plan::ScheduleEntry;
+use std::sync::Arc;
 
 /// A kernel with what its text is compiled for. Sizes come with each dispatch in a [`Uniform`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -45,6 +49,8 @@ pub enum Kernel {
     Update(Rule),
     /// A kernel of mixed precision.
     Mixed(Mixed),
+    /// Whole training steps of a network that stays in one workgroup: `dims = [batch, steps, rows of the data set]`.
+    Resident(Arc<Resident>),
 }
 
 /// Which operand of a matrix product is transposed in memory.
@@ -183,8 +189,10 @@ pub enum Variant {
     Vector,
     /// [`Variant::Strided`] on vectors of four; only where columns are a multiple of four.
     StridedVector,
-    /// So many neighbouring invocations share a row.
+    /// So many neighbouring invocations share a row; a resident network has a workgroup of so many.
     Lanes(u32),
+    /// One invocation with every number in a register.
+    Registers,
 }
 
 impl Variant {
@@ -193,7 +201,12 @@ impl Variant {
         match self {
             Variant::Broadcast(broadcast) => broadcast.vector,
             Variant::TiledVector | Variant::Vector | Variant::StridedVector => true,
-            Variant::Naive | Variant::Tiled | Variant::Cooperative(_) | Variant::Strided | Variant::Lanes(_) => false,
+            Variant::Naive
+            | Variant::Tiled
+            | Variant::Cooperative(_)
+            | Variant::Strided
+            | Variant::Lanes(_)
+            | Variant::Registers => false,
         }
     }
 }
@@ -213,12 +226,16 @@ impl std::fmt::Display for Variant {
             Variant::Vector => f.pad("vector"),
             Variant::StridedVector => f.pad("strided-vector"),
             Variant::Lanes(lanes) => f.pad(&format!("lanes{lanes}")),
+            Variant::Registers => f.pad("registers"),
         }
     }
 }
 
 /// WebGPU's largest number of workgroups in one dimension.
 pub const MAX_WORKGROUPS: u32 = 65_535;
+
+/// What the rules of optimizers call their state.
+const STATES: [&str; 2] = ["velocity", "second_moment"];
 
 /// The terms of each but the last of `parts` parts of a sum over `terms`: a multiple of 4.
 pub(crate) fn part_length(terms: u64, parts: u64) -> u64 {
@@ -246,6 +263,7 @@ impl Kernel {
             Kernel::ColumnSum => "column_sum",
             Kernel::Update(_) => "update",
             Kernel::Mixed(mixed) => mixed.stem(),
+            Kernel::Resident(_) => "resident",
         }
     }
 
@@ -275,6 +293,7 @@ impl Kernel {
             }
         }
         all.extend(Rule::ALL.iter().map(|&rule| Kernel::Update(rule)));
+        all.extend(Resident::samples().into_iter().map(|resident| Kernel::Resident(Arc::new(resident))));
         let mixed = Kernel::all_mixed(&all);
         all.extend(mixed);
         all
@@ -338,12 +357,12 @@ impl Kernel {
                     binding(3, "gradients", Read, Real),
                     binding(4, "params", Write, Real),
                 ];
-                const STATES: [&str; 2] = ["velocity", "second_moment"];
                 let states = STATES.iter().take(rule.states()).zip(5..);
                 all.extend(states.map(|(name, index)| binding(index, name, Write, Real)));
                 all
             }
             Kernel::Mixed(mixed) => mixed.bindings(),
+            Kernel::Resident(ref resident) => resident.bindings(),
         }
     }
 
@@ -372,6 +391,11 @@ impl Kernel {
             Kernel::Update(_) => vec![Variant::Naive, Variant::Vector],
             Kernel::Gather => vec![Variant::Naive],
             Kernel::Mixed(mixed) => mixed.variants(),
+            Kernel::Resident(resident) => {
+                let registers = resident.is_tiny().then_some(Variant::Registers);
+                let lanes = [16, 64, 256].map(Variant::Lanes);
+                std::iter::once(Variant::Naive).chain(lanes).chain(registers).collect()
+            }
         }
     }
 
@@ -415,6 +439,7 @@ impl Kernel {
             },
             Kernel::Update(_) if x.is_multiple_of(4) => Variant::Vector,
             Kernel::Mixed(mixed) => mixed.heuristic(dims),
+            Kernel::Resident(resident) => resident.heuristic(x, subgroup),
             _ => Variant::Naive,
         }
     }
@@ -448,7 +473,13 @@ impl Kernel {
             Kernel::ColumnSum => vec![x * y, y],
             Kernel::Update(rule) => [vec![ENTRY, 1], vec![x; 2 + rule.states()]].concat(),
             Kernel::Mixed(mixed) => mixed.lengths(dims),
+            Kernel::Resident(ref resident) => resident.lengths(x, z, ENTRY),
         }
+    }
+
+    /// Whether one dispatch can take many training steps, as many as `dims[1]` says; a plan says how many at the most.
+    pub fn repeats(&self) -> bool {
+        matches!(self, Kernel::Resident(_))
     }
 
     /// Iterations of all its loops that an invocation takes in a dispatch over `dims`; some drivers allow only so many.
@@ -472,6 +503,7 @@ impl Kernel {
             (Kernel::ColumnSum, _) => x,
             (Kernel::Gather | Kernel::Update(_), _) => 0,
             (Kernel::Mixed(mixed), _) => mixed.loop_iterations(variant, dims),
+            (Kernel::Resident(resident), variant) => resident.loop_iterations(lanes_of(variant), x, y),
         }
     }
 
@@ -507,6 +539,7 @@ impl Kernel {
             (Kernel::Update(_), Variant::Vector) => linear(x.div_ceil(4 * 256)),
             (Kernel::Update(_), _) => linear(x.div_ceil(256)),
             (Kernel::Mixed(mixed), _) => mixed.workgroups(variant, dims),
+            (Kernel::Resident(_), _) => [1, 1, 1],
         }
     }
 
@@ -524,6 +557,11 @@ impl Kernel {
             Kernel::ColumnSum => (x * y, 4.0 * x * y),
             Kernel::Update(rule) => (2.0 * x, (12.0 + 8.0 * rule.states() as f64) * x),
             Kernel::Mixed(mixed) => mixed.work(dims),
+            Kernel::Resident(resident) => {
+                let network = &resident.whole.network;
+                let row = 4.0 * (network.inputs + network.outputs()) as f64;
+                (y * network.training_flops(dims[0] as usize), y * x * row)
+            }
         }
     }
 
@@ -558,6 +596,12 @@ impl Kernel {
         let mut parts = vec![UNIFORM];
         let (constants, generated, scale);
         match *self {
+            Kernel::Resident(ref resident) => {
+                constants = resident.whole.activation_hooks();
+                generated = resident.wgsl(lanes_of(variant));
+                let (row, loss) = (include_str!("../shaders/loss/row.wgsl"), resident.whole.loss.wgsl());
+                parts.extend([SCHEDULE, element, MATH, &constants, row, loss, &generated]);
+            }
             Kernel::Gather => parts.extend([stored_as, SCHEDULE, include_str!("../shaders/gather.wgsl")]),
             Kernel::Matmul { form, epilogue } => {
                 let of_elements = match vector {
@@ -650,6 +694,15 @@ impl Kernel {
     }
 }
 
+/// Invocations of a resident network's workgroup; `None` where the one has its numbers in registers.
+fn lanes_of(variant: Variant) -> Option<u32> {
+    match variant {
+        Variant::Registers => None,
+        Variant::Lanes(lanes) => Some(lanes),
+        _ => Some(1),
+    }
+}
+
 impl std::fmt::Display for Kernel {
     /// `matmul_nt + bias + sigmoid`, `loss huber`, `update sgd`, …
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -673,6 +726,10 @@ impl std::fmt::Display for Kernel {
             Kernel::Loss { loss, activation } => format!("loss {loss} × {activation}′"),
             Kernel::Update(rule) => format!("update {}", rule.name()),
             Kernel::Mixed(mixed) => mixed.to_string(),
+            Kernel::Resident(resident) => {
+                let Whole { network, loss, rule } = &resident.whole;
+                format!("resident {network} {loss} {}, {}", rule.name(), resident.pass.name())
+            }
             Kernel::Gather | Kernel::LossSum | Kernel::ColumnSum => self.stem().to_owned(),
         })
     }

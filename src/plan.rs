@@ -1,9 +1,11 @@
 //! The order of dispatches as plain data. **Backpropagation is wired here**, in [`Plan::training`]; running a plan is an
 //! [`Executor`](crate::executor::Executor)'s business.
 
+mod resident;
+
 use crate::activation::{Activation, Stored};
 use crate::error::did_you_mean;
-use crate::kernel::{Access, Element, Epilogue, Form, Kernel, Mixed, SCALER_LEN, Uniform};
+use crate::kernel::{Access, DEFAULT_WORKGROUP_MEMORY, Element, Epilogue, Form, Kernel, Mixed, SCALER_LEN, Uniform};
 use crate::loss::Loss;
 use crate::network::{Bias, Network};
 use crate::optimizer::Optimizer;
@@ -132,6 +134,10 @@ pub enum Phase {
     Update,
     /// The step's loss is recorded and the clock advances.
     Finish,
+    /// Whole training steps on the batch in [`Slot::Input`], many in one dispatch.
+    Steps,
+    /// Whole training steps on batches of the data set, many in one dispatch.
+    GatheredSteps,
 }
 
 /// Who wires a training step: which kernels run, in which order.
@@ -140,16 +146,20 @@ pub enum Planner {
     /// One matrix product per layer forward and two backward. Fits every network.
     #[default]
     LayerWise,
+    /// The network stays in one workgroup's memory, where a dispatch trains it for many steps. For tiny networks, which
+    /// are launch-bound otherwise. Evaluates layer by layer.
+    Resident,
 }
 
 impl Planner {
     /// Every planner.
-    pub const ALL: &'static [Planner] = &[Planner::LayerWise];
+    pub const ALL: &'static [Planner] = &[Planner::LayerWise, Planner::Resident];
 
     /// The name on the command line and in printed plans.
     pub fn name(self) -> &'static str {
         match self {
             Planner::LayerWise => "layerwise",
+            Planner::Resident => "resident",
         }
     }
 
@@ -157,6 +167,7 @@ impl Planner {
     pub fn step(self) -> &'static [Phase] {
         match self {
             Planner::LayerWise => &[Phase::Forward, Phase::Loss, Phase::Backward, Phase::Update, Phase::Finish],
+            Planner::Resident => &[Phase::Steps],
         }
     }
 
@@ -166,20 +177,34 @@ impl Planner {
             Planner::LayerWise => {
                 &[Phase::Gather, Phase::Forward, Phase::Loss, Phase::Backward, Phase::Update, Phase::Finish]
             }
+            Planner::Resident => &[Phase::GatheredSteps],
         }
     }
 
-    /// The phases that compute the gradients of the batch in [`Slot::Input`]; parameters stay.
+    /// The phases that compute the gradients of the batch in [`Slot::Input`]; parameters stay. A resident plan has them
+    /// where [`TrainingOptions::all_gradients`] says so.
     pub fn gradients(self) -> &'static [Phase] {
         match self {
             Planner::LayerWise => &[Phase::Forward, Phase::Loss, Phase::Backward, Phase::Finish],
+            Planner::Resident => &[Phase::Backward],
         }
     }
 
     /// The phases that compute output and loss of a batch of the data set; parameters stay.
     pub fn gathered_loss(self) -> &'static [Phase] {
         match self {
-            Planner::LayerWise => &[Phase::Gather, Phase::Forward, Phase::Loss, Phase::Finish],
+            Planner::LayerWise | Planner::Resident => &[Phase::Gather, Phase::Forward, Phase::Loss, Phase::Finish],
+        }
+    }
+
+    /// Checks that this planner can wire a training step of `network`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the reason and the numbers.
+    pub fn fits(self, network: &Network, options: &TrainingOptions) -> Result<()> {
+        match self {
+            Planner::LayerWise => Ok(()),
+            Planner::Resident => resident::fits(network, options),
         }
     }
 }
@@ -215,6 +240,8 @@ impl Phase {
             Phase::Backward => "backward",
             Phase::Update => "update",
             Phase::Finish => "finish",
+            Phase::Steps => "steps",
+            Phase::GatheredSteps => "gathered steps",
         }
     }
 }
@@ -277,6 +304,8 @@ pub struct TrainingOptions {
     pub data_rows: usize,
     /// Whether to compute every gradient, those of frozen parameters and of the input too.
     pub all_gradients: bool,
+    /// Bytes of workgroup memory that a kernel may take.
+    pub workgroup_memory: usize,
 }
 
 impl TrainingOptions {
@@ -292,6 +321,7 @@ impl TrainingOptions {
             steps: 1,
             data_rows: 0,
             all_gradients: false,
+            workgroup_memory: DEFAULT_WORKGROUP_MEMORY,
         }
     }
 }
@@ -305,6 +335,7 @@ impl Plan {
         check_batch(network, options.batch)?;
         match options.planner {
             Planner::LayerWise => Self::layer_wise(network, options),
+            Planner::Resident => Self::resident(network, options),
         }
     }
 
@@ -630,6 +661,13 @@ impl Plan {
     /// The dispatches of the given phases.
     pub fn dispatches(&self, phases: &[Phase]) -> usize {
         self.steps.iter().filter(|step| phases.contains(&step.phase)).count()
+    }
+
+    /// The step that takes many training steps in one dispatch, where the given phases are that step alone.
+    pub(crate) fn repeating(&self, phases: &[Phase]) -> Option<usize> {
+        let mut chosen = (0..self.steps.len()).filter(|&number| phases.contains(&self.steps[number].phase));
+        let only = chosen.next().filter(|&number| self.steps[number].kernel.repeats())?;
+        chosen.next().is_none().then_some(only)
     }
 
     /// Checks what executors rely on: every step binds what its kernel declares, inside the slots, at aligned offsets,

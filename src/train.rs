@@ -137,7 +137,7 @@ impl Trainer {
     /// A trainer that starts from given parameters, laid out by [`Params::of`].
     pub fn with_parameters(device: &Device, network: Network, values: &[f32], options: TrainerOptions) -> Result<Self> {
         check_learning_rate(options.learning_rate)?;
-        let plan = Plan::training(&network, &plan_options(&options, options.losses_kept, 0)?)?;
+        let plan = Plan::training(&network, &plan_options(device, &options, options.losses_kept, 0)?)?;
         let mut trainer = Trainer {
             params: Params::of(&network),
             executor: device.executor(plan)?,
@@ -361,7 +361,7 @@ impl Trainer {
         let steps = most.div_ceil(self.options.batch).max(self.options.losses_kept);
         let room = |slot, needed| self.executor.plan().slot(slot).is_some_and(|info| info.len >= needed);
         if !(room(Slot::Order, rows) && room(Slot::Losses, steps)) {
-            self.rebuild(Plan::training(&self.network, &plan_options(&self.options, steps, rows)?)?)?;
+            self.rebuild(Plan::training(&self.network, &plan_options(&self.device, &self.options, steps, rows)?)?)?;
         }
         let mut first = 0;
         for set in sets() {
@@ -507,12 +507,20 @@ fn check_learning_rate(learning_rate: f32) -> Result<()> {
     Err(Error::Config(format!("the learning rate must be finite and at least 0, found {learning_rate}")))
 }
 
-fn plan_options(options: &TrainerOptions, steps: usize, data_rows: usize) -> Result<TrainingOptions> {
+fn plan_options(device: &Device, options: &TrainerOptions, steps: usize, data_rows: usize) -> Result<TrainingOptions> {
     if steps == 0 {
         return Err(Error::Config("at least one loss must be kept, found losses_kept = 0".into()));
     }
     let TrainerOptions { planner, precision, batch, loss, optimizer, .. } = *options;
-    Ok(TrainingOptions { planner, precision, batch, loss, optimizer, steps, data_rows, all_gradients: false })
+    Ok(TrainingOptions {
+        planner,
+        precision,
+        optimizer,
+        steps,
+        data_rows,
+        workgroup_memory: device.workgroup_memory(),
+        ..TrainingOptions::new(batch, loss)
+    })
 }
 
 /// The number of rows, where both lengths agree with the network and with each other.

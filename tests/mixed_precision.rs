@@ -10,7 +10,7 @@ use wgrad::data::{Dataset, Matrix, Task};
 use wgrad::kernel::{Element, Epilogue, Form, Kernel, Mixed};
 use wgrad::network::Bias;
 use wgrad::optimizer::{Momentum, Optimizer, Rule};
-use wgrad::plan::{Phase, Plan, Slot, TrainingOptions};
+use wgrad::plan::{Phase, Plan, Planner, Slot, TrainingOptions};
 use wgrad::{Activation, Batch, Device, Loss, Network, Precision, PrecisionChoice, Trainer, TrainerOptions};
 
 fn devices() -> [Device; 2] {
@@ -213,4 +213,13 @@ fn halves_are_written_and_read() {
             assert!(executor.write(Slot::Input, 1, &[0.0]).is_err());
         }
     }
+}
+
+#[test]
+fn a_planner_without_f16_says_so() {
+    let network = Network::new(2).dense(2, Activation::Linear);
+    let options = TrainingOptions::new(4, Loss::MeanSquaredError);
+    let options = TrainingOptions { planner: Planner::Resident, precision: Precision::F16, ..options };
+    let error = Plan::training(&network, &options).unwrap_err().to_string();
+    assert!(error.contains("resident") && error.contains("f32") && error.contains("layerwise"), "{error}");
 }

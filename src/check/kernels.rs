@@ -3,7 +3,7 @@
 //! result into NaN, what it writes there is noticed.
 
 use super::mixed::{mixed_bounds, mixed_contents, mixed_shapes};
-use super::{Outcome, Tally};
+use super::{Outcome, Tally, resident};
 use crate::Result;
 use crate::activation::{Activation, Stored};
 use crate::compare::{Comparison, compare, half_error};
@@ -11,7 +11,7 @@ use crate::cpu::{CpuExecutor, Products};
 use crate::device::Device;
 use crate::executor::Executor;
 use crate::gpu::VariantChoice;
-use crate::kernel::{Access, Element, Epilogue, Form, Kernel, Uniform, Variant, part_length};
+use crate::kernel::{Access, Element, Epilogue, Form, Kernel, Mixed, Uniform, Variant, part_length};
 use crate::loss::{Loss, Row};
 use crate::network::Bias;
 use crate::params::ALIGNMENT;
@@ -26,12 +26,10 @@ use std::ops::Range;
 /// Checks every kernel in each of its variants; on the CPU there is one, what its executor runs.
 pub(super) fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<()> {
     let mut tallies: BTreeMap<(usize, String), Tally> = BTreeMap::new();
-    let order = ["gather", "matmul", "loss", "loss_sum", "column_sum", "update"];
-    for kernel in Kernel::all() {
-        if matches!(kernel, Kernel::Mixed(_)) && !device.has_half() {
-            continue;
-        }
-        for variant in device.variants(&kernel) {
+    let order = ["gather", "matmul", "loss", "loss_sum", "column_sum", "update", "resident"];
+    for (number, kernel) in Kernel::all().into_iter().enumerate() {
+        let variants = device.variants(&kernel).into_iter();
+        for variant in variants.filter(|&variant| is_checked(&kernel, number, variant)) {
             let subject = match device {
                 Device::Cpu => family(&kernel),
                 Device::Gpu(_) => format!("{} {variant}", family(&kernel)),
@@ -45,6 +43,26 @@ pub(super) fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> 
     }
     tallies.into_values().for_each(|tally| take(tally.finish()));
     Ok(())
+}
+
+/// An unrolled text knows nothing of the epilogue behind it, and drivers compile the pair slowly: each such variant meets
+/// every fifth epilogue, another fifth than the next variant does. Likewise a resident network's workgroups of three
+/// sizes, whose texts differ by that alone: each meets every third network.
+fn is_checked(kernel: &Kernel, number: usize, variant: Variant) -> bool {
+    let unrolled = match variant {
+        Variant::Broadcast(broadcast) => broadcast.rows as usize / 8 + usize::from(broadcast.vector),
+        Variant::TiledVector => 0,
+        Variant::Cooperative(matrices) => 2 + usize::from(matrices.vector),
+        Variant::Lanes(lanes) if kernel.repeats() => return (number + lanes.ilog2() as usize).is_multiple_of(3),
+        _ => return true,
+    };
+    let plain = match *kernel {
+        Kernel::Matmul { epilogue, .. } | Kernel::Mixed(Mixed::Matmul { epilogue, .. }) => {
+            matches!(epilogue, Epilogue::Store | Epilogue::Parts)
+        }
+        _ => false,
+    };
+    plain || (number + unrolled).is_multiple_of(5)
 }
 
 /// The kernels that share a row of the table.
@@ -61,6 +79,7 @@ fn family(kernel: &Kernel) -> String {
         }
         Kernel::Loss { loss, .. } => format!("loss {loss}"),
         Kernel::Mixed(mixed) => mixed.base().map_or(mixed.to_string(), |kernel| format!("f16 {}", family(&kernel))),
+        Kernel::Resident(resident) => format!("resident {}", resident.pass.name()),
         other => other.to_string(),
     }
 }
@@ -96,6 +115,7 @@ pub(super) fn shapes(kernel: &Kernel) -> Vec<[u32; 4]> {
         Kernel::ColumnSum => &[&[1, 1], &[1, 65], &[15, 17], &[64, 16], &[65, 15], &[1031, 3], &[131, 131], &[65, 36]],
         Kernel::Update(_) => &[&[1], &[255], &[257], &[1028], &[1031]],
         Kernel::Mixed(mixed) => return mixed_shapes(mixed),
+        Kernel::Resident(ref resident) => return resident::shapes(resident),
     };
     let padded = |sizes: &&[u32]| std::array::from_fn(|i| sizes.get(i).copied().unwrap_or(0));
     shapes.iter().map(padded).collect()
@@ -119,9 +139,16 @@ impl Contents {
         }
     }
 
-    fn real(&self) -> &[f32] {
+    pub(super) fn real(&self) -> &[f32] {
         match self {
             Contents::Real(values) => values,
+            _ => &[],
+        }
+    }
+
+    pub(super) fn words(&self) -> &[u32] {
+        match self {
+            Contents::Words(words) => words,
             _ => &[],
         }
     }
@@ -154,8 +181,12 @@ pub fn check(
     let mut plan = honest.clone();
     tamper(&mut plan);
 
-    // The clock advances with every step's loss: only a second step can show that it did.
-    let times = if *kernel == Kernel::LossSum { 2 } else { 1 };
+    let times = match kernel {
+        // The clock advances with every step's loss: only a second step can show that it did.
+        Kernel::LossSum => 2,
+        Kernel::Resident(_) => resident::STEPS,
+        _ => 1,
+    };
     let mut twin = CpuExecutor::<f64>::new(honest.clone(), Products::Naive)?;
     let mut subject = device.executor_with(plan, VariantChoice::Forced(variant))?;
     for executor in [&mut twin as &mut dyn Executor, subject.as_mut()] {
@@ -165,7 +196,7 @@ pub fn check(
         executor.run(&[Phase::Forward], times)?;
     }
 
-    let mut bounds = bounds(kernel, &uniform, &contents);
+    let mut bounds = bounds(kernel, &uniform, &contents)?;
     let mut comparisons = Vec::new();
     for (i, spec) in specs.iter().enumerate() {
         if spec.access != Access::Write || spec.element == Element::Word {
@@ -224,7 +255,7 @@ fn compare_guarded(what: &str, actual: &[f32], expected: &[f64], bounds: &[f64])
     compare(what, &actual, &expected, &bounds)
 }
 
-fn uniform_values(rng: &mut ChaCha8Rng, len: usize, bound: f32) -> Vec<f32> {
+pub(super) fn uniform_values(rng: &mut ChaCha8Rng, len: usize, bound: f32) -> Vec<f32> {
     (0..len).map(|_| rng.random_range(-bound..bound)).collect()
 }
 
@@ -298,12 +329,13 @@ pub(super) fn contents(kernel: &Kernel, dims: [u32; 4], rng: &mut ChaCha8Rng) ->
             all
         }
         Kernel::Mixed(mixed) => mixed_contents(mixed, dims, rng),
+        Kernel::Resident(ref resident) => resident::contents(resident, [x, y, z], rng),
     }
 }
 
 /// How far each element that the kernel writes may be from the twin, for each binding in order; derived by computing the
 /// kernel's formula in [`Bounded`] numbers.
-pub(super) fn bounds(kernel: &Kernel, uniform: &Uniform, contents: &[Contents]) -> Vec<Vec<f64>> {
+pub(super) fn bounds(kernel: &Kernel, uniform: &Uniform, contents: &[Contents]) -> Result<Vec<Vec<f64>>> {
     let given = |i: usize| -> Vec<Bounded> {
         contents.get(i).map_or(&[][..], Contents::real).iter().map(|&x| Bounded::given(x.into())).collect()
     };
@@ -324,7 +356,7 @@ pub(super) fn bounds(kernel: &Kernel, uniform: &Uniform, contents: &[Contents]) 
                 let part = |part: usize| (part * length).min(z)..((part + 1) * length).min(z);
                 let sums = |terms| product([x, y, z], form, terms, &a, &b, |_| None);
                 out[2] = (0..w).flat_map(|i| errors(sums(part(i)))).collect();
-                return out;
+                return Ok(out);
             }
             let sums = product([x, y, z], form, 0..z, &a, &b, |j| match bias {
                 Bias::PerUnit => Some(biases[j]),
@@ -385,12 +417,13 @@ pub(super) fn bounds(kernel: &Kernel, uniform: &Uniform, contents: &[Contents]) 
             }
         }
         Kernel::Mixed(mixed) => return mixed_bounds(mixed, uniform, contents.to_vec()),
+        Kernel::Resident(ref resident) => return resident::bounds(resident, uniform.hyper, [x, y, z], contents),
     }
-    out
+    Ok(out)
 }
 
 /// More roundings in a row than any optimizer's update has.
-const UPDATE_ROUNDINGS: usize = 8;
+pub(super) const UPDATE_ROUNDINGS: usize = 8;
 
 fn product(
     [m, n, k]: [usize; 3],

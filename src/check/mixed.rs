@@ -2,6 +2,7 @@
 //! same formula, numbers in slots of halves rounded to f16.
 
 use super::kernels::{Contents, bounds, contents, shapes};
+use crate::Result;
 use crate::compare::FLUSH;
 use crate::kernel::{Element, Epilogue, FIRST_LOG_SCALE, GROWTH_INTERVAL, Kernel, LOG_SCALES, Mixed, Uniform};
 use half::f16;
@@ -74,7 +75,7 @@ pub(super) fn mixed_contents(mixed: Mixed, dims: [u32; 4], rng: &mut ChaCha8Rng)
 }
 
 /// The bounds before anything is rounded to f16.
-pub(super) fn mixed_bounds(mixed: Mixed, uniform: &Uniform, mut contents: Vec<Contents>) -> Vec<Vec<f64>> {
+pub(super) fn mixed_bounds(mixed: Mixed, uniform: &Uniform, mut contents: Vec<Contents>) -> Result<Vec<Vec<f64>>> {
     let first = uniform.dims[3] as usize;
     if let (Mixed::Matmul { epilogue, .. }, Contents::Real(b)) = (mixed, &mut contents[1])
         && epilogue != Epilogue::Parts
@@ -83,13 +84,13 @@ pub(super) fn mixed_bounds(mixed: Mixed, uniform: &Uniform, mut contents: Vec<Co
     }
     match (mixed, mixed.base()) {
         (Mixed::Loss { .. }, Some(kernel)) => {
-            let mut all = bounds(&kernel, uniform, &contents);
+            let mut all = bounds(&kernel, uniform, &contents)?;
             all[4].iter_mut().for_each(|error| *error *= f64::from(LOG_SCALE).exp2());
-            all
+            Ok(all)
         }
         (_, Some(kernel)) => bounds(&kernel, uniform, &contents),
         // A power of two takes no digit; what becomes subnormal may become 0.
-        (Mixed::Unscale, None) => vec![Vec::new(), Vec::new(), vec![FLUSH; contents[2].len()]],
-        (_, None) => vec![Vec::new(); contents.len()],
+        (Mixed::Unscale, None) => Ok(vec![Vec::new(), Vec::new(), vec![FLUSH; contents[2].len()]]),
+        (_, None) => Ok(vec![Vec::new(); contents.len()]),
     }
 }

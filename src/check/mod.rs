@@ -6,6 +6,7 @@
 pub mod gradients;
 pub mod kernels;
 mod mixed;
+mod resident;
 
 use crate::Result;
 use crate::compare::Comparison;

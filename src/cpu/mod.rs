@@ -33,6 +33,7 @@ mod loss;
 mod loss_sum;
 mod matmul;
 mod mixed;
+mod resident;
 mod unscale;
 mod update;
 
@@ -43,11 +44,13 @@ use crate::plan::ScheduleEntry;
 use crate::real::Real;
 
 /// A bound range of a slot.
+#[derive(Default)]
 pub(crate) enum View<'a, T> {
     Read(&'a [T]),
     Write(&'a mut [T]),
     ReadWords(&'a [u32]),
     WriteWords(&'a mut [u32]),
+    #[default]
     Unbound,
 }
 
@@ -71,8 +74,8 @@ impl<'a, T> Views<'a, T> {
     }
 
     fn write(&mut self, i: usize) -> &'a mut [T] {
-        match std::mem::replace(&mut self.0[i], View::Unbound) {
-            View::Write(values) => values,
+        match self.0.get_mut(i).map(std::mem::take) {
+            Some(View::Write(values)) => values,
             _ => &mut [],
         }
     }
@@ -110,6 +113,7 @@ pub(crate) fn run<T: Real>(
         Kernel::ColumnSum => column_sum::column_sum(dims, views, scratch),
         Kernel::Update(rule) => update::update(dims, rule, uniform.hyper, views),
         Kernel::Mixed(mixed) => mixed::mixed(mixed, uniform, views, products, scratch),
+        Kernel::Resident(ref kernel) => resident::resident(dims, kernel, uniform.hyper, views, scratch),
     }
 }
 

@@ -24,6 +24,9 @@ const DISPATCHES_PER_SUBMIT: usize = 2048;
 /// several.
 const FLOPS_PER_SUBMIT: f64 = 1e11;
 
+/// The same for dispatches that take many training steps each: a tenth of a second on a slow GPU, and there are ten.
+const REPEATING_PER_SUBMIT: usize = 10;
+
 /// Each dispatch's [`Uniform`] starts at a multiple of this, WebGPU's largest uniform-offset alignment.
 const UNIFORM_STRIDE: u64 = 256;
 
@@ -39,7 +42,8 @@ pub struct GpuExecutor {
 struct Dispatch {
     phase: Phase,
     pipeline: Arc<Pipeline>,
-    bind_group: wgpu::BindGroup,
+    /// Number `k` is for `2ᵏ` training steps; there is one where the kernel repeats none.
+    bind_groups: Vec<wgpu::BindGroup>,
     workgroups: [u32; 3],
 }
 
@@ -153,7 +157,7 @@ fn choose(gpu: &Arc<Gpu>, step: &Step, choice: VariantChoice) -> Result<Variant>
     let mut variants = kernel.variants(gpu.subgroup());
     variants.extend(gpu.cooperative_variants(kernel));
     let fits = |variant: &Variant| {
-        kernel.runs(*variant, dims) && kernel.loop_iterations(*variant, dims) <= gpu.most_loop_iterations()
+        kernel.runs(*variant, dims) && kernel.loop_iterations(*variant, times(step, 1)) <= gpu.most_loop_iterations()
     };
     let found = match choice {
         VariantChoice::Forced(variant) if variants.contains(&variant) => Some(variant).filter(fits),
@@ -173,18 +177,38 @@ fn choose(gpu: &Arc<Gpu>, step: &Step, choice: VariantChoice) -> Result<Variant>
     })
 }
 
+/// The sizes of a dispatch of `step` that takes `steps` training steps, where its kernel can.
+fn times(step: &Step, steps: u32) -> [u32; 4] {
+    let [x, y, z, w] = step.uniform.dims;
+    [x, if step.kernel.repeats() { steps } else { y }, z, w]
+}
+
+/// How many dispatches of different lengths a step has: of one training step, two, four, … as many as the plan and the
+/// driver allow.
+fn lengths(gpu: &Gpu, step: &Step, variant: Variant) -> u32 {
+    if !step.kernel.repeats() {
+        return 1;
+    }
+    let allowed = |k: &u32| step.kernel.loop_iterations(variant, times(step, 1 << k)) <= gpu.most_loop_iterations();
+    let longest = step.uniform.dims[1].max(1).ilog2();
+    1 + (0..=longest).rev().find(allowed).unwrap_or(0)
+}
+
 fn dispatches(gpu: &Arc<Gpu>, plan: &Plan, buffers: &[wgpu::Buffer], choice: VariantChoice) -> Result<Vec<Dispatch>> {
+    let variants = plan.steps.iter().map(|step| choose(gpu, step, choice)).collect::<Result<Vec<_>>>()?;
+    let chosen = || plan.steps.iter().zip(variants.iter().copied());
+    let count: u32 = chosen().map(|(step, variant)| lengths(gpu, step, variant)).sum();
     let uniforms = gpu.device.create_buffer(&wgpu::BufferDescriptor {
         label: Some("wgrad.uniforms"),
-        size: UNIFORM_STRIDE * plan.steps.len() as u64,
+        size: UNIFORM_STRIDE * u64::from(count),
         usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
         mapped_at_creation: false,
     });
+    let mut offsets = (0..).map(|number| UNIFORM_STRIDE * number);
     let mut all = Vec::new();
-    for (number, step) in plan.steps.iter().enumerate() {
+    for (step, variant) in chosen() {
         let kernel = &step.kernel;
         let dims = step.uniform.dims;
-        let variant = choose(gpu, step, choice)?;
         let workgroups = kernel.workgroups(variant, dims);
         let most = gpu.device.limits().max_compute_workgroups_per_dimension;
         if let Some(found) = workgroups.iter().find(|&&count| count > most) {
@@ -194,14 +218,11 @@ fn dispatches(gpu: &Arc<Gpu>, plan: &Plan, buffers: &[wgpu::Buffer], choice: Var
                 gpu.info.name, step.label
             )));
         }
-        let offset = UNIFORM_STRIDE * number as u64;
-        gpu.queue.write_buffer(&uniforms, offset, bytemuck::bytes_of(&step.uniform));
         let bound = |buffer, offset, size| {
             let size = std::num::NonZeroU64::new(size);
             wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size })
         };
-        let mut entries =
-            vec![wgpu::BindGroupEntry { binding: 0, resource: bound(&uniforms, offset, size_of::<Uniform>() as u64) }];
+        let mut entries = Vec::new();
         for (spec, binding) in kernel.bindings().iter().zip(&step.bindings) {
             let index = locate(plan, binding.slot, &binding.range, spec.element)?;
             let start = (spec.element.bytes() * binding.range.start) as u64;
@@ -209,12 +230,19 @@ fn dispatches(gpu: &Arc<Gpu>, plan: &Plan, buffers: &[wgpu::Buffer], choice: Var
             entries.push(wgpu::BindGroupEntry { binding: spec.index, resource: bound(&buffers[index], start, len) });
         }
         let pipeline = gpu.pipeline(kernel, variant)?;
-        let bind_group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(&step.label),
-            layout: &pipeline.layout,
-            entries: &entries,
-        });
-        all.push(Dispatch { phase: step.phase, pipeline, bind_group, workgroups });
+        let mut bind_groups = Vec::new();
+        for (k, offset) in (0..lengths(gpu, step, variant)).zip(&mut offsets) {
+            let uniform = Uniform { dims: times(step, 1 << k), ..step.uniform };
+            gpu.queue.write_buffer(&uniforms, offset, bytemuck::bytes_of(&uniform));
+            let resource = bound(&uniforms, offset, size_of::<Uniform>() as u64);
+            let entries = [&[wgpu::BindGroupEntry { binding: 0, resource }], &entries[..]].concat();
+            bind_groups.push(gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(&step.label),
+                layout: &pipeline.layout,
+                entries: &entries,
+            }));
+        }
+        all.push(Dispatch { phase: step.phase, pipeline, bind_groups, workgroups });
     }
     Ok(all)
 }
@@ -240,18 +268,24 @@ impl Executor for GpuExecutor {
         let chosen = self.plan.steps.iter().filter(|step| phases.contains(&step.phase));
         let flops: f64 = chosen.map(|step| step.kernel.work(step.uniform.dims).0).sum();
         let within_flops = (FLOPS_PER_SUBMIT / flops.max(1.0)) as usize;
-        let per_submit = (DISPATCHES_PER_SUBMIT / per_step).min(within_flops).max(1);
+        let repeating = self.plan.repeating(phases);
+        let per_submit = match repeating {
+            Some(_) => REPEATING_PER_SUBMIT,
+            None => (DISPATCHES_PER_SUBMIT / per_step).min(within_flops).max(1),
+        };
+        let longest = repeating.map_or(0, |number| self.dispatches[number].bind_groups.len() as u32 - 1);
         let mut left = times;
         while left > 0 {
-            let now = left.min(per_submit);
-            left -= now;
             let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-            for _ in 0..now {
+            for _ in 0..per_submit {
+                let Some(most) = left.checked_ilog2() else { break };
+                let k = most.min(longest);
+                left -= 1 << k;
                 for dispatch in self.dispatches.iter().filter(|dispatch| phases.contains(&dispatch.phase)) {
                     let [x, y, z] = dispatch.workgroups;
                     pass.set_pipeline(&dispatch.pipeline.compute);
-                    pass.set_bind_group(0, &dispatch.bind_group, &[]);
+                    pass.set_bind_group(0, &dispatch.bind_groups[k as usize], &[]);
                     pass.dispatch_workgroups(x, y, z);
                 }
             }

@@ -109,7 +109,7 @@ impl Job {
         let sets = || std::iter::once(&self.train).chain(&self.validation).map(Dataset::rows);
         let steps = sets().max().unwrap_or(0).div_ceil(batch);
         let data_rows = sets().sum();
-        TrainingOptions { planner, precision, batch, loss, optimizer, steps, data_rows, all_gradients: false }
+        TrainingOptions { planner, precision, optimizer, steps, data_rows, ..TrainingOptions::new(batch, loss) }
     }
 
     /// The description of the run in one line.

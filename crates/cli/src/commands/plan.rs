@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use wgrad::data::Task;
 use wgrad::error::did_you_mean;
-use wgrad::plan::{Plan, Step, TrainingOptions};
+use wgrad::plan::{Plan, Planner, Step, TrainingOptions};
 use wgrad::{Activation, Error, Loss, Model, Network, Precision, PrecisionChoice, Result};
 
 #[derive(clap::Args)]
@@ -33,6 +33,9 @@ pub struct Args {
     /// What matrices are stored in [default: the run's, else f32]
     #[arg(long, value_name = "f32|f16|auto", conflicts_with = "predict")]
     precision: Option<PrecisionChoice>,
+    /// Who wires the step [default: the run's, else layerwise]
+    #[arg(long, value_name = "NAME", conflicts_with = "predict")]
+    planner: Option<Planner>,
     /// The plan of a prediction instead of a training step
     #[arg(long)]
     predict: bool,
@@ -68,7 +71,7 @@ impl FromStr for What {
 pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let batch = args.batch.unwrap_or(32);
     let mut precision = args.precision.unwrap_or_default();
-    let (network, mut options) = match args.what {
+    let (network, options) = match args.what {
         What::Run(given) => {
             let mut flags = Settings::default();
             flags.network.activation = args.activation;
@@ -95,11 +98,13 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
             (network(&widths, args.activation.unwrap_or(Activation::Relu), loss), TrainingOptions::new(batch, loss))
         }
     };
-    options.precision = match precision {
+    let precision = match precision {
         PrecisionChoice::F32 => Precision::F32,
         PrecisionChoice::F16 => Precision::F16,
         PrecisionChoice::Auto => context.open_device()?.precision(precision)?.0,
     };
+    let planner = args.planner.unwrap_or(options.planner);
+    let options = TrainingOptions { planner, precision, ..options };
     let plan = match args.predict {
         true => Plan::prediction(&network, options.batch)?,
         false => Plan::training(&network, &options)?,
@@ -120,7 +125,10 @@ fn network(widths: &[usize], activation: Activation, loss: Loss) -> Network {
 fn report(network: &Network, plan: &Plan, context: &Context) -> Result<()> {
     let (dispatches, size) = (plan.steps.len(), plan.bytes());
     let products = plan.steps.iter().filter(|step| step.kernel.stem() == "matmul");
-    let flops: f64 = products.map(|step| step.kernel.work(step.uniform.dims).0).sum();
+    let flops: f64 = match plan.planner {
+        Planner::LayerWise => products.map(|step| step.kernel.work(step.uniform.dims).0).sum(),
+        Planner::Resident => network.training_flops(plan.batch),
+    };
     context.say(plan.to_string().trim_end())?;
     context.say(format_args!(
         "\n{network} on {} rows: {dispatches} dispatches, {} ({size} bytes) in {} slots, {} floating-point operations in \
