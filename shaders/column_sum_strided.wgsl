@@ -1,7 +1,7 @@
 // sums[j] = Σ_r matrix[r, j]. dims: rows, cols. A workgroup sums 16 columns, or groups of WIDTH columns; its 16 rows of invocations take every 16th
 // row of the matrix, and their parts are added in a fixed order.
 
-@group(0) @binding(1) var<storage, read> matrix: array<Element>;
+@group(0) @binding(1) var<storage, read> matrix: array<Stored>;
 @group(0) @binding(2) var<storage, read_write> sums: array<Element>;
 
 var<workgroup> parts: array<Element, 256>;
@@ -17,7 +17,7 @@ fn main(
   var sum = Element();
   if live {
     for (var r = local.y; r < u.dims.x; r += 16u) {
-      sum += matrix[r * cols + id.x];
+      sum += Element(matrix[r * cols + id.x]);
     }
   }
   parts[at] = sum;

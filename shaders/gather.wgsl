@@ -5,7 +5,7 @@
 @group(0) @binding(3) var<storage, read> order: array<u32>;
 @group(0) @binding(4) var<storage, read> data_inputs: array<f32>;
 @group(0) @binding(5) var<storage, read> data_targets: array<f32>;
-@group(0) @binding(6) var<storage, read_write> input: array<f32>;
+@group(0) @binding(6) var<storage, read_write> input: array<Stored>;
 @group(0) @binding(7) var<storage, read_write> target_rows: array<f32>;
 
 @compute @workgroup_size(256)
@@ -25,7 +25,7 @@ fn main(
   let live = row < entry.rows;
   let sample = order[select(0u, entry.first + row, live)];
   if col < u.dims.y {
-    input[row * u.dims.y + col] = select(0.0, data_inputs[sample * u.dims.y + col], live);
+    input[row * u.dims.y + col] = Stored(select(0.0, data_inputs[sample * u.dims.y + col], live));
   } else {
     let j = col - u.dims.y;
     target_rows[row * u.dims.z + j] = select(0.0, data_targets[sample * u.dims.z + j], live);

@@ -2,9 +2,9 @@
 // Rows past the batch's end (entry.rows) give 0. dims: rows, cols. LANES neighbouring invocations share a row.
 
 @group(0) @binding(2) var<storage, read> clock: array<u32>;
-@group(0) @binding(3) var<storage, read> output: array<f32>;
+@group(0) @binding(3) var<storage, read> output: array<Stored>;
 @group(0) @binding(4) var<storage, read> target_rows: array<f32>;
-@group(0) @binding(5) var<storage, read_write> delta: array<f32>;
+@group(0) @binding(5) var<storage, read_write> delta: array<Stored>;
 @group(0) @binding(6) var<storage, read_write> row_loss: array<f32>;
 
 var<workgroup> scratch: array<f32, 256>;
@@ -56,13 +56,13 @@ fn main(
   if USES_SOFTMAX {
     var largest = -3.4028235e38;
     for (var j = lane; j < live_cols; j += LANES) {
-      largest = max(largest, output[begin + j]);
+      largest = max(largest, f32(output[begin + j]));
     }
     largest = row_max(local, largest);
     var sum = 0.0;
     var target_sum = 0.0;
     for (var j = lane; j < live_cols; j += LANES) {
-      sum += exp(output[begin + j] - largest);
+      sum += exp(f32(output[begin + j]) - largest);
       target_sum += target_rows[begin + j];
     }
     row = Row(largest + log(row_sum(local, sum)), row_sum(local, target_sum));
@@ -70,10 +70,11 @@ fn main(
 
   var loss = 0.0;
   for (var j = lane; j < live_cols; j += LANES) {
-    let y = output[begin + j];
+    let y = f32(output[begin + j]);
     let t = target_rows[begin + j];
     loss += loss_value(y, t, row);
-    delta[begin + j] = entry.loss_scale * loss_derivative(y, t, row) * activation_derivative(stored_of(begin + j));
+    let derivative = entry.loss_scale * loss_derivative(y, t, row) * activation_derivative(stored_of(begin + j));
+    delta[begin + j] = Stored(delta_scale() * derivative);
   }
   let total = row_sum(local, loss);
   if r >= rows {
@@ -84,7 +85,7 @@ fn main(
   }
   if !live {
     for (var j = lane; j < cols; j += LANES) {
-      delta[begin + j] = 0.0;
+      delta[begin + j] = Stored(0.0);
     }
   }
 }

@@ -11,7 +11,7 @@ fn main(
   @builtin(local_invocation_index) local: u32,
 ) {
   let i = linear_workgroup(workgroup, count) * 256u + local;
-  if i >= u.dims.x / WIDTH {
+  if i >= u.dims.x / WIDTH || is_skipped() {
     return;
   }
   let learning_rate = schedule[min(clock[0], arrayLength(&schedule) - 1u)].learning_rate;

@@ -4,6 +4,7 @@
 //! accuracy that the WebGPU Shading Language demands of functions (section 15.7.4). Its "correctly rounded" leaves the
 //! direction open; [`UNIT_ROUNDOFF`] takes rounding to nearest, as devices do.
 
+use crate::precision::{HALF_MAX, HALF_ROUNDOFF, HALF_UNDERFLOW};
 use std::fmt::{self, Display, Formatter};
 
 /// `u`: the relative error of one rounded f32 operation, 2⁻²⁴.
@@ -38,6 +39,17 @@ pub fn product_error(x: f64) -> f64 {
 /// exact.
 pub fn sum_error(n: usize, magnitude: f64) -> f64 {
     if magnitude == 0.0 { 0.0 } else { gamma(n) * magnitude + n as f64 * FLUSH }
+}
+
+/// How far the f16 nearest to an f32 number may be from `x`, from which that number may be `error`; infinite where it may
+/// lie beyond the largest f16. A 0 that is exact stays exact.
+pub fn half_error(x: f64, error: f64) -> f64 {
+    let magnitude = x.abs() + error;
+    match magnitude {
+        0.0 => 0.0,
+        _ if magnitude > HALF_MAX => f64::INFINITY,
+        _ => error + HALF_ROUNDOFF * magnitude + HALF_UNDERFLOW,
+    }
 }
 
 /// How far an f32 evaluation of `f` may be from `f(x)` where each argument `x_k` is known to within `errors_k`.

@@ -6,6 +6,7 @@ use crate::gpu::{AdapterEntry, Gpu, GpuExecutor, VariantChoice, list_adapters};
 use crate::kernel::resident::DEFAULT_WORKGROUP_MEMORY;
 use crate::kernel::{Kernel, Variant};
 use crate::plan::Plan;
+use crate::precision::{Precision, PrecisionChoice};
 use crate::{Error, Result};
 use std::sync::Arc;
 
@@ -101,11 +102,40 @@ impl Device {
         }
     }
 
+    /// Whether plans of [`Precision::F16`](crate::Precision::F16) run here. The CPU computes in f32 and rounds to f16.
+    pub fn has_half(&self) -> bool {
+        match self {
+            Device::Cpu => true,
+            Device::Gpu(gpu) => gpu.device().features().contains(wgpu::Features::SHADER_F16),
+        }
+    }
+
+    /// The precision that `choice` means here, and why, as a clause.
+    ///
+    /// # Errors
+    /// Where f16 is asked for and the adapter has none.
+    pub fn precision(&self, choice: PrecisionChoice) -> Result<(Precision, String)> {
+        let asked_for = "asked for".to_owned();
+        match (choice, self) {
+            (PrecisionChoice::F32, _) => Ok((Precision::F32, asked_for)),
+            (PrecisionChoice::F16, _) if self.has_half() => Ok((Precision::F16, asked_for)),
+            (PrecisionChoice::F16, _) => {
+                Err(Error::Device(format!("{} has no f16 in shaders; use --precision f32", self.name())))
+            }
+            (PrecisionChoice::Auto, Device::Cpu) => Ok((Precision::F32, "the CPU has no cooperative matrices".into())),
+            (PrecisionChoice::Auto, Device::Gpu(gpu)) => {
+                let precision = if gpu.cooperative().is_some() { Precision::F16 } else { Precision::F32 };
+                Ok((precision, gpu.cooperative_reason()))
+            }
+        }
+    }
+
     /// The variants of `kernel` that this device can run; on the CPU its executor's one way counts as the naive one.
     pub fn variants(&self, kernel: &Kernel) -> Vec<Variant> {
         match self {
             Device::Cpu => vec![Variant::Naive],
-            Device::Gpu(gpu) => kernel.variants(gpu.subgroup()),
+            Device::Gpu(_) if matches!(kernel, Kernel::Mixed(_)) && !self.has_half() => Vec::new(),
+            Device::Gpu(gpu) => gpu.variants(kernel),
         }
     }
 

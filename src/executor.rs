@@ -84,7 +84,9 @@ pub(crate) fn locate(plan: &Plan, slot: Slot, range: &Range<usize>, element: Ele
     let missing = || Error::Config(format!("this plan has no slot {slot}"));
     let index = plan.slots.iter().position(|info| info.slot == slot).ok_or_else(missing)?;
     let SlotInfo { len, element: found, .. } = plan.slots[index];
-    if range.end > len || found != element {
+    // Numbers are written and read as f32, whatever they are stored as.
+    let fits = found == element || (found, element) == (Element::Half, Element::Real);
+    if range.end > len || !fits {
         let expected = format!("elements inside 0..{len} of type {found:?}");
         return Err(Error::shape(format!("slot {slot}"), expected, format!("{range:?} of type {element:?}")));
     }

@@ -2,13 +2,17 @@
 //! kernel on the CPU bears its stem in [`crate::cpu`].
 
 mod broadcast;
+mod cooperative;
 pub mod fused;
+pub mod mixed;
 pub mod resident;
 mod tiled_vector;
 mod whole;
 
 pub use broadcast::Broadcast;
+pub use cooperative::Cooperative;
 pub use fused::{Fused, FusedSum};
+pub use mixed::Mixed;
 pub use resident::Resident;
 pub use whole::Whole;
 
@@ -44,6 +48,8 @@ pub enum Kernel {
     ColumnSum,
     /// The optimizer's update over a run of the parameter arena: `dims = [length]`.
     Update(Rule),
+    /// A kernel of mixed precision.
+    Mixed(Mixed),
     /// Whole training steps of a network that stays in one workgroup: `dims = [batch, steps, rows of the data set]`.
     Resident(Arc<Resident>),
     /// Forward, or forward, loss and backward, of parts of the batch: `dims = [batch, rows of a part]`.
@@ -73,6 +79,15 @@ impl Form {
             Form::Nn => "nn",
             Form::Nt => "nt",
             Form::Tn => "tn",
+        }
+    }
+
+    /// The WGSL functions `a_at` and `b_at`.
+    fn wgsl(self) -> &'static str {
+        match self {
+            Form::Nn => include_str!("../shaders/matmul/nn.wgsl"),
+            Form::Nt => include_str!("../shaders/matmul/nt.wgsl"),
+            Form::Tn => include_str!("../shaders/matmul/tn.wgsl"),
         }
     }
 
@@ -116,13 +131,25 @@ pub enum Access {
     Write,
 }
 
-/// The type of a slot's elements; each takes four bytes on the device.
+/// The type of a slot's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Element {
     /// A number of the computation.
     Real,
+    /// A number that the device stores in f16.
+    Half,
     /// An index, a counter, or packed fields.
     Word,
+}
+
+impl Element {
+    /// Bytes of an element on the device.
+    pub fn bytes(self) -> usize {
+        match self {
+            Element::Half => 2,
+            Element::Real | Element::Word => 4,
+        }
+    }
 }
 
 /// One storage binding of a kernel.
@@ -159,6 +186,8 @@ pub enum Variant {
     TiledVector,
     /// Values of `A` handed round within a subgroup; only where the adapter has subgroups of one size.
     Broadcast(Broadcast),
+    /// Tiles by cooperative matrices, a GPU's matrix units; only where the adapter has them, or emulated.
+    Cooperative(Cooperative),
     /// Rows are strided over the invocations of a workgroup.
     Strided,
     /// The naive text on vectors of four; only where sizes are multiples of four.
@@ -177,7 +206,12 @@ impl Variant {
         match self {
             Variant::Broadcast(broadcast) => broadcast.vector,
             Variant::TiledVector | Variant::Vector | Variant::StridedVector => true,
-            Variant::Naive | Variant::Tiled | Variant::Strided | Variant::Lanes(_) | Variant::Registers => false,
+            Variant::Naive
+            | Variant::Tiled
+            | Variant::Cooperative(_)
+            | Variant::Strided
+            | Variant::Lanes(_)
+            | Variant::Registers => false,
         }
     }
 }
@@ -192,6 +226,7 @@ impl std::fmt::Display for Variant {
                 let elements = if b.vector { "v" } else { "" };
                 f.pad(&format!("broadcast{}x{}{elements}", b.rows, b.cols()))
             }
+            Variant::Cooperative(c) => f.pad(&c.to_string()),
             Variant::Strided => f.pad("strided"),
             Variant::Vector => f.pad("vector"),
             Variant::StridedVector => f.pad("strided-vector"),
@@ -210,6 +245,12 @@ const STATES: [&str; 2] = ["velocity", "second_moment"];
 /// The terms of each but the last of `parts` parts of a sum over `terms`: a multiple of 4.
 pub(crate) fn part_length(terms: u64, parts: u64) -> u64 {
     terms.div_ceil(4).div_ceil(parts.max(1)) * 4
+}
+
+/// A grid of `count` workgroups, folded where one dimension does not take them.
+fn linear(count: u64) -> [u32; 3] {
+    let rows = count.div_ceil(u64::from(MAX_WORKGROUPS)).max(1);
+    [count.div_ceil(rows) as u32, rows as u32, 1]
 }
 
 const fn binding(index: u32, name: &'static str, access: Access, element: Element) -> BindingSpec {
@@ -232,6 +273,7 @@ impl Kernel {
             Kernel::LossSum => "loss_sum",
             Kernel::ColumnSum => "column_sum",
             Kernel::Update(_) => "update",
+            Kernel::Mixed(mixed) => mixed.stem(),
             Kernel::Resident(_) => "resident",
             Kernel::Fused(_) => "fused",
             Kernel::FusedSum(_) => "fused_sum",
@@ -266,6 +308,8 @@ impl Kernel {
         all.extend(Rule::ALL.iter().map(|&rule| Kernel::Update(rule)));
         all.extend(Resident::samples().into_iter().map(|resident| Kernel::Resident(Arc::new(resident))));
         all.extend(fused::samples());
+        let mixed = Kernel::all_mixed(&all);
+        all.extend(mixed);
         all
     }
 
@@ -332,6 +376,7 @@ impl Kernel {
                 all.extend(state_bindings(rule));
                 all
             }
+            Kernel::Mixed(mixed) => mixed.bindings(),
             Kernel::Resident(ref resident) => resident.bindings(),
         }
     }
@@ -359,6 +404,7 @@ impl Kernel {
             Kernel::LossSum => vec![Variant::Naive, Variant::Lanes(256)],
             Kernel::ColumnSum => vec![Variant::Naive, Variant::Strided, Variant::Vector, Variant::StridedVector],
             Kernel::Update(_) => vec![Variant::Naive, Variant::Vector],
+            Kernel::Mixed(mixed) => mixed.variants(),
             Kernel::Resident(resident) => {
                 let registers = resident.is_tiny().then_some(Variant::Registers);
                 let lanes = [16, 64, 256].map(Variant::Lanes);
@@ -372,6 +418,7 @@ impl Kernel {
     /// Whether `variant` can run for these sizes.
     pub fn runs(&self, variant: Variant, dims: [u32; 4]) -> bool {
         match (self, variant) {
+            (Kernel::Mixed(mixed), variant) => mixed.runs(variant, dims),
             (Kernel::Matmul { form, .. }, variant) => !variant.reads_vectors() || form.rows_are_vectors(dims),
             (Kernel::ColumnSum, Variant::Vector | Variant::StridedVector) => dims[1].is_multiple_of(4),
             (_, Variant::Vector) => dims[0].is_multiple_of(4),
@@ -408,6 +455,7 @@ impl Kernel {
                 (true, true) => Variant::StridedVector,
             },
             Kernel::Update(_) if x.is_multiple_of(4) => Variant::Vector,
+            Kernel::Mixed(mixed) => mixed.heuristic(dims),
             Kernel::Resident(resident) => resident.heuristic(x, subgroup),
             _ => Variant::Naive,
         }
@@ -441,6 +489,7 @@ impl Kernel {
             Kernel::LossSum => vec![x, 1, 1],
             Kernel::ColumnSum => vec![x * y, y],
             Kernel::Update(rule) => [vec![ENTRY, 1], vec![x; 2 + rule.states()]].concat(),
+            Kernel::Mixed(mixed) => mixed.lengths(dims),
             Kernel::Resident(ref resident) => resident.lengths(x, z, ENTRY),
             Kernel::Fused(ref fused) => fused.lengths([x, y]),
             Kernel::FusedSum(ref sum) => sum.lengths([x, y, z]),
@@ -477,6 +526,7 @@ impl Kernel {
             (Kernel::ColumnSum, Variant::Strided | Variant::StridedVector) => x.div_ceil(16) + 4,
             (Kernel::ColumnSum, _) => x,
             (Kernel::Gather | Kernel::Update(_), _) => 0,
+            (Kernel::Mixed(mixed), _) => mixed.loop_iterations(variant, dims),
             (Kernel::Resident(resident), variant) => resident.loop_iterations(lanes_of(variant), x, y),
             (Kernel::Fused(fused), _) => fused.loop_iterations(variant, [x as usize, y as usize]),
             (Kernel::FusedSum(_), _) => x,
@@ -486,16 +536,12 @@ impl Kernel {
     /// Whether every index of the kernel follows from its sizes, which [`Plan::validate`](crate::plan::Plan::validate)
     /// holds against the bindings. A gathered sample's number comes from a buffer instead.
     pub fn stays_in_bounds(&self) -> bool {
-        !matches!(self, Kernel::Gather)
+        !matches!(self, Kernel::Gather | Kernel::Mixed(Mixed::Gather))
     }
 
     /// How many workgroups a dispatch over `dims` has.
     pub fn workgroups(&self, variant: Variant, dims: [u32; 4]) -> [u32; 3] {
         let [x, y, z, w] = dims.map(u64::from);
-        let linear = |count: u64| {
-            let rows = count.div_ceil(u64::from(MAX_WORKGROUPS)).max(1);
-            [count.div_ceil(rows) as u32, rows as u32, 1]
-        };
         match (self, variant) {
             (Kernel::Gather, _) => linear((x * (y + z)).div_ceil(256)),
             (Kernel::Matmul { epilogue, .. }, _) => {
@@ -518,6 +564,7 @@ impl Kernel {
             (Kernel::ColumnSum, _) => [y.div_ceil(64) as u32, 1, 1],
             (Kernel::Update(_), Variant::Vector) => linear(x.div_ceil(4 * 256)),
             (Kernel::Update(_), _) => linear(x.div_ceil(256)),
+            (Kernel::Mixed(mixed), _) => mixed.workgroups(variant, dims),
             (Kernel::Resident(_), _) => [1, 1, 1],
             (Kernel::Fused(_), _) => [x.div_ceil(y.max(1)) as u32, 1, 1],
             (Kernel::FusedSum(_), _) => linear(z.div_ceil(64)),
@@ -537,6 +584,7 @@ impl Kernel {
             Kernel::LossSum => (x, 4.0 * x),
             Kernel::ColumnSum => (x * y, 4.0 * x * y),
             Kernel::Update(rule) => (2.0 * x, (12.0 + 8.0 * rule.states() as f64) * x),
+            Kernel::Mixed(mixed) => mixed.work(dims),
             Kernel::Resident(resident) => {
                 let network = &resident.whole.network;
                 let row = 4.0 * (network.inputs + network.outputs()) as f64;
@@ -549,6 +597,13 @@ impl Kernel {
 
     /// The complete WGSL of `variant`: the hook functions that this kernel is compiled for, then the kernel.
     pub fn wgsl(&self, variant: Variant) -> String {
+        self.wgsl_of(variant, Element::Real)
+    }
+
+    /// [`Kernel::wgsl`] with the batch, what layers put out and deltas as `stored` says, except for a product's, which
+    /// has a text of its own for halves.
+    fn wgsl_of(&self, variant: Variant, stored: Element) -> String {
+        let half = stored == Element::Half;
         const UNIFORM: &str = include_str!("../shaders/uniform.wgsl");
         const SCHEDULE: &str = include_str!("../shaders/schedule.wgsl");
         const MATH: &str = include_str!("../shaders/math.wgsl");
@@ -562,8 +617,14 @@ impl Kernel {
             true => include_str!("../shaders/element/vector.wgsl"),
             false => include_str!("../shaders/element/scalar.wgsl"),
         };
+        let stored_as = match (half, vector) {
+            (true, true) => "alias Stored = vec4<f16>;\n",
+            (true, false) => "alias Stored = f16;\n",
+            (false, true) => "alias Stored = vec4<f32>;\n",
+            (false, false) => "alias Stored = f32;\n",
+        };
         let mut parts = vec![UNIFORM];
-        let (constants, generated);
+        let (constants, generated, scale);
         match *self {
             Kernel::Resident(ref resident) => {
                 constants = resident.whole.activation_hooks();
@@ -579,7 +640,7 @@ impl Kernel {
                 generated = sum.wgsl();
                 parts.extend([element, &generated]);
             }
-            Kernel::Gather => parts.extend([SCHEDULE, include_str!("../shaders/gather.wgsl")]),
+            Kernel::Gather => parts.extend([stored_as, SCHEDULE, include_str!("../shaders/gather.wgsl")]),
             Kernel::Matmul { form, epilogue } => {
                 let of_elements = match vector {
                     true => include_str!("../shaders/element/vector_activation.wgsl"),
@@ -590,11 +651,7 @@ impl Kernel {
                     Epilogue::Parts => include_str!("../shaders/matmul/parts.wgsl"),
                     _ => include_str!("../shaders/matmul/whole.wgsl"),
                 });
-                parts.push(match form {
-                    Form::Nn => include_str!("../shaders/matmul/nn.wgsl"),
-                    Form::Nt => include_str!("../shaders/matmul/nt.wgsl"),
-                    Form::Tn => include_str!("../shaders/matmul/tn.wgsl"),
-                });
+                parts.push(form.wgsl());
                 match epilogue {
                     Epilogue::Store | Epilogue::Parts => parts.push(include_str!("../shaders/matmul/store.wgsl")),
                     Epilogue::Forward { activation, bias, keep } => parts.extend([
@@ -632,7 +689,13 @@ impl Kernel {
             }
             Kernel::Loss { loss, activation } => {
                 constants = format!("{lanes}const USES_SOFTMAX: bool = {};\n", loss.uses_softmax());
+                scale = mixed::scale_wgsl();
+                parts.extend(match half {
+                    true => vec![include_str!("../shaders/half/scaled_delta.wgsl"), &scale],
+                    false => vec![include_str!("../shaders/loss/plain_delta.wgsl")],
+                });
                 parts.extend([
+                    stored_as,
                     SCHEDULE,
                     MATH,
                     activation.wgsl(),
@@ -648,6 +711,7 @@ impl Kernel {
             }
             Kernel::LossSum => parts.extend([&lanes, include_str!("../shaders/loss_sum.wgsl")]),
             Kernel::ColumnSum => parts.extend([
+                stored_as,
                 element,
                 match variant {
                     Variant::Strided | Variant::StridedVector => include_str!("../shaders/column_sum_strided.wgsl"),
@@ -655,10 +719,16 @@ impl Kernel {
                 },
             ]),
             Kernel::Update(rule) => {
+                parts.push(match half {
+                    true => include_str!("../shaders/half/skip_overflow.wgsl"),
+                    false => include_str!("../shaders/update/every_step.wgsl"),
+                });
                 parts.extend([SCHEDULE, element, rule.wgsl(), include_str!("../shaders/update.wgsl")]);
             }
+            Kernel::Mixed(mixed) => return mixed.wgsl(variant),
         }
-        parts.join("\n")
+        let enable = if half { "enable f16;\n" } else { "" };
+        enable.to_owned() + &parts.join("\n")
     }
 }
 
@@ -693,6 +763,7 @@ impl std::fmt::Display for Kernel {
             }
             Kernel::Loss { loss, activation } => format!("loss {loss} × {activation}′"),
             Kernel::Update(rule) => format!("update {}", rule.name()),
+            Kernel::Mixed(mixed) => mixed.to_string(),
             Kernel::Resident(resident) => {
                 let Whole { network, loss, rule } = &resident.whole;
                 format!("resident {network} {loss} {}, {}", rule.name(), resident.pass.name())

@@ -46,6 +46,7 @@ pub mod optimizer;
 mod pace;
 pub mod params;
 pub mod plan;
+pub mod precision;
 pub mod predict;
 pub mod random;
 pub mod real;
@@ -63,6 +64,7 @@ pub use loss::Loss;
 pub use network::{Bias, Layer, Network};
 pub use optimizer::Optimizer;
 pub use params::Params;
+pub use precision::{Precision, PrecisionChoice};
 pub use predict::Predictor;
 pub use train::{Batch, Trainer, TrainerOptions};
 

@@ -9,12 +9,14 @@ pub use memory::Group;
 
 use crate::activation::{Activation, Stored};
 use crate::error::did_you_mean;
+use crate::kernel::mixed::SCALER_LEN;
 use crate::kernel::resident::DEFAULT_WORKGROUP_MEMORY;
-use crate::kernel::{Access, Element, Epilogue, Form, Fused, Kernel, Uniform};
+use crate::kernel::{Access, Element, Epilogue, Form, Fused, Kernel, Mixed, Uniform};
 use crate::loss::Loss;
 use crate::network::{Bias, Network};
 use crate::optimizer::Optimizer;
 use crate::params::{ALIGNMENT, Params, Role, Tensor};
+use crate::precision::Precision;
 use crate::{Error, Result};
 use std::ops::Range;
 
@@ -61,6 +63,12 @@ pub enum Slot {
     DataTargets,
     /// Row numbers of the data set in the order of training.
     Order,
+    /// The parameters in f16, laid out by [`Params`], for the products of mixed precision.
+    HalfParams,
+    /// The dynamic loss scale of mixed precision, [`SCALER_LEN`] numbers; zeros are a fresh one.
+    Scaler,
+    /// Not 0 where a gradient of this step is not finite.
+    Overflow,
 }
 
 impl std::fmt::Display for Slot {
@@ -86,6 +94,9 @@ impl std::fmt::Display for Slot {
             Slot::DataInputs => "data_inputs".to_owned(),
             Slot::DataTargets => "data_targets".to_owned(),
             Slot::Order => "order".to_owned(),
+            Slot::HalfParams => "half_params".to_owned(),
+            Slot::Scaler => "scaler".to_owned(),
+            Slot::Overflow => "overflow".to_owned(),
         })
     }
 }
@@ -220,6 +231,11 @@ impl Planner {
     pub fn fits(self, network: &Network, options: &TrainingOptions) -> Result<()> {
         match self {
             Planner::LayerWise => Ok(()),
+            Planner::Fused | Planner::Resident if options.precision != Precision::F32 => Err(Error::Config(format!(
+                "the planner {self} computes in f32 alone, found the precision {}; use f32, or the planner {}",
+                options.precision,
+                Planner::LayerWise
+            ))),
             Planner::Fused => Fused::check(network),
             Planner::Resident => resident::fits(network, options),
         }
@@ -310,6 +326,8 @@ pub struct Plan {
 pub struct TrainingOptions {
     /// Who wires the step.
     pub planner: Planner,
+    /// What matrices are stored in.
+    pub precision: Precision,
     /// Rows in a batch, ≥ 1.
     pub batch: usize,
     /// The loss.
@@ -332,6 +350,7 @@ impl TrainingOptions {
         let optimizer = Optimizer::default();
         TrainingOptions {
             planner: Planner::default(),
+            precision: Precision::default(),
             batch,
             loss,
             optimizer,
@@ -350,6 +369,7 @@ impl Plan {
         options.loss.check_output(network.output_activation())?;
         options.optimizer.validate()?;
         check_batch(network, options.batch)?;
+        options.planner.fits(network, options)?;
         match options.planner {
             Planner::LayerWise => Self::layer_wise(network, options),
             Planner::Fused => Self::fused(network, options),
@@ -374,13 +394,17 @@ impl Plan {
     fn layer_wise(network: &Network, options: &TrainingOptions) -> Result<Plan> {
         let params = Params::of(network);
         let mut plan = Plan { batch: options.batch, params: params.clone(), ..Plan::default() };
-        let wiring = Wiring { network, params: &params, batch: options.batch, loss: Some(options.loss) };
+        let (batch, loss, precision) = (options.batch, Some(options.loss), options.precision);
+        let wiring = Wiring { network, params: &params, batch, loss, precision };
         let last = network.layers.len() - 1;
 
         if options.data_rows > 0 {
             plan.gather(network, options)?;
         }
         plan.add(Slot::Params, params.len);
+        if precision == Precision::F16 {
+            plan.cast()?;
+        }
         for i in 0..=last {
             plan.forward(&wiring, i)?;
         }
@@ -400,9 +424,10 @@ impl Plan {
         for i in 0..=last {
             plan.grow(wiring.delta(i));
         }
+        bindings.extend((precision == Precision::F16).then(|| plan.add(Slot::Scaler, SCALER_LEN)));
         plan.push(
             Phase::Loss,
-            Kernel::Loss { loss: options.loss, activation },
+            precision.of(Kernel::Loss { loss: options.loss, activation }),
             [options.batch, network.outputs()],
             bindings,
             "loss and output delta",
@@ -412,8 +437,14 @@ impl Plan {
         for i in (0..=last).rev() {
             plan.backward(&wiring, i, options.all_gradients)?;
         }
+        if precision == Precision::F16 {
+            plan.unscale(&params, options)?;
+        }
         for run in params.trainable_runs() {
             plan.update(&run, &params, options)?;
+        }
+        if precision == Precision::F16 && plan.dispatches(&[Phase::Update]) > 0 {
+            plan.adapt()?;
         }
         let bindings =
             vec![whole(Slot::RowLoss, options.batch), plan.add(Slot::Losses, options.steps), whole(Slot::Clock, 1)];
@@ -429,7 +460,7 @@ impl Plan {
         let params = Params::of(network);
         let mut plan = Plan { batch, params: params.clone(), ..Plan::default() };
         plan.add(Slot::Params, params.len);
-        let wiring = Wiring { network, params: &params, batch, loss: None };
+        let wiring = Wiring { network, params: &params, batch, loss: None, precision: Precision::F32 };
         for i in 0..network.layers.len() {
             plan.forward(&wiring, i)?;
         }
@@ -458,15 +489,14 @@ impl Plan {
             self.add(Slot::Target, batch * network.outputs()),
         ];
         let dims = [batch, network.inputs, network.outputs()];
-        self.push(Phase::Gather, Kernel::Gather, dims, bindings, "batch by index")
+        self.push(Phase::Gather, options.precision.of(Kernel::Gather), dims, bindings, "batch by index")
     }
 
     fn forward(&mut self, wiring: &Wiring<'_>, i: usize) -> Result<()> {
         let activation = wiring.activation(i);
         let keep = wiring.keeps(i);
         let layer = &wiring.network.layers[i];
-        let mut bindings =
-            vec![self.grow(wiring.input(i)), wiring.param(i, Role::Weight)?, self.grow(wiring.output(i))];
+        let mut bindings = vec![self.grow(wiring.input(i)), wiring.weight(i)?, self.grow(wiring.output(i))];
         if layer.bias != Bias::None {
             bindings.push(wiring.param(i, Role::Bias)?);
         }
@@ -476,22 +506,24 @@ impl Plan {
         let epilogue = Epilogue::Forward { activation, bias: layer.bias, keep };
         self.push(
             Phase::Forward,
-            Kernel::Matmul { form: Form::Nt, epilogue },
+            wiring.precision.of(Kernel::Matmul { form: Form::Nt, epilogue }),
             [wiring.batch, layer.outputs, wiring.network.layer_inputs(i)],
             bindings,
             format!("layers.{i} forward"),
-        )
+        )?;
+        self.begin_weight(wiring, i)
     }
 
     fn backward(&mut self, wiring: &Wiring<'_>, i: usize, all: bool) -> Result<()> {
         let (batch, outputs, inputs) = (wiring.batch, wiring.network.layers[i].outputs, wiring.network.layer_inputs(i));
         let wanted = |t: &&Tensor| all || t.trainable;
+        let column_sum = wiring.precision.of(Kernel::ColumnSum);
         if let Some(weight) = wiring.params.get(i, Role::Weight).filter(wanted) {
             let gradient = Binding { slot: Slot::Gradients, range: weight.range() };
             let label = format!("{} gradient", weight.name);
             let parts = gradient_parts(outputs * inputs, batch);
             let epilogue = if parts > 1 { Epilogue::Parts } else { Epilogue::Store };
-            let product = Kernel::Matmul { form: Form::Tn, epilogue };
+            let product = wiring.precision.of(Kernel::Matmul { form: Form::Tn, epilogue });
             if parts > 1 {
                 let sums = self.grow(whole(Slot::PartialSums, parts * outputs * inputs));
                 let bindings = vec![wiring.delta(i), wiring.input(i), sums.clone()];
@@ -516,41 +548,44 @@ impl Plan {
                 let sums = self.grow(whole(Slot::PartialSums, outputs));
                 let bindings = vec![wiring.delta(i), sums.clone()];
                 let units = format!("{} gradient per unit", bias.name);
-                self.push(Phase::Backward, Kernel::ColumnSum, [batch, outputs], bindings, units)?;
+                self.push(Phase::Backward, column_sum, [batch, outputs], bindings, units)?;
                 self.push(Phase::Backward, Kernel::ColumnSum, [outputs, 1], vec![sums, gradient], label)?;
             } else {
                 // The sums of every `strands`th row, then their sum: the same kernel on the same numbers, read as wider rows.
                 let strands = gradient_strands(outputs, batch);
-                let mut delta = wiring.delta(i);
+                let (mut delta, mut sum) = (wiring.delta(i), column_sum);
                 if strands > 1 {
                     let sums = self.grow(whole(Slot::PartialSums, strands * outputs));
                     let dims = [batch / strands, strands * outputs];
                     let bindings = vec![delta, sums.clone()];
-                    self.push(Phase::Backward, Kernel::ColumnSum, dims, bindings, format!("{label} in parts"))?;
-                    delta = sums;
+                    self.push(Phase::Backward, sum, dims, bindings, format!("{label} in parts"))?;
+                    (delta, sum) = (sums, Kernel::ColumnSum);
                 }
                 let rows = if strands > 1 { strands } else { batch };
-                self.push(Phase::Backward, Kernel::ColumnSum, [rows, outputs], vec![delta, gradient], label)?;
+                self.push(Phase::Backward, sum, [rows, outputs], vec![delta, gradient], label)?;
             }
         }
-        let weight = wiring.param(i, Role::Weight)?;
+        let weight = wiring.weight(i)?;
         if i > 0 && (all || wiring.trainable_below(i)) {
+            let epilogue = Epilogue::Delta { activation: wiring.activation(i - 1) };
             self.push(
                 Phase::Backward,
-                Kernel::Matmul { form: Form::Nn, epilogue: Epilogue::Delta { activation: wiring.activation(i - 1) } },
+                wiring.precision.of(Kernel::Matmul { form: Form::Nn, epilogue }),
                 [batch, inputs, outputs],
                 vec![wiring.delta(i), weight, wiring.delta(i - 1), wiring.stored(i - 1)],
                 format!("layers.{} delta", i - 1),
             )?;
+            self.begin_weight(wiring, i)?;
         } else if i == 0 && all {
             let gradient = self.add(Slot::InputGradient, batch * inputs);
             self.push(
                 Phase::Backward,
-                Kernel::Matmul { form: Form::Nn, epilogue: Epilogue::Store },
+                wiring.precision.of(Kernel::Matmul { form: Form::Nn, epilogue: Epilogue::Store }),
                 [batch, inputs, outputs],
                 vec![wiring.delta(0), weight, gradient],
                 "input gradient",
             )?;
+            self.begin_weight(wiring, i)?;
         }
         Ok(())
     }
@@ -567,11 +602,51 @@ impl Plan {
             self.add(Slot::State(i), params.len);
             bindings.push(Binding { slot: Slot::State(i), range: run.clone() });
         }
-        self.push(Phase::Update, Kernel::Update(rule), [run.len()], bindings, "update")?;
+        bindings.extend((options.precision == Precision::F16).then(|| whole(Slot::Overflow, 1)));
+        self.push(Phase::Update, options.precision.of(Kernel::Update(rule)), [run.len()], bindings, "update")?;
         if let Some(step) = self.steps.last_mut() {
             step.uniform.hyper = options.optimizer.hyper();
         }
         Ok(())
+    }
+
+    /// The parameters, which the optimizer changes in f32, as the products take them.
+    fn cast(&mut self) -> Result<()> {
+        let len = self.params.len;
+        let bindings = vec![whole(Slot::Params, len), self.add(Slot::HalfParams, len)];
+        self.push(Phase::Forward, Kernel::Mixed(Mixed::Cast), [len], bindings, "parameters to f16")
+    }
+
+    /// The weight of layer `i` begins inside the binding of the step that was just pushed, where that is of all weights.
+    fn begin_weight(&mut self, wiring: &Wiring<'_>, i: usize) -> Result<()> {
+        if let (Precision::F16, Some(step)) = (wiring.precision, self.steps.last_mut()) {
+            let first = wiring.param(i, Role::Weight)?.range.start;
+            step.uniform.dims[3] = dimension(first)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the dynamic loss scale out of every gradient that was computed.
+    fn unscale(&mut self, params: &Params, options: &TrainingOptions) -> Result<()> {
+        let mut gradients = match options.all_gradients {
+            true => vec![whole(Slot::Gradients, params.len)],
+            false => {
+                let runs = params.trainable_runs().into_iter();
+                runs.map(|range| Binding { slot: Slot::Gradients, range }).collect()
+            }
+        };
+        gradients.extend(self.slot(Slot::InputGradient).map(|info| whole(Slot::InputGradient, info.len)));
+        for gradient in gradients {
+            let dims = [gradient.range.len()];
+            let bindings = vec![whole(Slot::Scaler, SCALER_LEN), self.words(Slot::Overflow, 1), gradient];
+            self.push(Phase::Backward, Kernel::Mixed(Mixed::Unscale), dims, bindings, "gradients unscaled")?;
+        }
+        Ok(())
+    }
+
+    fn adapt(&mut self) -> Result<()> {
+        let bindings = vec![whole(Slot::Scaler, SCALER_LEN), whole(Slot::Overflow, 1)];
+        self.push(Phase::Update, Kernel::Mixed(Mixed::Adapt), [1], bindings, "dynamic loss scale")
     }
 
     fn push<const N: usize>(
@@ -584,7 +659,13 @@ impl Plan {
     ) -> Result<()> {
         let mut uniform = Uniform::default();
         for (to, from) in uniform.dims.iter_mut().zip(dims) {
-            *to = u32::try_from(from).map_err(|_| Error::shape("a size of the plan", "at most 2³² - 1", from))?;
+            *to = dimension(from)?;
+        }
+        for (spec, binding) in kernel.bindings().iter().zip(&bindings).filter(|(spec, _)| spec.element == Element::Half)
+        {
+            if let Some(info) = self.slots.iter_mut().find(|info| info.slot == binding.slot) {
+                info.element = spec.element;
+            }
         }
         self.steps.push(Step { phase, kernel, uniform, bindings, label: label.into() });
         Ok(())
@@ -621,7 +702,7 @@ impl Plan {
 
     /// Bytes of all slots together.
     pub fn bytes(&self) -> u64 {
-        self.slots.iter().map(|info| 4 * info.len as u64).sum()
+        self.slots.iter().map(|info| (info.element.bytes() * info.len) as u64).sum()
     }
 
     /// The dispatches of the given phases.
@@ -653,9 +734,11 @@ impl Plan {
                 if binding.range.is_empty() || binding.range.end > info.len {
                     return wrong(format!("{:?} of {} lies outside 0..{}", binding.range, info.slot, info.len));
                 }
-                if binding.range.start % ALIGNMENT != 0 {
+                // A number of four bytes is what the alignment is for.
+                let alignment = ALIGNMENT * 4 / info.element.bytes();
+                if binding.range.start % alignment != 0 {
                     let start = binding.range.start;
-                    return wrong(format!("{} starts at {start}, not at a multiple of {ALIGNMENT}", info.slot));
+                    return wrong(format!("{} starts at {start}, not at a multiple of {alignment}", info.slot));
                 }
                 if info.element != spec.element {
                     return wrong(format!("{} holds another type than {}", info.slot, spec.name));
@@ -671,6 +754,10 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+fn dimension(size: usize) -> Result<u32> {
+    u32::try_from(size).map_err(|_| Error::shape("a size of the plan", "at most 2³² - 1", size))
 }
 
 /// Kernels count elements in 32 bits.
@@ -715,6 +802,7 @@ struct Wiring<'a> {
     batch: usize,
     /// `None` in a prediction.
     loss: Option<Loss>,
+    precision: Precision,
 }
 
 impl Wiring<'_> {
@@ -764,6 +852,14 @@ impl Wiring<'_> {
 
     fn trainable_below(&self, i: usize) -> bool {
         self.params.tensors.iter().any(|t| t.layer < i && t.trainable)
+    }
+
+    /// The weight as products take it: in f16 all of them are bound, since one need not begin where a binding may.
+    fn weight(&self, i: usize) -> Result<Binding> {
+        match self.precision {
+            Precision::F32 => self.param(i, Role::Weight),
+            Precision::F16 => Ok(whole(Slot::HalfParams, self.params.len)),
+        }
     }
 
     fn param(&self, i: usize, role: Role) -> Result<Binding> {

@@ -3,6 +3,8 @@
 //! The functions of `f32` are written without branches or calls, so that a loop over them becomes vector instructions;
 //! those of `f64` are the standard library's. Each says how far it may be from the truth, in units in the last place (ulp).
 
+use half::f16;
+use half::slice::HalfFloatSliceExt;
 use num_traits::Num;
 use std::fmt::{Debug, Display};
 use std::iter::Sum;
@@ -51,6 +53,8 @@ pub trait Real:
     fn cos(self) -> Self;
     /// The error function `2/√π ∫₀ˣ exp(-t²) dt`.
     fn erf(self) -> Self;
+    /// Rounds each value to the nearest f16. `f64`, which is for the proof, keeps its values.
+    fn round_to_half(values: &mut [Self]);
     /// `dst = lhs · rhs`, on the threads of `rayon` where `parallel`.
     ///
     /// # Safety
@@ -64,6 +68,17 @@ pub trait Real:
     );
 }
 
+fn round_to_half(values: &mut [f32]) {
+    let mut halves = [f16::ZERO; 256];
+    for values in values.chunks_mut(halves.len()) {
+        let halves = &mut halves[..values.len()];
+        halves.convert_from_f32_slice(values);
+        halves.convert_to_f32_slice(values);
+    }
+}
+
+fn keep(_: &mut [f64]) {}
+
 /// A matrix by its first element and the distance, in elements, to the next row and the next column.
 #[derive(Clone, Copy, Debug)]
 pub struct Strided<P> {
@@ -76,7 +91,7 @@ pub struct Strided<P> {
 }
 
 macro_rules! real {
-    ($type:ident, $gemm:path, {$($name:ident = $function:expr),*}) => {
+    ($type:ident, $gemm:path, $round_to_half:path, {$($name:ident = $function:expr),*}) => {
         impl Real for $type {
             fn of(x: f64) -> Self {
                 x as $type
@@ -95,6 +110,9 @@ macro_rules! real {
             fn $name(self) -> Self {
                 $function(self)
             })*
+            fn round_to_half(values: &mut [Self]) {
+                $round_to_half(values)
+            }
             unsafe fn gemm(
                 [m, n, k]: [usize; 3],
                 dst: Strided<*mut Self>,
@@ -137,11 +155,11 @@ macro_rules! real {
     };
 }
 
-real!(f32, gemm_f32::gemm::f32::get_gemm_fn, {
+real!(f32, gemm_f32::gemm::f32::get_gemm_fn, round_to_half, {
     abs = f32::abs, exp = exp, exp_m1 = exp_m1, ln = f32::ln, ln_1p = ln_1p, tanh = tanh, sin = f32::sin,
     cos = f32::cos, erf = libm::erff
 });
-real!(f64, gemm_f64::gemm::f64::get_gemm_fn, {
+real!(f64, gemm_f64::gemm::f64::get_gemm_fn, keep, {
     abs = f64::abs, exp = f64::exp, exp_m1 = f64::exp_m1, ln = f64::ln, ln_1p = f64::ln_1p, tanh = f64::tanh,
     sin = f64::sin, cos = f64::cos, erf = libm::erf
 });

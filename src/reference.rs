@@ -3,8 +3,10 @@
 //! The chain of trust is central differences ([`numerical_gradient`]) → [`Reference`] → every other implementation.
 //! How far f32 may be from it follows from the same equations, computed with [`Bounded`] numbers.
 
+mod half;
 mod number;
 
+use half::HalfBounded;
 pub use number::{Bounded, Number};
 
 use crate::activation::Activation;
@@ -126,14 +128,15 @@ impl Reference {
     /// How far correct f32 arithmetic on these numbers, which f32 must hold exactly, may be from
     /// [`Reference::gradients`], in any order of summation; derived at [`Bounded`].
     pub fn bounds(&self, values: &[f64], inputs: &[f64], targets: &[f64], rows: usize) -> Result<Gradients> {
-        let Backward { loss, params, input, deltas } =
-            self.backpropagate::<Bounded>(&given(values), inputs, targets, rows)?;
-        Ok(Gradients {
-            loss: loss.error,
-            params: errors(&params),
-            input: errors(&input),
-            deltas: deltas.iter().map(|delta| errors(delta)).collect(),
-        })
+        let bounded = self.backpropagate::<Bounded>(&given(values), inputs, targets, rows)?;
+        Ok(errors_of(bounded, |x| x.error))
+    }
+
+    /// [`Reference::bounds`] for mixed precision: weights for products, inputs, activations and deltas in f16, at a
+    /// dynamic loss scale of at least 1. Infinite where f16 may overflow.
+    pub fn half_bounds(&self, values: &[f64], inputs: &[f64], targets: &[f64], rows: usize) -> Result<Gradients> {
+        let bounded = self.backpropagate::<HalfBounded>(&given(values), inputs, targets, rows)?;
+        Ok(errors_of(bounded, |x| x.0.error))
     }
 
     /// The loss and all its derivatives, each with its bound, where the parameters have bounds too: after a step, say.
@@ -167,11 +170,11 @@ impl Reference {
 
     /// `z_l = W_l a_{l−1} + b_l` and `a_l = f_l(z_l)` for each layer l, with `a_0 = x`.
     fn pass<N: Number>(&self, values: &[N], inputs: &[f64]) -> Forward<N> {
-        let output = inputs.iter().map(|&x| N::given(x)).collect();
+        let output = inputs.iter().map(|&x| N::given(x).stored()).collect();
         let mut forward = Forward { inputs: Vec::new(), z: Vec::new(), output };
         for layer in &self.layers {
             let z = layer.forward(values, &forward.output);
-            let a = z.iter().map(|&z| N::function(|[z]| layer.activation.value(z), [z])).collect();
+            let a = z.iter().map(|&z| N::function(|[z]| layer.activation.value(z), [z]).stored()).collect();
             forward.inputs.push(std::mem::replace(&mut forward.output, a));
             forward.z.push(z);
         }
@@ -208,8 +211,8 @@ impl Reference {
         let mut params = vec![N::given(0.0); self.arena];
         let mut deltas = Vec::new();
         for ((layer, a), z) in self.layers.iter().zip(&forward.inputs).zip(&forward.z).rev() {
-            let slope = |&z| N::function(|[z]| layer.activation.derivative_at(z), [z]);
-            let delta: Vec<N> = arriving.iter().zip(z).map(|(&g, z)| g * slope(z)).collect();
+            let delta = arriving.iter().zip(z).map(|(&g, &z)| (g * N::slope(layer.activation, z)).stored());
+            let delta: Vec<N> = delta.collect();
             layer.bias_gradient(&delta, &mut params[layer.bias.clone()]);
             layer.weight_gradient(&delta, a, &mut params[layer.weight.clone()]);
             arriving = layer.input_gradient(values, &delta);
@@ -225,7 +228,7 @@ impl Dense {
     fn forward<N: Number>(&self, values: &[N], a: &[N]) -> Vec<N> {
         let (weight, bias) = (&values[self.weight.clone()], &values[self.bias.clone()]);
         let unit = |a: &[N], o: usize| {
-            let products = weight[o * self.inputs..][..self.inputs].iter().zip(a).map(|(&w, &a)| w * a);
+            let products = weight[o * self.inputs..][..self.inputs].iter().zip(a).map(|(&w, &a)| w.stored() * a);
             let bias = bias.get(if bias.len() == 1 { 0 } else { o });
             N::sum(products.chain(bias.copied()))
         };
@@ -253,14 +256,25 @@ impl Dense {
     /// `∂C/∂a = Wᵀ δ`: `[rows, outputs]` → `[rows, inputs]`
     fn input_gradient<N: Number>(&self, values: &[N], delta: &[N]) -> Vec<N> {
         let weight = &values[self.weight.clone()];
-        let input =
-            |delta: &[N], i: usize| N::sum(weight.chunks(self.inputs).zip(delta).map(|(w, &delta)| w[i] * delta));
+        let input = |delta: &[N], i: usize| {
+            N::sum(weight.chunks(self.inputs).zip(delta).map(|(w, &delta)| w[i].stored() * delta))
+        };
         delta.chunks(self.outputs).flat_map(|delta| (0..self.inputs).map(move |i| input(delta, i))).collect()
     }
 }
 
 fn given<N: Number>(values: &[f64]) -> Vec<N> {
     values.iter().map(|&x| N::given(x)).collect()
+}
+
+fn errors_of<N: Number>(numbers: Backward<N>, error: impl Fn(N) -> f64) -> Gradients {
+    let errors = |numbers: &[N]| numbers.iter().map(|&x| error(x)).collect();
+    Gradients {
+        loss: error(numbers.loss),
+        params: errors(&numbers.params),
+        input: errors(&numbers.input),
+        deltas: numbers.deltas.iter().map(|delta| errors(delta)).collect(),
+    }
 }
 
 fn errors(numbers: &[Bounded]) -> Vec<f64> {

@@ -13,12 +13,14 @@ use crate::device::Device;
 use crate::executor::Executor;
 use crate::gpu::VariantChoice;
 use crate::init::{Init, initialize};
+use crate::kernel::mixed::SCALER_LEN;
 use crate::loss::Loss;
 use crate::network::Network;
 use crate::optimizer::Optimizer;
 use crate::pace::Pace;
 use crate::params::Params;
 use crate::plan::{Phase, Plan, Planner, ScheduleEntry, Slot, TrainingOptions};
+use crate::precision::Precision;
 use crate::{Error, Result};
 use evaluation::Tally;
 use std::collections::HashMap;
@@ -51,6 +53,8 @@ pub struct TrainerOptions {
     pub seed: u64,
     /// Who wires the step.
     pub planner: Planner,
+    /// What matrices are stored in.
+    pub precision: Precision,
     /// How many of the latest steps' losses the device keeps, ≥ 1.
     pub losses_kept: usize,
     /// Bytes that a data set may take up on the device; what is larger, or more than the device lets a shader bind, is
@@ -69,6 +73,7 @@ impl TrainerOptions {
             init: Init::Auto,
             seed: 0,
             planner: Planner::default(),
+            precision: Precision::default(),
             losses_kept: 1,
             data_budget: u64::MAX,
         }
@@ -91,6 +96,8 @@ pub struct Epoch {
     pub number: usize,
     /// The mean loss over the samples, each as its batch was trained.
     pub loss: f64,
+    /// Steps whose gradients overflowed f16 and changed nothing; 0 in f32.
+    pub skipped: usize,
     /// On the validation set after the epoch.
     pub validation: Option<Evaluation>,
 }
@@ -254,6 +261,7 @@ impl Trainer {
         let mut history = Vec::new();
         for number in 1..=epochs {
             let order = epoch_order(data.rows(), self.options.seed, self.epochs);
+            let skipped_before = self.skipped_steps()?;
             let Some(loss) =
                 self.train_in_order(data, &order, |done, steps, loss| observer.progress(number, done, steps, loss))?
             else {
@@ -264,7 +272,8 @@ impl Trainer {
                 Some(set) => Some(self.evaluate_uploaded(set, data.rows())?),
                 None => None,
             };
-            let epoch = Epoch { number, loss, validation };
+            let skipped = self.skipped_steps()? - skipped_before;
+            let epoch = Epoch { number, loss, skipped, validation };
             let stop = observer.epoch(&epoch).is_break();
             history.push(epoch);
             if stop {
@@ -289,7 +298,8 @@ impl Trainer {
         self.evaluate_uploaded(data, 0)
     }
 
-    /// The loss and every gradient on `batch`, those of frozen parameters and of the inputs too. Parameters stay.
+    /// The loss and every gradient on `batch`, those of frozen parameters and of the inputs too, in f32 whatever the
+    /// precision of training. Parameters stay.
     pub fn gradients(&mut self, batch: &Batch<'_>) -> Result<Gradients> {
         let values = self.parameters()?;
         gradients(&self.device, &self.network, &values, self.options.loss, batch)
@@ -298,6 +308,15 @@ impl Trainer {
     /// The parameters, laid out by [`Trainer::params`]. Waits for the steps handed over so far.
     pub fn parameters(&mut self) -> Result<Vec<f32>> {
         self.executor.read(Slot::Params, 0..self.params.len)?.wait()
+    }
+
+    /// How many steps so far changed nothing because a gradient overflowed f16; 0 in f32. Waits for the steps.
+    pub fn skipped_steps(&mut self) -> Result<usize> {
+        if self.executor.plan().slot(Slot::Scaler).is_none() {
+            return Ok(0);
+        }
+        let scaler = self.executor.read(Slot::Scaler, 0..SCALER_LEN)?.wait()?;
+        Ok(scaler[2] as usize)
     }
 
     /// Replaces the parameters by `values`, laid out by [`Trainer::params`].
@@ -404,8 +423,10 @@ impl Trainer {
         let states = (0..self.options.optimizer.rule().states()).map(Slot::State);
         // Where every parameter is frozen no update runs, and the plan has no state.
         let present = |slot: &Slot| self.executor.plan().slot(*slot).is_some();
-        let kept: Vec<Slot> = std::iter::once(Slot::Params).chain(states).filter(present).collect();
-        let values = kept.iter().map(|&slot| self.executor.read(slot, 0..self.params.len)?.wait());
+        let kept: Vec<Slot> = [Slot::Params, Slot::Scaler].into_iter().chain(states).filter(present).collect();
+        let len = |slot| self.executor.plan().slot(slot).map_or(0, |info| info.len);
+        let lengths: Vec<usize> = kept.iter().map(|&slot| len(slot)).collect();
+        let values = kept.iter().zip(lengths).map(|(&slot, len)| self.executor.read(slot, 0..len)?.wait());
         let values = values.collect::<Result<Vec<_>>>()?;
         self.executor = self.device.executor_with(plan, self.variants.clone())?;
         for (slot, values) in kept.into_iter().zip(values) {
@@ -569,9 +590,10 @@ fn plan_options(device: &Device, options: &TrainerOptions, steps: usize, data_ro
     if steps == 0 {
         return Err(Error::Config("at least one loss must be kept, found losses_kept = 0".into()));
     }
-    let TrainerOptions { planner, batch, loss, optimizer, .. } = *options;
+    let TrainerOptions { planner, precision, batch, loss, optimizer, .. } = *options;
     Ok(TrainingOptions {
         planner,
+        precision,
         optimizer,
         steps,
         data_rows,

@@ -29,6 +29,10 @@ fn everything_holds_on_the_gpu() {
     for group in ["kernel", "gradient", "reference", "determinism"] {
         assert!(report.outcomes.iter().any(|o| o.group == group), "nothing was checked of {group}");
     }
+    for group in ["kernel", "gradient", "determinism"] {
+        let half = |o: &&wgrad::check::Outcome| o.group == group && o.subject.starts_with("f16");
+        assert!(report.outcomes.iter().any(|o| half(&o)), "nothing was checked of {group} in f16");
+    }
     // The bounds are not so wide that nothing comes near them.
     assert!(report.outcomes.iter().any(|o| o.group == "kernel" && o.worst > 0.05));
 }

@@ -5,7 +5,7 @@
 use naga::back::{glsl, hlsl, msl, spv};
 use naga::valid::{Capabilities, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, StorageAccess};
-use wgrad::kernel::{Access, BindingSpec, Kernel, Uniform, Variant};
+use wgrad::kernel::{Access, BindingSpec, Cooperative, Element, Kernel, Mixed, Uniform, Variant};
 
 fn every_shader() -> Vec<(Kernel, Variant, Module, ModuleInfo)> {
     let mut all = Vec::new();
@@ -13,6 +13,12 @@ fn every_shader() -> Vec<(Kernel, Variant, Module, ModuleInfo)> {
         // Without subgroups, and with those of a software rasteriser, an NVIDIA and an AMD GPU.
         let variants = [None, Some(8), Some(32), Some(64)].map(|subgroup| kernel.variants(subgroup));
         let mut variants = variants.concat();
+        if let Kernel::Mixed(Mixed::Matmul { .. }) = kernel {
+            let sizes = [(16, 32), (16, 64), (8, 32), (8, 16)];
+            let matrices = sizes.map(|(size, lanes)| Cooperative::new(size, lanes));
+            variants.extend(matrices.map(Variant::Cooperative));
+            variants.extend(matrices.map(|matrices| Variant::Cooperative(matrices.on_vectors())));
+        }
         variants.sort_by_key(|variant| variant.to_string());
         variants.dedup();
         for variant in variants {
@@ -24,7 +30,12 @@ fn every_shader() -> Vec<(Kernel, Variant, Module, ModuleInfo)> {
                 Variant::Broadcast(_) => (Capabilities::SUBGROUP, ShaderStages::COMPUTE),
                 _ => (Capabilities::empty(), ShaderStages::empty()),
             };
-            let info = Validator::new(ValidationFlags::all(), capabilities)
+            let half = if needs_half(&kernel) { Capabilities::SHADER_FLOAT16 } else { Capabilities::empty() };
+            let matrices = match needs_matrices(variant) {
+                true => Capabilities::COOPERATIVE_MATRIX,
+                false => Capabilities::empty(),
+            };
+            let info = Validator::new(ValidationFlags::all(), capabilities | half | matrices)
                 .subgroup_stages(stages)
                 .subgroup_operations(SubgroupOperationSet::all())
                 .validate(&module)
@@ -34,6 +45,14 @@ fn every_shader() -> Vec<(Kernel, Variant, Module, ModuleInfo)> {
     }
     assert!(all.len() > 300, "the registry lists only {} shaders", all.len());
     all
+}
+
+fn needs_half(kernel: &Kernel) -> bool {
+    kernel.bindings().iter().any(|spec| spec.element == Element::Half)
+}
+
+fn needs_matrices(variant: Variant) -> bool {
+    matches!(variant, Variant::Cooperative(matrices) if !matrices.emulated)
 }
 
 /// The storage bindings as the shader declares them, in the order of their numbers.
@@ -102,9 +121,12 @@ fn shaders_translate_to_spirv_msl_hlsl_and_glsl() {
             .unwrap_or_else(|e| panic!("{}: {e}", named("MSL")));
         assert!(text.contains("kernel void"), "{}", named("MSL"));
 
+        if needs_matrices(variant) {
+            continue; // naga writes cooperative matrices for Vulkan and Metal only
+        }
         let mut text = String::new();
         let options = hlsl::Options {
-            shader_model: hlsl::ShaderModel::V6_0,
+            shader_model: if needs_half(&kernel) { hlsl::ShaderModel::V6_2 } else { hlsl::ShaderModel::V6_0 },
             fake_missing_bindings: true,
             ..hlsl::Options::default()
         };
@@ -113,8 +135,8 @@ fn shaders_translate_to_spirv_msl_hlsl_and_glsl() {
             .unwrap_or_else(|e| panic!("{}: {e}", named("HLSL")));
         assert!(text.contains("numthreads"), "{}", named("HLSL"));
 
-        if matches!(variant, Variant::Broadcast(_)) {
-            continue; // OpenGL has no subgroups
+        if matches!(variant, Variant::Broadcast(_)) || needs_half(&kernel) {
+            continue; // OpenGL has neither subgroups nor f16
         }
         let mut text = String::new();
         let options = glsl::Options { version: glsl::Version::new_gles(310), ..glsl::Options::default() };

@@ -1,1 +1,1 @@
-fn stored_of(at: u32) -> f32 { return output[at]; }
+fn stored_of(at: u32) -> f32 { return f32(output[at]); }

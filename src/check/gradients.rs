@@ -1,6 +1,7 @@
 //! Every gradient of every parameter against the reference, for every activation × loss × bias mode; the reference
 //! against central differences; and the same bits when repeated.
 
+use super::mixed::SCALER;
 use super::{Outcome, Tally};
 use crate::Result;
 use crate::activation::Activation;
@@ -12,6 +13,7 @@ use crate::loss::Loss;
 use crate::network::{Bias, Network};
 use crate::params::Params;
 use crate::plan::{Plan, Planner, ScheduleEntry, Slot, TrainingOptions};
+use crate::precision::Precision;
 use crate::random::{Purpose, generator};
 use crate::reference::{Reference, numerical_gradient};
 use rand::RngExt;
@@ -22,6 +24,8 @@ pub struct Case {
     pub network: Network,
     /// The loss.
     pub loss: Loss,
+    /// What the plan stores matrices in.
+    pub precision: Precision,
     /// The parameter arena.
     pub values: Vec<f32>,
     /// Samples in a batch.
@@ -50,11 +54,13 @@ impl Case {
         };
         let inputs = draw(network.inputs, -1.5, 1.5);
         let targets = draw(network.outputs(), 0.0, 1.0);
-        Ok(Case { network, loss, values, rows, planner: Planner::LayerWise, padding: 0, inputs, targets })
+        let (precision, planner) = (Precision::F32, Planner::LayerWise);
+        Ok(Case { network, loss, values, rows, planner, precision, padding: 0, inputs, targets })
     }
 
     fn options(&self, batch: usize) -> TrainingOptions {
-        TrainingOptions { planner: self.planner, all_gradients: true, ..TrainingOptions::new(batch, self.loss) }
+        let (planner, precision) = (self.planner, self.precision);
+        TrainingOptions { planner, precision, all_gradients: true, ..TrainingOptions::new(batch, self.loss) }
     }
 
     /// The plan that computes every gradient.
@@ -68,18 +74,21 @@ impl Case {
         let arena = self.values.len();
         let input = self.rows * self.network.inputs;
         executor.write(Slot::Params, 0, &self.values)?;
+        if self.precision == Precision::F16 {
+            executor.write(Slot::Scaler, 0, &SCALER)?;
+        }
         executor.write(Slot::Gradients, 0, &vec![f32::NAN; arena])?;
         executor.write(Slot::InputGradient, 0, &vec![f32::NAN; input])?;
         executor.write(Slot::Losses, 0, &[f32::NAN])?;
-        for (slot, cols) in [(Slot::Input, self.network.inputs), (Slot::Target, self.network.outputs())] {
-            executor.write(slot, self.rows * cols, &vec![3.5; self.padding * cols])?;
-        }
         let loss_scale = self.loss.reduction().scale(self.rows, self.network.outputs()) as f32;
         let entry = ScheduleEntry { learning_rate: 0.1, loss_scale, rows: self.rows as u32, first: 0 };
         executor.schedule(&[entry])?;
         for (inputs, targets) in self.inputs.iter().zip(&self.targets) {
-            executor.write(Slot::Input, 0, inputs)?;
-            executor.write(Slot::Target, 0, targets)?;
+            for (slot, values, cols) in
+                [(Slot::Input, inputs, self.network.inputs), (Slot::Target, targets, self.network.outputs())]
+            {
+                executor.write(slot, 0, &[&values[..], &vec![3.5; self.padding * cols]].concat())?;
+            }
             executor.run(self.planner.gradients(), 1)?;
         }
         Ok([
@@ -95,8 +104,12 @@ impl Case {
         let (values, inputs, targets) = (wide(&self.values), wide(&self.inputs[1]), wide(&self.targets[1]));
         let reference = Reference::new(&self.network, self.loss)?;
         let expected = reference.gradients(&values, &inputs, &targets, self.rows)?;
-        let bounds = reference.bounds(&values, &inputs, &targets, self.rows)?;
-        let name = |part: &str| format!("{} {} {part}", self.network, self.loss);
+        let bounds = match self.precision {
+            Precision::F32 => reference.bounds(&values, &inputs, &targets, self.rows)?,
+            Precision::F16 => reference.half_bounds(&values, &inputs, &targets, self.rows)?,
+        };
+        let precision = if self.precision == Precision::F16 { "f16 " } else { "" };
+        let name = |part: &str| format!("{precision}{} {} {part}", self.network, self.loss);
         let mut results = vec![
             compare(&name("loss"), loss, &[expected.loss], &[bounds.loss]),
             compare(&name("input gradient"), input, &expected.input, &bounds.input),
@@ -170,6 +183,9 @@ pub(super) fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> 
         take(gradients.finish());
     }
     fused(device, seed, take)?;
+    if device.has_half() {
+        in_half(device, seed, take)?;
+    }
     for &planner in Planner::ALL {
         let mut shapes = Tally::new("gradient", format!("awkward widths and batches, {planner}"));
         let mut repeated = Tally::new("determinism", format!("the same bits twice, {planner}"));
@@ -208,6 +224,33 @@ fn fused(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<()
     }
     let wide = Network::new(5).dense(128, Activation::Tanh).dense(3, Activation::Linear);
     add(wide, Loss::HalfSumOfSquares, 333)?;
+    take(shapes.finish());
+    take(repeated.finish());
+    Ok(())
+}
+
+/// The gradients of mixed precision, by the bounds of mixed precision.
+fn in_half(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<()> {
+    let half = |case: Case| Case { precision: Precision::F16, ..case };
+    for &activation in Activation::ALL {
+        let mut gradients = Tally::new("gradient", format!("f16 {activation} × losses × bias modes"));
+        for &loss in Loss::ALL {
+            for &bias in Bias::ALL {
+                let case = half(Case::new(network(activation, loss, bias), loss, 3, seed)?);
+                gradients.add(case.check(device, &|_| {})?);
+            }
+        }
+        take(gradients.finish());
+    }
+    let mut shapes = Tally::new("gradient", "f16 awkward widths and batches");
+    let mut repeated = Tally::new("determinism", "f16 the same bits twice");
+    for (network, rows) in awkward() {
+        for loss in [Loss::HalfSumOfSquares, Loss::SoftmaxCrossEntropy] {
+            let case = half(Case { padding: rows % 3, ..Case::new(network.clone(), loss, rows, seed)? });
+            shapes.add(case.check(device, &|_| {})?);
+            repeated.add(twice(&case, device)?);
+        }
+    }
     take(shapes.finish());
     take(repeated.finish());
     Ok(())

@@ -4,15 +4,16 @@
 
 mod fused;
 
+use super::mixed::{mixed_bounds, mixed_contents, mixed_shapes};
 use super::{Outcome, Tally, resident};
 use crate::Result;
 use crate::activation::{Activation, Stored};
-use crate::compare::{Comparison, compare};
+use crate::compare::{Comparison, compare, half_error};
 use crate::cpu::{CpuExecutor, Products};
 use crate::device::Device;
 use crate::executor::Executor;
 use crate::gpu::VariantChoice;
-use crate::kernel::{Access, Element, Epilogue, Form, Kernel, Uniform, Variant, part_length};
+use crate::kernel::{Access, Element, Epilogue, Form, Kernel, Mixed, Uniform, Variant, part_length};
 use crate::loss::{Loss, Row};
 use crate::network::Bias;
 use crate::params::ALIGNMENT;
@@ -53,10 +54,17 @@ fn is_checked(kernel: &Kernel, number: usize, variant: Variant) -> bool {
     let unrolled = match variant {
         Variant::Broadcast(broadcast) => broadcast.rows as usize / 8 + usize::from(broadcast.vector),
         Variant::TiledVector => 0,
+        Variant::Cooperative(matrices) => 2 + usize::from(matrices.vector),
         Variant::Lanes(lanes) if kernel.repeats() => return (number + lanes.ilog2() as usize).is_multiple_of(3),
         _ => return true,
     };
-    let plain = matches!(kernel, Kernel::Matmul { epilogue: Epilogue::Store | Epilogue::Parts, .. } | Kernel::Fused(_));
+    let plain = match *kernel {
+        Kernel::Matmul { epilogue, .. } | Kernel::Mixed(Mixed::Matmul { epilogue, .. }) => {
+            matches!(epilogue, Epilogue::Store | Epilogue::Parts)
+        }
+        Kernel::Fused(_) => true,
+        _ => false,
+    };
     plain || (number + unrolled).is_multiple_of(5)
 }
 
@@ -73,6 +81,7 @@ fn family(kernel: &Kernel) -> String {
             format!("matmul_{}{what}", form.name())
         }
         Kernel::Loss { loss, .. } => format!("loss {loss}"),
+        Kernel::Mixed(mixed) => mixed.base().map_or(mixed.to_string(), |kernel| format!("f16 {}", family(&kernel))),
         Kernel::Resident(resident) => format!("resident {}", resident.pass.name()),
         Kernel::Fused(kernel) => fused::family(kernel),
         other => other.to_string(),
@@ -80,7 +89,7 @@ fn family(kernel: &Kernel) -> String {
 }
 
 /// 1, primes, and one less and one more than every tile; fewer where only the hook functions differ.
-fn shapes(kernel: &Kernel) -> Vec<[u32; 4]> {
+pub(super) fn shapes(kernel: &Kernel) -> Vec<[u32; 4]> {
     let shapes: &[&[u32]] = match *kernel {
         Kernel::Gather => &[&[1, 1, 1], &[5, 3, 2], &[17, 64, 10], &[65, 7, 1]],
         Kernel::Matmul { epilogue: Epilogue::Store, .. } => &[
@@ -109,6 +118,7 @@ fn shapes(kernel: &Kernel) -> Vec<[u32; 4]> {
         Kernel::LossSum => &[&[1], &[7], &[255], &[256], &[257], &[1031]],
         Kernel::ColumnSum => &[&[1, 1], &[1, 65], &[15, 17], &[64, 16], &[65, 15], &[1031, 3], &[131, 131], &[65, 36]],
         Kernel::Update(_) => &[&[1], &[255], &[257], &[1028], &[1031]],
+        Kernel::Mixed(mixed) => return mixed_shapes(mixed),
         Kernel::Resident(ref resident) => return resident::shapes(resident),
         Kernel::Fused(_) => fused::SHAPES,
         Kernel::FusedSum(ref sum) => return fused::sum_shapes(sum),
@@ -127,6 +137,7 @@ pub(crate) fn tuning_shapes(kernel: &Kernel, variant: Variant) -> Vec<[u32; 4]> 
 }
 
 /// What a binding holds before the dispatch.
+#[derive(Clone)]
 pub(super) enum Contents {
     Real(Vec<f32>),
     Words(Vec<u32>),
@@ -135,7 +146,7 @@ pub(super) enum Contents {
 }
 
 impl Contents {
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self {
             Contents::Real(values) => values.len(),
             Contents::Words(words) => words.len(),
@@ -158,8 +169,8 @@ impl Contents {
     }
 }
 
-/// Elements of NaN on either side of what is bound.
-const GUARD: usize = ALIGNMENT;
+/// Elements of NaN on either side of what is bound, so many that halves too begin where a binding may.
+const GUARD: usize = 2 * ALIGNMENT;
 
 /// Runs one dispatch of `kernel` and compares all that it wrote. `tamper` may plant a fault into the plan.
 pub fn check(
@@ -200,15 +211,16 @@ pub fn check(
         executor.run(&[Phase::Forward], times)?;
     }
 
-    let bounds = bounds(kernel, &uniform, &contents)?;
+    let mut bounds = bounds(kernel, &uniform, &contents)?;
     let mut comparisons = Vec::new();
     for (i, spec) in specs.iter().enumerate() {
-        if spec.access != Access::Write || spec.element != Element::Real {
+        if spec.access != Access::Write || spec.element == Element::Word {
             continue;
         }
         let expected = twin.values(slot(i))?;
         let actual = subject.read(slot(i), 0..expected.len())?.wait()?;
         let what = format!("{kernel} {variant} {dims:?}, {}", spec.name);
+        widen(&mut bounds[i], spec.element, variant, &expected[GUARD..][..contents[i].len()]);
         match compare_guarded(&what, &actual, expected, &bounds[i]) {
             Ok(comparison) => comparisons.push(comparison),
             Err(failure) => return Ok(Err(failure)),
@@ -222,10 +234,23 @@ fn fill(executor: &mut dyn Executor, slot: Slot, plan: &Plan, contents: &Content
     match contents {
         Contents::Words(words) => executor.write_words(slot, GUARD, words),
         Contents::Real(values) => {
-            executor.write(slot, 0, &vec![f32::NAN; len])?;
-            executor.write(slot, GUARD, values)
+            let mut all = vec![f32::NAN; len];
+            all[GUARD..][..values.len()].copy_from_slice(values);
+            executor.write(slot, 0, &all)
         }
         Contents::Poison(_) => executor.write(slot, 0, &vec![f32::NAN; len]),
+    }
+}
+
+/// Adds to the bounds what depends on the variant and on how the result is stored.
+fn widen(bounds: &mut Vec<f64>, element: Element, variant: Variant, expected: &[f64]) {
+    // Matrix units may cut where others round, which errs by twice as much.
+    if matches!(variant, Variant::Cooperative(_)) {
+        bounds.iter_mut().for_each(|error| *error *= 2.0);
+    }
+    if element == Element::Half {
+        bounds.resize(expected.len(), 0.0);
+        bounds.iter_mut().zip(expected).for_each(|(error, &x)| *error = half_error(x, *error));
     }
 }
 
@@ -279,7 +304,7 @@ fn stored(activation: Activation, preactivations: Contents) -> Contents {
     }
 }
 
-fn contents(kernel: &Kernel, dims: [u32; 4], rng: &mut ChaCha8Rng) -> Vec<Contents> {
+pub(super) fn contents(kernel: &Kernel, dims: [u32; 4], rng: &mut ChaCha8Rng) -> Vec<Contents> {
     let [x, y, z, w] = dims.map(|d| d as usize);
     let mut real = |len: usize, bound: f32| Contents::Real(uniform_values(rng, len, bound));
     match *kernel {
@@ -328,6 +353,7 @@ fn contents(kernel: &Kernel, dims: [u32; 4], rng: &mut ChaCha8Rng) -> Vec<Conten
             all.extend((0..rule.states()).map(|_| real(x, 2.0)));
             all
         }
+        Kernel::Mixed(mixed) => mixed_contents(mixed, dims, rng),
         Kernel::Resident(ref resident) => resident::contents(resident, [x, y, z], rng),
         Kernel::Fused(ref kernel) => fused::contents(kernel, dims, real),
         Kernel::FusedSum(ref kernel) => fused::sum_contents(kernel, dims, real),
@@ -336,7 +362,7 @@ fn contents(kernel: &Kernel, dims: [u32; 4], rng: &mut ChaCha8Rng) -> Vec<Conten
 
 /// How far each element that the kernel writes may be from the twin, for each binding in order; derived by computing the
 /// kernel's formula in [`Bounded`] numbers.
-fn bounds(kernel: &Kernel, uniform: &Uniform, contents: &[Contents]) -> Result<Vec<Vec<f64>>> {
+pub(super) fn bounds(kernel: &Kernel, uniform: &Uniform, contents: &[Contents]) -> Result<Vec<Vec<f64>>> {
     let given = |i: usize| -> Vec<Bounded> {
         contents.get(i).map_or(&[][..], Contents::real).iter().map(|&x| Bounded::given(x.into())).collect()
     };
@@ -417,6 +443,7 @@ fn bounds(kernel: &Kernel, uniform: &Uniform, contents: &[Contents]) -> Result<V
                 }
             }
         }
+        Kernel::Mixed(mixed) => return mixed_bounds(mixed, uniform, contents.to_vec()),
         Kernel::Resident(ref resident) => return resident::bounds(resident, uniform.hyper, [x, y, z], contents),
         Kernel::Fused(ref kernel) => out = fused::bounds(kernel, uniform.dims, contents)?,
         Kernel::FusedSum(ref kernel) => out = fused::sum_bounds(kernel, uniform.dims, uniform.hyper, contents),

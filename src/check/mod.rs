@@ -5,6 +5,7 @@
 
 pub mod gradients;
 pub mod kernels;
+mod mixed;
 mod resident;
 
 use crate::Result;

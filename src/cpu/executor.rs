@@ -5,6 +5,7 @@ use crate::executor::{Executor, Readback, locate};
 use crate::kernel::{Access, Element};
 use crate::plan::{Phase, Plan, Slot};
 use crate::real::Real;
+use half::f16;
 use std::any::TypeId;
 use std::ops::Range;
 
@@ -52,7 +53,8 @@ impl<T: Real> CpuExecutor<T> {
         plan.validate()?;
         let buffers = plan.slots.iter().map(|info| {
             Ok(match info.element {
-                Element::Real => Buffer::Real(try_zeros(&info.slot.to_string(), info.len)?),
+                // Halves are f16 by value: the executor rounds what is written to them.
+                Element::Real | Element::Half => Buffer::Real(try_zeros(&info.slot.to_string(), info.len)?),
                 Element::Word => Buffer::Words(try_zeros(&info.slot.to_string(), info.len)?),
             })
         });
@@ -135,8 +137,11 @@ impl<T: Real> CpuExecutor<T> {
             uniform.dims[1] = steps;
         }
         run(&step.kernel, &uniform, views, self.products, &mut self.scratch);
-        for ((buffer, _, access), place) in bindings.iter().zip(taken) {
+        for ((buffer, range, access), mut place) in bindings.iter().zip(taken) {
             if *access == Access::Write {
+                if let (Element::Half, Buffer::Real(values)) = (self.plan.slots[*buffer].element, &mut place) {
+                    T::round_to_half(&mut values[range.clone()]);
+                }
                 self.buffers[*buffer] = place;
             }
         }
@@ -152,10 +157,14 @@ impl<T: Real> Executor for CpuExecutor<T> {
         let range = offset..offset + values.len();
         let index = locate(&self.plan, slot, &range, Element::Real)?;
         if let Buffer::Real(all) = &mut self.buffers[index] {
-            if TypeId::of::<T>() == TypeId::of::<f32>() {
-                all[range].copy_from_slice(bytemuck::cast_slice(values));
-            } else {
-                all[range].iter_mut().zip(values).for_each(|(to, &from)| *to = T::of(f64::from(from)));
+            let exact = TypeId::of::<T>() == TypeId::of::<f32>();
+            let place = &mut all[range];
+            match self.plan.slots[index].element {
+                Element::Half => {
+                    place.iter_mut().zip(values).for_each(|(to, &from)| *to = T::of(f16::from_f32(from).to_f64()));
+                }
+                _ if exact => place.copy_from_slice(bytemuck::cast_slice(values)),
+                _ => place.iter_mut().zip(values).for_each(|(to, &from)| *to = T::of(f64::from(from))),
             }
         }
         Ok(())

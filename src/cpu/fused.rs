@@ -166,7 +166,7 @@ impl<T: Real> Training<'_, T> {
         let (delta, row_loss) = (&mut slab.deltas[0], &mut slab.row_loss);
         delta.resize(rows * cols, T::zero());
         row_loss.resize(rows, T::zero());
-        loss::rows_of(loss, scale, cols, [&slab.activations[last], &slab.target], delta, row_loss);
+        loss::rows_of(loss, [scale; 2], cols, [&slab.activations[last], &slab.target], delta, row_loss);
         let activation = self.kernel.network.layers[last].activation;
         let stored = stored(activation.stored(), &slab.activations[last], &slab.preactivations[last]);
         multiply_by_derivative(activation, delta, stored);

@@ -4,8 +4,14 @@ use crate::activation::{Activation, Stored};
 use crate::loss::{Loss, Row};
 use crate::real::Real;
 
-/// `row_loss[r] = scale Σ_j loss(y, t)` and `delta = scale ∂loss/∂y ⊙ f′`; rows past the batch's end give 0.
-pub(super) fn loss<T: Real>([rows, cols, ..]: [usize; 4], loss: Loss, activation: Activation, mut views: Views<'_, T>) {
+/// `row_loss[r] = scale Σ_j loss(y, t)` and `delta = delta_scale scale ∂loss/∂y ⊙ f′`; rows past the batch's end give 0.
+pub(super) fn loss<T: Real>(
+    [rows, cols, ..]: [usize; 4],
+    loss: Loss,
+    activation: Activation,
+    delta_scale: T,
+    mut views: Views<'_, T>,
+) {
     let entry = views.entry(0);
     let (output, target) = (views.read(2), views.read(3));
     let stored = match activation.stored() {
@@ -13,6 +19,7 @@ pub(super) fn loss<T: Real>([rows, cols, ..]: [usize; 4], loss: Loss, activation
         Stored::Preactivation => views.read(6),
     };
     let scale = T::of(f64::from(entry.loss_scale));
+    let delta_scale = delta_scale * scale;
     let matrices = [(views.write(4), cols), (views.write(5), 1)];
     for_row_blocks(rows, light_rows(4 * cols), matrices, |first, [delta, row_loss]| {
         let live = (entry.rows as usize).saturating_sub(first).min(row_loss.len());
@@ -21,15 +28,15 @@ pub(super) fn loss<T: Real>([rows, cols, ..]: [usize; 4], loss: Loss, activation
         let (row_loss, padding) = row_loss.split_at_mut(live);
         padding.fill(T::zero());
         let (y, t) = (&output[first * cols..][..delta.len()], &target[first * cols..][..delta.len()]);
-        rows_of(loss, scale, cols, [y, t], delta, row_loss);
+        rows_of(loss, [scale, delta_scale], cols, [y, t], delta, row_loss);
         multiply_by_derivative(activation, delta, &stored[first * cols..]);
     });
 }
 
-/// The loss of each row and `scale ∂loss/∂y`; matrices are `[rows, cols]`.
+/// The loss of each row, times the first factor, and `∂loss/∂y`, times the second; matrices are `[rows, cols]`.
 pub(super) fn rows_of<T: Real>(
     loss: Loss,
-    scale: T,
+    [scale, delta_scale]: [T; 2],
     cols: usize,
     [y, t]: [&[T]; 2],
     delta: &mut [T],
@@ -41,7 +48,7 @@ pub(super) fn rows_of<T: Real>(
             with_constant!(loss, Loss::ALL, |loss: Loss| {
                 let derive = |delta: &mut [T], y: &[T], t: &[T], row| {
                     for (d, (&y, &t)) in delta.iter_mut().zip(y.iter().zip(t)) {
-                        *d = scale * loss.derivative(y, t, row);
+                        *d = delta_scale * loss.derivative(y, t, row);
                     }
                 };
                 let rows = row_loss.iter_mut().zip(delta.chunks_exact_mut(cols));

@@ -23,6 +23,8 @@ macro_rules! with_constant {
         }
     };
 }
+mod adapt;
+mod cast;
 mod column_sum;
 mod elementwise;
 mod executor;
@@ -32,7 +34,9 @@ mod gather;
 mod loss;
 mod loss_sum;
 mod matmul;
+mod mixed;
 mod resident;
+mod unscale;
 mod update;
 
 pub use executor::{CpuExecutor, Products};
@@ -106,10 +110,11 @@ pub(crate) fn run<T: Real>(
     match *kernel {
         Kernel::Gather => gather::gather(dims, views),
         Kernel::Matmul { form, epilogue } => matmul::matmul(dims, form, epilogue, products, views),
-        Kernel::Loss { loss, activation } => loss::loss(dims, loss, activation, views),
+        Kernel::Loss { loss, activation } => loss::loss(dims, loss, activation, T::one(), views),
         Kernel::LossSum => loss_sum::loss_sum(dims, views),
         Kernel::ColumnSum => column_sum::column_sum(dims, views, scratch),
         Kernel::Update(rule) => update::update(dims, rule, uniform.hyper, views),
+        Kernel::Mixed(mixed) => mixed::mixed(mixed, uniform, views, products, scratch),
         Kernel::Resident(ref kernel) => resident::resident(dims, kernel, uniform.hyper, views, scratch),
         Kernel::Fused(ref kernel) => fused::fused(dims, kernel, products, views),
         Kernel::FusedSum(ref kernel) => fused_sum::fused_sum(dims, kernel, uniform.hyper, views),

@@ -6,6 +6,7 @@ use crate::pace::Pace;
 use crate::plan::{Phase, Plan, Slot, Step};
 use crate::tune::Variants;
 use crate::{Error, Result};
+use half::f16;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -78,6 +79,39 @@ impl Collection<'_> {
     fn encode(&self, encoder: &mut wgpu::CommandEncoder, buffers: &[wgpu::Buffer], step: usize) {
         let to = self.bytes * step as u64;
         encoder.copy_buffer_to_buffer(&buffers[self.buffer], self.from, self.staging, to, self.bytes);
+    }
+}
+
+/// How numbers lie in a buffer that was copied from a slot `times` times.
+#[derive(Clone, Copy)]
+struct Layout {
+    element: Element,
+    /// Elements before the first that is wanted: copies begin and end at multiples of four bytes.
+    skip: usize,
+    len: usize,
+    times: usize,
+}
+
+impl Layout {
+    /// For the elements `range` of a slot, with the byte at which a copy begins.
+    fn of(element: Element, range: &Range<usize>, times: usize) -> (Layout, u64) {
+        let skip = if element == Element::Half { range.start % 2 } else { 0 };
+        let from = (element.bytes() * (range.start - skip)) as u64;
+        (Layout { element, skip, len: range.len(), times }, from)
+    }
+
+    /// Bytes of one copy.
+    fn bytes(&self) -> u64 {
+        buffer_bytes(self.element, self.skip + self.len)
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Vec<f32> {
+        if self.element != Element::Half {
+            return bytemuck::pod_collect_to_vec(bytes);
+        }
+        let halves: Vec<u16> = bytemuck::pod_collect_to_vec(bytes);
+        let copies = halves.chunks_exact(self.bytes() as usize / 2).map(|copy| &copy[self.skip..][..self.len]);
+        copies.flatten().map(|&bits| f16::from_bits(bits).to_f32()).collect()
     }
 }
 
@@ -167,7 +201,8 @@ impl GpuExecutor {
     }
 
     /// Begins to map `staging`, and says how its first `bytes` come back.
-    fn readback(&self, staging: wgpu::Buffer, bytes: u64, submission: wgpu::SubmissionIndex) -> Readback {
+    fn readback(&self, staging: wgpu::Buffer, layout: Layout, submission: wgpu::SubmissionIndex) -> Readback {
+        let bytes = layout.bytes() * layout.times as u64;
         let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
         staging.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
             let _ = sender.send(result);
@@ -183,7 +218,7 @@ impl GpuExecutor {
                 None => return Err(lost("the read-back was dropped".into())),
             }
             let view = staging.get_mapped_range(0..bytes).map_err(|error| lost(error.to_string()))?;
-            let values = bytemuck::pod_collect_to_vec(&view);
+            let values = layout.decode(&view);
             drop(view);
             staging.unmap();
             lock(&pool).push(staging);
@@ -191,18 +226,42 @@ impl GpuExecutor {
         }))
     }
 
-    fn write_bytes(&mut self, slot: Slot, offset: usize, bytes: &[u8], element: Element) -> Result<()> {
-        let index = locate(&self.plan, slot, &(offset..offset + bytes.len() / 4), element)?;
-        self.gpu.queue.write_buffer(&self.buffers[index], 4 * offset as u64, bytes);
+    /// Rounds numbers to f16 and writes them. A buffer is written in whole words, so they begin at an even element, and end
+    /// at one or at the end of the slot.
+    fn write_halves(&mut self, slot: Slot, offset: usize, values: &[f32]) -> Result<()> {
+        let end = offset + values.len();
+        let len = self.plan.slot(slot).map_or(0, |info| info.len);
+        if !offset.is_multiple_of(2) || !(end.is_multiple_of(2) || end == len) {
+            let expected = format!("elements from an even one to an even one or the end, {len}");
+            return Err(Error::shape(format!("slot {slot}"), expected, format!("{offset}..{end}")));
+        }
+        let index = locate(&self.plan, slot, &(offset..end), Element::Real)?;
+        let mut halves: Vec<u16> = values.iter().map(|&x| f16::from_f32(x).to_bits()).collect();
+        halves.resize(halves.len().next_multiple_of(2), 0);
+        self.gpu.queue.write_buffer(&self.buffers[index], 2 * offset as u64, bytemuck::cast_slice(&halves));
         self.gpu.check()
     }
+
+    fn write_bytes(&mut self, slot: Slot, offset: usize, bytes: &[u8], element: Element) -> Result<()> {
+        let index = locate(&self.plan, slot, &(offset..offset + bytes.len() / element.bytes()), element)?;
+        self.gpu.queue.write_buffer(&self.buffers[index], (element.bytes() * offset) as u64, bytes);
+        self.gpu.check()
+    }
+}
+
+/// Bytes of so many elements in a buffer or a binding, a multiple of 4 as WebGPU demands.
+fn buffer_bytes(element: Element, len: usize) -> u64 {
+    (element.bytes() * len).next_multiple_of(4) as u64
 }
 
 fn check_limits(gpu: &Gpu, plan: &Plan) -> Result<()> {
     let limits = gpu.device.limits();
     let largest = gpu.most_slot_bytes();
     for info in &plan.slots {
-        let bytes = 4 * info.len as u64;
+        let bytes = buffer_bytes(info.element, info.len);
+        if info.element == Element::Half && !gpu.device.features().contains(wgpu::Features::SHADER_F16) {
+            return Err(Error::Device(format!("{} has no f16 in shaders; use --precision f32", gpu.info.name)));
+        }
         if bytes > largest && matches!(info.slot, Slot::DataInputs | Slot::DataTargets | Slot::Order) {
             return Err(Error::Device(format!(
                 "{} cannot hold the data set: {} needs a buffer of {bytes} bytes, the adapter allows {largest}; use fewer \
@@ -237,7 +296,7 @@ fn allocate(gpu: &Gpu, plan: &Plan) -> Result<Vec<wgpu::Buffer>> {
     let buffers = plan.slots.iter().map(|info| {
         gpu.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(&format!("wgrad.{}", info.slot)),
-            size: 4 * info.len as u64,
+            size: buffer_bytes(info.element, info.len),
             usage,
             mapped_at_creation: false,
         })
@@ -256,10 +315,16 @@ fn allocate(gpu: &Gpu, plan: &Plan) -> Result<Vec<wgpu::Buffer>> {
 }
 
 impl Gpu {
+    /// The variants of `kernel` that this device has, whatever the sizes.
+    pub(crate) fn variants(self: &Arc<Gpu>, kernel: &Kernel) -> Vec<Variant> {
+        [kernel.variants(self.subgroup()), self.cooperative_variants(kernel)].concat()
+    }
+
     /// The variants of `kernel` that this device can run over `dims`, the heuristic's choice first.
-    pub fn candidates(&self, kernel: &Kernel, dims: [u32; 4]) -> Vec<Variant> {
-        let preferred = kernel.heuristic(dims, self.subgroup());
-        let others = kernel.variants(self.subgroup()).into_iter().filter(|variant| *variant != preferred);
+    pub fn candidates(self: &Arc<Gpu>, kernel: &Kernel, dims: [u32; 4]) -> Vec<Variant> {
+        let cooperative = self.cooperative_for(kernel, dims);
+        let preferred = cooperative.unwrap_or_else(|| kernel.heuristic(dims, self.subgroup()));
+        let others = self.variants(kernel).into_iter().filter(|variant| *variant != preferred);
         let once = kernel.times(dims, 1);
         let fits = |variant: &Variant| {
             kernel.runs(*variant, dims) && kernel.loop_iterations(*variant, once) <= self.most_loop_iterations()
@@ -268,7 +333,7 @@ impl Gpu {
     }
 }
 
-fn choose(gpu: &Gpu, step: &Step, choice: &VariantChoice) -> Result<Variant> {
+fn choose(gpu: &Arc<Gpu>, step: &Step, choice: &VariantChoice) -> Result<Variant> {
     let (kernel, dims) = (&step.kernel, step.uniform.dims);
     let candidates = gpu.candidates(kernel, dims);
     let pinned = match choice {
@@ -289,7 +354,7 @@ fn choose(gpu: &Gpu, step: &Step, choice: &VariantChoice) -> Result<Variant> {
         });
     }
     let found = match *choice {
-        VariantChoice::Forced(variant) if kernel.variants(gpu.subgroup()).contains(&variant) => {
+        VariantChoice::Forced(variant) if gpu.variants(kernel).contains(&variant) => {
             candidates.contains(&variant).then_some(variant)
         }
         _ => candidates.first().copied(),
@@ -318,7 +383,7 @@ fn lengths(gpu: &Gpu, step: &Step, variant: Variant) -> u32 {
     1 + (0..=longest).rev().find(allowed).unwrap_or(0)
 }
 
-fn dispatches(gpu: &Gpu, plan: &Plan, buffers: &[wgpu::Buffer], choice: &VariantChoice) -> Result<Vec<Dispatch>> {
+fn dispatches(gpu: &Arc<Gpu>, plan: &Plan, buffers: &[wgpu::Buffer], choice: &VariantChoice) -> Result<Vec<Dispatch>> {
     let variants = plan.steps.iter().map(|step| choose(gpu, step, choice)).collect::<Result<Vec<_>>>()?;
     let chosen = || plan.steps.iter().zip(variants.iter().copied());
     let count: u32 = chosen().map(|(step, variant)| lengths(gpu, step, variant)).sum();
@@ -349,7 +414,8 @@ fn dispatches(gpu: &Gpu, plan: &Plan, buffers: &[wgpu::Buffer], choice: &Variant
         let mut entries = Vec::new();
         for (spec, binding) in kernel.bindings().iter().zip(&step.bindings) {
             let index = locate(plan, binding.slot, &binding.range, spec.element)?;
-            let (start, len) = (4 * binding.range.start as u64, 4 * binding.range.len() as u64);
+            let start = (spec.element.bytes() * binding.range.start) as u64;
+            let len = buffer_bytes(spec.element, binding.range.len());
             entries.push(wgpu::BindGroupEntry { binding: spec.index, resource: bound(&buffers[index], start, len) });
         }
         let pipeline = gpu.pipeline(kernel, variant)?;
@@ -376,7 +442,10 @@ impl Executor for GpuExecutor {
     }
 
     fn write(&mut self, slot: Slot, offset: usize, values: &[f32]) -> Result<()> {
-        self.write_bytes(slot, offset, bytemuck::cast_slice(values), Element::Real)
+        match self.plan.slot(slot).map(|info| info.element) {
+            Some(Element::Half) => self.write_halves(slot, offset, values),
+            _ => self.write_bytes(slot, offset, bytemuck::cast_slice(values), Element::Real),
+        }
     }
 
     fn write_words(&mut self, slot: Slot, offset: usize, words: &[u32]) -> Result<()> {
@@ -385,6 +454,10 @@ impl Executor for GpuExecutor {
 
     fn stream(&mut self, slot: Slot, range: Range<usize>, pieces: &mut dyn Iterator<Item = &[f32]>) -> Result<()> {
         let index = locate(&self.plan, slot, &range, Element::Real)?;
+        if self.plan.slots[index].element == Element::Half {
+            let values: Vec<f32> = pieces.flatten().copied().take(range.len()).collect();
+            return self.write_halves(slot, range.start, &values);
+        }
         self.uploads.write(&self.gpu, &self.buffers[index], range, pieces)
     }
 
@@ -395,21 +468,22 @@ impl Executor for GpuExecutor {
 
     fn run_and_read(&mut self, phases: &[Phase], times: usize, slot: Slot, range: Range<usize>) -> Result<Readback> {
         let buffer = locate(&self.plan, slot, &range, Element::Real)?;
-        let bytes = 4 * range.len() as u64;
+        let (layout, from) = Layout::of(self.plan.slots[buffer].element, &range, times);
+        let bytes = layout.bytes();
         let staging = take_staging(&self.gpu.device, &self.staging, bytes * times as u64);
-        let collection = Collection { buffer, from: 4 * range.start as u64, bytes, staging: &staging };
+        let collection = Collection { buffer, from, bytes, staging: &staging };
         let submission = self.submit(phases, times, Some(&collection))?;
-        Ok(self.readback(staging, bytes * times as u64, submission))
+        Ok(self.readback(staging, layout, submission))
     }
 
     fn read(&mut self, slot: Slot, range: Range<usize>) -> Result<Readback> {
         let index = locate(&self.plan, slot, &range, Element::Real)?;
-        let bytes = 4 * range.len() as u64;
-        let staging = take_staging(&self.gpu.device, &self.staging, bytes);
+        let (layout, from) = Layout::of(self.plan.slots[index].element, &range, 1);
+        let staging = take_staging(&self.gpu.device, &self.staging, layout.bytes());
         let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        encoder.copy_buffer_to_buffer(&self.buffers[index], 4 * range.start as u64, &staging, 0, bytes);
+        encoder.copy_buffer_to_buffer(&self.buffers[index], from, &staging, 0, layout.bytes());
         let submission = self.gpu.queue.submit([encoder.finish()]);
-        Ok(self.readback(staging, bytes, submission))
+        Ok(self.readback(staging, layout, submission))
     }
 
     fn buffer(&self, slot: Slot) -> Option<&wgpu::Buffer> {

@@ -1,6 +1,7 @@
 //! The GPU side: adapters, the device with its pipeline cache, and the executor that runs a plan on it.
 
 mod adapters;
+mod cooperative;
 mod executor;
 mod uploads;
 
@@ -8,10 +9,10 @@ pub(crate) use adapters::describe;
 pub use adapters::{AdapterEntry, list_adapters};
 pub use executor::{GpuExecutor, VariantChoice};
 
-use crate::kernel::{Access, Kernel, Uniform, Variant};
+use crate::kernel::{Access, Cooperative, Kernel, Uniform, Variant};
 use crate::{Error, Result};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// A wgpu device with what is built once on it: pipelines, keyed by their final WGSL.
 pub struct Gpu {
@@ -19,6 +20,10 @@ pub struct Gpu {
     queue: wgpu::Queue,
     info: wgpu::AdapterInfo,
     pipelines: Mutex<HashMap<String, Arc<Pipeline>>>,
+    /// The cooperative matrices that the device offers.
+    cooperative: Vec<Cooperative>,
+    /// Those of them that passed their self-test, once it ran.
+    trusted: OnceLock<Option<Cooperative>>,
     /// What the driver reported outside of any call that could return it.
     fault: Arc<Mutex<Fault>>,
 }
@@ -39,15 +44,26 @@ impl Gpu {
     /// Opens a device on `adapter` with all the limits that the adapter has.
     pub async fn open(adapter: &wgpu::Adapter) -> Result<Arc<Gpu>> {
         let info = adapter.get_info();
-        let descriptor = wgpu::DeviceDescriptor {
+        let usual = adapter.features() & (wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16);
+        let descriptor = |more| wgpu::DeviceDescriptor {
             label: Some("wgrad"),
-            required_features: adapter.features() & wgpu::Features::SUBGROUP,
+            required_features: usual | more,
             required_limits: adapter.limits(),
             ..wgpu::DeviceDescriptor::default()
         };
-        let (device, queue) = adapter
-            .request_device(&descriptor)
-            .await
+        let experimental = adapter.features() & wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+        let mut opened = None;
+        if !experimental.is_empty() && !cooperative::switched_off() {
+            let mut descriptor = descriptor(experimental);
+            // SAFETY: what may go wrong is that a driver errs, and nothing is trusted before its self-test.
+            descriptor.experimental_features = unsafe { wgpu::ExperimentalFeatures::enabled() };
+            opened = adapter.request_device(&descriptor).await.ok();
+        }
+        let opened = match opened {
+            Some(opened) => Ok(opened),
+            None => adapter.request_device(&descriptor(wgpu::Features::empty())).await,
+        };
+        let (device, queue) = opened
             .map_err(|error| Error::Device(format!("the adapter {} refused to open a device: {error}", info.name)))?;
         let gpu = Self::from_wgpu(adapter, device, queue);
         let fault = gpu.fault.clone();
@@ -67,7 +83,20 @@ impl Gpu {
     /// errors and for a lost device stay as they are.
     pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Arc<Gpu> {
         let info = adapter.get_info();
-        Arc::new(Gpu { device, queue, info, pipelines: Mutex::default(), fault: Arc::default() })
+        let mut gpu = Gpu {
+            device,
+            queue,
+            info,
+            pipelines: Mutex::default(),
+            cooperative: Vec::new(),
+            trusted: OnceLock::new(),
+            fault: Arc::default(),
+        };
+        let needed = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16;
+        if gpu.device.features().contains(needed) && !cooperative::switched_off() {
+            gpu.cooperative = cooperative::candidates(&adapter.cooperative_matrix_properties(), gpu.subgroup());
+        }
+        Arc::new(gpu)
     }
 
     /// The wgpu device.

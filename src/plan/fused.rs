@@ -13,7 +13,6 @@ use std::sync::Arc;
 impl Plan {
     /// The fused training step.
     pub(super) fn fused(network: &Network, options: &TrainingOptions) -> Result<Plan> {
-        Fused::check(network)?;
         let params = Params::of(network);
         let mut plan = Plan { batch: options.batch, params: params.clone(), ..Plan::default() };
         let mut computed = network.clone();

@@ -55,7 +55,7 @@ impl Slot {
     /// What the slot is for.
     pub fn group(self) -> Group {
         match self {
-            Slot::Params => Group::Parameters,
+            Slot::Params | Slot::HalfParams => Group::Parameters,
             Slot::Gradients | Slot::InputGradient => Group::Gradients,
             Slot::State(_) => Group::OptimizerState,
             Slot::Input | Slot::Target => Group::Batch,
@@ -64,6 +64,8 @@ impl Slot {
             Slot::DataInputs | Slot::DataTargets | Slot::Order => Group::Data,
             Slot::Partials
             | Slot::Scratch
+            | Slot::Scaler
+            | Slot::Overflow
             | Slot::PartialSums
             | Slot::RowLoss
             | Slot::Losses
@@ -77,7 +79,7 @@ impl Plan {
     /// Bytes of the slots of `group`.
     pub fn bytes_of(&self, group: Group) -> u64 {
         let slots = self.slots.iter().filter(|info| info.slot.group() == group);
-        slots.map(|info| 4 * info.len as u64).sum()
+        slots.map(|info| (info.element.bytes() * info.len) as u64).sum()
     }
 
     /// Bytes that a step cannot do without: all but the workspace, and of what takes turns in the same slots (deltas,
@@ -87,10 +89,11 @@ impl Plan {
         let takes_turns = |slot: Slot| matches!(slot, Slot::Delta(_)) || !keeps && matches!(slot, Slot::Activation(_));
         let at_once = self.steps.iter().map(|step| {
             let turns = step.bindings.iter().filter(|binding| takes_turns(binding.slot));
-            turns.map(|binding| 4 * binding.range.len() as u64).sum::<u64>()
+            let element = |slot| self.slot(slot).map_or(4, |info| info.element.bytes());
+            turns.map(|binding| (element(binding.slot) * binding.range.len()) as u64).sum::<u64>()
         });
         let kept = self.slots.iter().filter(|info| info.slot.group() != Group::Workspace && !takes_turns(info.slot));
-        kept.map(|info| 4 * info.len as u64).sum::<u64>() + at_once.max().unwrap_or(0)
+        kept.map(|info| (info.element.bytes() * info.len) as u64).sum::<u64>() + at_once.max().unwrap_or(0)
     }
 }
 

@@ -42,7 +42,6 @@ pub(super) fn fits(network: &Network, options: &TrainingOptions) -> Result<()> {
 
 impl Plan {
     pub(super) fn resident(network: &Network, options: &TrainingOptions) -> Result<Plan> {
-        fits(network, options)?;
         let mut plan = Plan { batch: options.batch, params: Params::of(network), ..Plan::default() };
         if options.data_rows > 0 {
             plan = Plan::layer_wise(network, &TrainingOptions { all_gradients: false, ..*options })?;

@@ -1,5 +1,6 @@
 //! The numbers that the textbook equations compute with: plain `f64`, or [`Bounded`], which carries a rounding bound.
 
+use crate::activation::Activation;
 use crate::compare::{FLUSH, FUNCTION_ROUNDOFF, UNIT_ROUNDOFF, function_error, gamma, product_error, sum_error};
 use std::ops::Mul;
 
@@ -15,6 +16,16 @@ pub trait Number: Copy + Mul<Output = Self> {
     fn function<const K: usize>(f: impl Fn([f64; K]) -> f64, x: [Self; K]) -> Self;
     /// `log Σ_j exp(y_j)`
     fn log_sum_exp(y: &[Self]) -> Self;
+
+    /// This number as a matrix holds it between two kernels, or as a product takes it.
+    fn stored(self) -> Self {
+        self
+    }
+
+    /// `f′(z)`, from what the forward pass stores.
+    fn slope(f: Activation, z: Self) -> Self {
+        Self::function(|[z]| f.derivative_at(z), [z])
+    }
 }
 
 impl Number for f64 {

@@ -64,7 +64,7 @@ pub fn kernel_seconds(
     let mut executor = device.executor_with(plan, VariantChoice::Forced(variant))?;
     for (info, spec) in slots.iter().zip(&specs) {
         match spec.element {
-            Element::Real => executor.write(info.slot, 0, &numbers(info.len))?,
+            Element::Real | Element::Half => executor.write(info.slot, 0, &numbers(info.len))?,
             Element::Word if spec.name == "schedule" => {
                 let entry = ScheduleEntry { learning_rate: 1e-9, loss_scale: 1.0, rows: dims[0], first: 0 };
                 executor.write_words(info.slot, 0, bytemuck::cast_slice(&[entry]))?;
@@ -72,7 +72,7 @@ pub fn kernel_seconds(
             Element::Word => {}
         }
     }
-    let written = specs.iter().position(|spec| spec.access == Access::Write && spec.element == Element::Real);
+    let written = specs.iter().position(|spec| spec.access == Access::Write && spec.element != Element::Word);
     let result = Slot::State(written.unwrap_or(0));
     let run = |times| {
         executor.run(&[Phase::Forward], times)?;

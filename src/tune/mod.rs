@@ -340,8 +340,7 @@ impl Tuner {
                 preferred.map(|preferred| (*variant != preferred, discriminant(variant) != discriminant(&preferred)))
             });
             let known = open.iter().any(|verdict| verdict.kernel == *kernel && verdict.dims == dims);
-            if let (false, true, Some(&winner)) = (known, kernel.variants(gpu.subgroup()).len() > 1, candidates.first())
-            {
+            if let (false, true, Some(&winner)) = (known, gpu.variants(kernel).len() > 1, candidates.first()) {
                 open.push(Verdict {
                     kernel: kernel.clone(),
                     dims,

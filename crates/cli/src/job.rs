@@ -12,8 +12,8 @@ use wgrad::plan::{Plan, Planner, TrainingOptions};
 use wgrad::train::streamed_rows;
 use wgrad::tune::{self, Pinned, Tuner};
 use wgrad::{
-    Activation, Bias, Dataset, Device, Error, Init, Loss, Model, Network, Optimizer, Params, Result, Trainer,
-    TrainerOptions,
+    Activation, Bias, Dataset, Device, Error, Init, Loss, Model, Network, Optimizer, Params, PrecisionChoice, Result,
+    Trainer, TrainerOptions,
 };
 
 /// A training run: its settings without a gap, and what they came to.
@@ -77,6 +77,7 @@ impl Job {
         let batch = at_least_1("batch", *training.batch.get_or_insert(32))?;
         let seed = *training.seed.get_or_insert(0);
         training.device.get_or_insert("auto".into());
+        training.precision.get_or_insert(PrecisionChoice::F32);
         let optimizer = optimizer(training)?;
         let start = training.init.get_or_insert(Start::Drawn(Init::Auto)).clone();
         let init = match start {
@@ -140,6 +141,14 @@ impl Job {
             weights,
             recorded,
         })
+    }
+
+    /// Decides the precision for `device`, and says why it is what it is, as a clause.
+    pub fn decide_precision(&mut self, device: &Device) -> Result<String> {
+        let choice = self.settings.training.precision.unwrap_or_default();
+        let reason;
+        (self.options.precision, reason) = device.precision(choice)?;
+        Ok(reason)
     }
 
     /// The trainer, before its first step.
@@ -223,12 +232,12 @@ impl Job {
     /// What the plan of the run is built for: the data set is on the device, or streamed where it is larger than the
     /// settings allow; one epoch is scheduled at once.
     pub fn plan_options(&self) -> TrainingOptions {
-        let TrainerOptions { planner, batch, loss, optimizer, .. } = self.options;
+        let TrainerOptions { planner, precision, batch, loss, optimizer, .. } = self.options;
         let sets = || std::iter::once(&self.train).chain(&self.validation).map(Dataset::rows);
         let steps = sets().max().unwrap_or(0).div_ceil(batch);
         let rows = sets().sum();
         let data_rows = streamed_rows(&self.network, &self.options, rows, u64::MAX).unwrap_or(rows);
-        TrainingOptions { planner, optimizer, steps, data_rows, ..TrainingOptions::new(batch, loss) }
+        TrainingOptions { planner, precision, optimizer, steps, data_rows, ..TrainingOptions::new(batch, loss) }
     }
 
     /// The description of the run in one line.

@@ -13,7 +13,7 @@ use wgrad::device::DeviceChoice;
 use wgrad::error::did_you_mean;
 use wgrad::plan::{Planner, TrainingOptions};
 use wgrad::tune;
-use wgrad::{Activation, Error, Loss, Model, Network, Result};
+use wgrad::{Activation, Device, Error, Loss, Model, Network, PrecisionChoice, Result};
 
 #[derive(clap::Args)]
 pub struct SubjectArgs {
@@ -29,6 +29,9 @@ pub struct SubjectArgs {
     /// The activation of the hidden layers [default: the run's, else relu]
     #[arg(long, value_name = "NAME", value_parser = activation_names())]
     activation: Option<Activation>,
+    /// What matrices are stored in [default: the run's, else f32]
+    #[arg(long, value_name = "f32|f16|auto")]
+    precision: Option<PrecisionChoice>,
     /// Who wires the step: auto (measured) or a planner's name [default: the run's, else auto]
     #[arg(long, value_name = "NAME")]
     planner: Option<PlannerChoice>,
@@ -67,6 +70,8 @@ pub struct Subject {
     pub options: TrainingOptions,
     /// Who has to wire it; `None` where that is measured.
     pub planner: Option<Planner>,
+    /// What its matrices are to be stored in.
+    pub precision: PrecisionChoice,
     /// Where it is to run.
     pub device: DeviceChoice,
 }
@@ -80,6 +85,7 @@ impl SubjectArgs {
             network,
             options: TrainingOptions::new(batch, loss),
             planner,
+            precision: self.precision.unwrap_or_default(),
             device: context.choice(),
         };
         match self.what {
@@ -87,10 +93,11 @@ impl SubjectArgs {
                 let mut flags = Settings::default();
                 flags.network.activation = self.activation;
                 (flags.training.loss, flags.training.batch) = (self.loss, self.batch);
-                flags.training.planner = self.planner;
+                (flags.training.planner, flags.training.precision) = (self.planner, self.precision);
                 let job = Job::resolve(Settings::gather(&given, flags, context)?)?;
                 let (options, planner, device) = (job.plan_options(), job.planner, job.device());
-                Ok(Subject { network: job.network, options, planner, device })
+                let precision = job.settings.training.precision.unwrap_or_default();
+                Ok(Subject { network: job.network, options, planner, precision, device })
             }
             What::Model(_) if self.activation.is_some() => {
                 Err(Error::Config("a model file says its activations; leave --activation out".into()))
@@ -112,6 +119,12 @@ impl SubjectArgs {
 }
 
 impl Subject {
+    /// Decides the precision for `device`.
+    pub fn decide_precision(&mut self, device: &Device) -> Result<()> {
+        self.options.precision = device.precision(self.precision)?.0;
+        Ok(())
+    }
+
     /// What there is to tune for.
     pub fn job(&self) -> tune::Job<'_> {
         tune::Job { network: &self.network, options: self.options, planner: self.planner, steps: None }

@@ -12,7 +12,7 @@ use wgrad::executor::Executor;
 use wgrad::kernel::{Epilogue, Form, Kernel, Uniform, Variant};
 use wgrad::plan::{Binding, Phase, Plan, Planner, Slot, SlotInfo, TrainingOptions};
 use wgrad::tune::{Ceilings, Effort, Job, Pinned, Source, Tuner, Tuning, Variants, kernel_seconds};
-use wgrad::{Activation, Batch, Device, Error, Loss, Result, Trainer, TrainerOptions};
+use wgrad::{Activation, Batch, Device, Error, Loss, Precision, PrecisionChoice, Result, Trainer, TrainerOptions};
 
 /// What to time.
 #[derive(clap::Args)]
@@ -46,6 +46,9 @@ pub struct Args {
     /// Time each kernel by itself too, beside the adapter's own ceilings: a copy and the best matrix product
     #[arg(long)]
     kernels: bool,
+    /// What matrices are stored in: f32, f16 or auto
+    #[arg(long, default_value_t = PrecisionChoice::F32, value_name = "f32|f16|auto")]
+    precision: PrecisionChoice,
     /// The least time to measure, after a warm-up of two seconds or as long as this
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
@@ -77,6 +80,7 @@ impl Subject for Product {
 pub struct Measured {
     workload: String,
     device: String,
+    precision: Precision,
     /// Samples in a step; 0 for a matrix product.
     batch: usize,
     flops: f64,
@@ -153,26 +157,29 @@ impl Bench<'_> {
         let job = Job { network: &network, options, planner: self.args.planner.named(), steps: None };
         let selection = self.tuner.select(&self.choice, &job)?;
         let device = announced(selection);
+        let precision = device.precision(self.args.precision)?.0;
+        let job = Job { options: TrainingOptions { precision, ..options }, ..job };
         let tuning = self.tuner.tune(&device, &job)?;
         let planner = tuning.pinned.planner;
-        let options = TrainerOptions { batch, learning_rate, planner, ..TrainerOptions::new(loss) };
+        let options = TrainerOptions { batch, learning_rate, planner, precision, ..TrainerOptions::new(loss) };
         let mut trainer = Trainer::with_variants(&device, network, &values, options, tuning.pinned.choice())?;
         trainer.load(&Batch { inputs: &inputs, targets: &targets })?;
         let plan = trainer.executor().plan().clone();
         let dispatches = plan.dispatches(planner.step());
         let measured = self.measure(&device, &plan, tuning, &mut trainer, check_steps)?;
-        Ok(Measured { workload: name.to_owned(), batch, flops, dispatches, ..measured })
+        Ok(Measured { workload: name.to_owned(), precision, batch, flops, dispatches, ..measured })
     }
 
     fn product(&mut self, n: usize) -> Result<Measured> {
-        let kernel = Kernel::Matmul { form: Form::Nn, epilogue: Epilogue::Store };
+        let device = announced(Device::select(&self.choice)?);
+        let precision = device.precision(self.args.precision)?.0;
+        let kernel = precision.of(Kernel::Matmul { form: Form::Nn, epilogue: Epilogue::Store });
         let slots = [Slot::Input, Slot::Params, Slot::Output];
         let infos = slots.iter().zip(kernel.bindings());
         let infos = infos.map(|(&slot, spec)| SlotInfo { slot, len: n * n, element: spec.element }).collect();
         let bindings = slots.iter().map(|&slot| Binding { slot, range: 0..n * n }).collect();
         let uniform = Uniform { dims: [n as u32, n as u32, n as u32, 0], ..Uniform::default() };
         let plan = Plan::single(kernel, uniform, infos, bindings)?;
-        let device = announced(Device::select(&self.choice)?);
         let begin = Instant::now();
         let verdicts = self.tuner.tune_plan(&device, &plan)?;
         let tuning = Tuning {
@@ -189,7 +196,7 @@ impl Bench<'_> {
         }
         let flops = 2.0 * (n as f64).powi(3);
         let measured = self.measure(&device, &plan, tuning, &mut Product(executor), 0)?;
-        Ok(Measured { workload: format!("W6-{n}"), flops, dispatches: 1, ..measured })
+        Ok(Measured { workload: format!("W6-{n}"), precision, flops, dispatches: 1, ..measured })
     }
 
     /// The protocol of the other libraries' programs: one step cold, a few for the check, growing blocks for two seconds,
@@ -238,6 +245,7 @@ impl Bench<'_> {
         Ok(Measured {
             workload: String::new(),
             device: device.name(),
+            precision: Precision::F32,
             batch: 0,
             flops: 0.0,
             dispatches: 0,
@@ -376,6 +384,7 @@ impl Measured {
             "workload": self.workload,
             "device": self.device,
             "planner": self.tuning.pinned.planner.name(),
+            "precision": self.precision.name(),
             "variants": self.tuning.pinned.variants,
             "tuning_s": self.tuning.seconds,
             "tuning": to_json(&self.tuning),
@@ -399,7 +408,7 @@ impl Measured {
 impl std::fmt::Display for Measured {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (median, (least, most)) = (self.median(), self.spread());
-        writeln!(f, "{} on {}", self.workload, self.device)?;
+        writeln!(f, "{} on {} in {}", self.workload, self.device, self.precision)?;
         let blocks = self.blocks.len();
         writeln!(
             f,

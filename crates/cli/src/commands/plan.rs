@@ -6,7 +6,6 @@ use crate::tuning::{self, TuneArgs, summary};
 use crate::words::{bytes, short};
 use serde_json::{Value, json};
 use std::process::ExitCode;
-use wgrad::kernel::Kernel;
 use wgrad::plan::{Group, Plan, Planner, Step, TrainingOptions};
 use wgrad::tune::{Effort, Tuning};
 use wgrad::{Network, Result};
@@ -28,17 +27,17 @@ pub struct Args {
 }
 
 pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
-    let subject = args.subject.resolve(context)?;
+    let mut subject = args.subject.resolve(context)?;
     if args.predict {
         let planner = subject.planner.unwrap_or_default();
         let plan = Plan::prediction_by(planner, &subject.network, subject.options.batch)?;
         report(&subject.network, &plan, None, context)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let job = subject.job();
     let mut tuner = args.tune.tuner(Effort::Recall);
-    let selection = tuner.select(&subject.device, &job)?;
-    let tuning = tuner.tune(&selection.device, &job)?;
+    let selection = tuner.select(&subject.device, &subject.job())?;
+    subject.decide_precision(&selection.device)?;
+    let tuning = tuner.tune(&selection.device, &subject.job())?;
     let plan =
         Plan::training(&subject.network, &TrainingOptions { planner: tuning.pinned.planner, ..subject.options })?;
     let device = format!("{}: {}", selection.device.name(), selection.reason);
@@ -48,7 +47,7 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
 
 fn report(network: &Network, plan: &Plan, tuned: Option<(&str, &Tuning)>, context: &Context) -> Result<()> {
     let (dispatches, size) = (plan.steps.len(), plan.bytes());
-    let products = plan.steps.iter().filter(|step| matches!(step.kernel, Kernel::Matmul { .. }));
+    let products = plan.steps.iter().filter(|step| step.kernel.stem() == "matmul");
     let flops: f64 = match plan.planner {
         Planner::LayerWise => products.map(|step| step.kernel.work(step.uniform.dims).0).sum(),
         Planner::Fused | Planner::Resident => network.training_flops(plan.batch),

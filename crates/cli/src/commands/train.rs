@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use wgrad::data::{Scaling, Task};
 use wgrad::train::{Epoch, Evaluation};
 use wgrad::tune::{Effort, Pinned};
-use wgrad::{Dataset, Device, Error, Model, Result};
+use wgrad::{Dataset, Device, Error, Model, PrecisionChoice, Result};
 
 #[derive(clap::Args)]
 #[command(
@@ -75,8 +75,8 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
         _ => None,
     };
     check_destination(settings.output.destination(), data.as_slice())?;
-    let job = Job::resolve(settings)?;
-    let (device, pinned) = announce(&job, args.tune, context)?;
+    let mut job = Job::resolve(settings)?;
+    let (device, pinned) = announce(&mut job, args.tune, context)?;
     // Until here there is nothing to save.
     interrupt::watch();
 
@@ -102,7 +102,7 @@ fn print_config(settings: &Settings, context: &Context) -> Result<ExitCode> {
 }
 
 /// Opens the device, chooses how to use it, and says what will be done where.
-fn announce(job: &Job, tune: TuneArgs, context: &Context) -> Result<(Device, Pinned)> {
+fn announce(job: &mut Job, tune: TuneArgs, context: &Context) -> Result<(Device, Pinned)> {
     let data = &job.train;
     let rows = |part: &Option<Dataset>| part.as_ref().map_or(0, Dataset::rows);
     let answers = match &data.task {
@@ -126,6 +126,10 @@ fn announce(job: &Job, tune: TuneArgs, context: &Context) -> Result<(Device, Pin
     let selection = job.select(&mut tuner)?;
     warn(&mut tuner);
     context.tell("device", format_args!("{}: {}", selection.device.name(), selection.reason))?;
+    let precision = job.decide_precision(&selection.device)?;
+    if job.settings.training.precision.unwrap_or_default() != PrecisionChoice::F32 {
+        context.tell("precision", format_args!("{}: {precision}", job.options.precision))?;
+    }
     let (pinned, words) = job.choose(&mut tuner, &selection.device)?;
     context.tell("choices", words)?;
     Ok((selection.device, pinned))
@@ -168,6 +172,11 @@ impl Run<'_> {
         self.history.last().map_or(self.progress.loss, |epoch| epoch.loss)
     }
 
+    /// Steps of the completed epochs that changed nothing.
+    fn skipped(&self) -> usize {
+        self.history.iter().map(|epoch| epoch.skipped).sum()
+    }
+
     fn validation(&self) -> Option<&Evaluation> {
         self.history.last()?.validation.as_ref()
     }
@@ -207,6 +216,7 @@ impl Run<'_> {
             "learning_rate": training.learning_rate,
             "batch": training.batch,
             "choices": self.pinned,
+            "precision": self.job.options.precision.name(),
         });
         self.results(&mut notes);
         notes
@@ -216,6 +226,7 @@ impl Run<'_> {
     fn results(&self, value: &mut Value) {
         value["epochs"] = json!(self.history.len());
         value["final_loss"] = json!(self.final_loss());
+        value["skipped_steps"] = json!(self.skipped());
         for (part, evaluation) in [("validation", self.validation()), ("test", self.test.as_ref())] {
             if let Some(evaluation) = evaluation {
                 let score = Score::of(evaluation);
@@ -232,6 +243,10 @@ impl Run<'_> {
             false => format!("{done} epochs"),
         };
         context.tell("trained", format_args!("{ending} in {:.1} s, final loss {loss}", self.seconds))?;
+        if self.skipped() > 0 {
+            let why = "a gradient overflowed f16, and the loss scale was halved";
+            context.tell("skipped", format_args!("{} steps, whose parameters stayed: {why}", self.skipped()))?;
+        }
         if let Some(validation) = self.validation() {
             context.tell("validation", describe(validation))?;
         }

@@ -19,14 +19,14 @@ pub struct Args {
 }
 
 pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
-    let subject = args.subject.resolve(context)?;
-    let job = subject.job();
+    let mut subject = args.subject.resolve(context)?;
     let mut tuner = TuneArgs { no_tune: false }.tuner(Effort::Everything);
-    let selection = tuner.select(&subject.device, &job)?;
+    let selection = tuner.select(&subject.device, &subject.job())?;
     let device = selection.device;
+    subject.decide_precision(&device)?;
     context.tell("network", format_args!("{}, batches of {}", subject.network, subject.options.batch))?;
     context.tell("device", format_args!("{}: {}", device.name(), selection.reason))?;
-    let tuning = tuner.tune(&device, &job)?;
+    let tuning = tuner.tune(&device, &subject.job())?;
     warn(&mut tuner);
     context.tell("tuning", summary(&tuning))?;
     if matches!(device, Device::Cpu) && tuning.planners.len() < 2 {

@@ -16,7 +16,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use wgrad::data::ScalingKind;
-use wgrad::{Activation, Bias, Error, Layer, Loss, Result};
+use wgrad::{Activation, Bias, Error, Layer, Loss, PrecisionChoice, Result};
 
 /// Everything about a training run, each part a table of the configuration.
 #[derive(Args, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -127,6 +127,11 @@ pub struct TrainingSettings {
     /// Repeat the device, planner and kernel variants that this model was trained with, for the same bits
     #[arg(long, value_name = "MODEL")]
     pub like: Option<PathBuf>,
+    /// What matrices are stored in: f32, f16 (mixed precision: sums, gradients and the weights that are kept stay f32), or
+    /// auto (f16 where the adapter has cooperative matrices that pass a self-test) [default: f32]
+    #[arg(long, value_name = "f32|f16|auto")]
+    #[serde(with = "text")]
+    pub precision: Option<PrecisionChoice>,
     #[arg(skip)]
     pub seed: Option<u64>,
     #[arg(skip)]

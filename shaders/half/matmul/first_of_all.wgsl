@@ -1,0 +1,1 @@
+fn first_of_b() -> u32 { return 0u; }

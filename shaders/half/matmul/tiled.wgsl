@@ -1,0 +1,59 @@
+// A workgroup computes a 64×64 tile, each of its 16×16 invocations 4×4 elements that lie 16 apart, so that neighbours
+// touch neighbouring memory. Strips of A and B, 16 deep, pass through workgroup memory as [depth, 64]. The sums run over
+// k in the order of the naive kernel.
+const TILE: u32 = 64u;
+const DEPTH: u32 = 16u;
+
+var<workgroup> a_strip: array<f32, 1024>;
+var<workgroup> b_strip: array<f32, 1024>;
+
+// Neighbouring invocations read neighbouring memory: along k where a row of the operand runs along k.
+fn load_strips(row: u32, col: u32, k0: u32, end: u32, local: u32) {
+  for (var r = 0u; r < 4u; r++) {
+    let ai = select(local % TILE, local / DEPTH + 16u * r, A_ALONG_K);
+    let ak = select(local / TILE + 4u * r, local % DEPTH, A_ALONG_K);
+    a_strip[ak * TILE + ai] = f32(a_of(row + ai, k0 + ak, end));
+    let bj = select(local % TILE, local / DEPTH + 16u * r, B_ALONG_K);
+    let bk = select(local / TILE + 4u * r, local % DEPTH, B_ALONG_K);
+    b_strip[bk * TILE + bj] = f32(b_of(k0 + bk, col + bj, end));
+  }
+}
+
+@compute @workgroup_size(16, 16)
+fn main(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) count: vec3<u32>,
+  @builtin(local_invocation_id) id: vec3<u32>,
+  @builtin(local_invocation_index) local: u32,
+) {
+  let part = part_of(workgroup, count);
+  let row = part.row_of_groups * TILE;
+  let col = workgroup.x * TILE;
+  var sums0 = vec4<f32>();
+  var sums1 = vec4<f32>();
+  var sums2 = vec4<f32>();
+  var sums3 = vec4<f32>();
+  for (var k0 = part.begin; k0 < part.end; k0 += DEPTH) {
+    load_strips(row, col, k0, part.end, local);
+    workgroupBarrier();
+    for (var k = 0u; k < DEPTH; k++) {
+      let at = k * TILE;
+      let bs = vec4<f32>(
+        b_strip[at + id.x], b_strip[at + id.x + 16u], b_strip[at + id.x + 32u], b_strip[at + id.x + 48u]);
+      sums0 = fma(vec4<f32>(a_strip[at + id.y]), bs, sums0);
+      sums1 = fma(vec4<f32>(a_strip[at + id.y + 16u]), bs, sums1);
+      sums2 = fma(vec4<f32>(a_strip[at + id.y + 32u]), bs, sums2);
+      sums3 = fma(vec4<f32>(a_strip[at + id.y + 48u]), bs, sums3);
+    }
+    workgroupBarrier();
+  }
+  // A loop, so that the epilogue with its activation is compiled once and not for every element.
+  var sums = array<vec4<f32>, 4>(sums0, sums1, sums2, sums3);
+  for (var e = 0u; e < 16u; e++) {
+    let i = row + id.y + 16u * (e / 4u);
+    let j = col + id.x + 16u * (e % 4u);
+    if i < u.dims.x && j < u.dims.y {
+      epilogue(part.first_row + i, j, sums[e / 4u][e % 4u]);
+    }
+  }
+}

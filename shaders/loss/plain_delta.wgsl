@@ -1,0 +1,1 @@
+fn delta_scale() -> f32 { return 1.0; }

@@ -1,0 +1,1 @@
+fn is_skipped() -> bool { return false; }
