@@ -3,6 +3,7 @@
 use crate::cpu::{self, CpuExecutor, Products};
 use crate::executor::Executor;
 use crate::gpu::{AdapterEntry, Gpu, GpuExecutor, VariantChoice, list_adapters};
+use crate::kernel::resident::DEFAULT_WORKGROUP_MEMORY;
 use crate::kernel::{Kernel, Variant};
 use crate::plan::Plan;
 use crate::{Error, Result};
@@ -20,7 +21,8 @@ pub enum Device {
 /// What `--device` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
-    /// The best real GPU; where there is none, or only a software rasteriser, the CPU.
+    /// By rule of thumb: the best real GPU; where there is none, or only a software rasteriser, the CPU. For a network at
+    /// hand [`Tuner::select`](crate::tune::Tuner::select) measures instead.
     #[default]
     Auto,
     /// The best adapter, a software one counts.
@@ -77,6 +79,20 @@ impl Device {
         Ok(Selection { device: Device::Gpu(Gpu::open(&entry.adapter).await?), reason })
     }
 
+    /// Opens the device whose [`Device::name`] is `name`; `None` where there is none. Blocks until it is open.
+    pub fn called(name: &str) -> Result<Option<Device>> {
+        if name == cpu::name() {
+            return Ok(Some(Device::Cpu));
+        }
+        pollster::block_on(async {
+            let adapters = list_adapters().await;
+            match adapters.iter().find(|entry| entry.describe() == name) {
+                Some(entry) => Ok(Some(Device::Gpu(Gpu::open(&entry.adapter).await?))),
+                None => Ok(None),
+            }
+        })
+    }
+
     /// The device's name, with back end and driver.
     pub fn name(&self) -> String {
         match self {
@@ -90,6 +106,22 @@ impl Device {
         match self {
             Device::Cpu => vec![Variant::Naive],
             Device::Gpu(gpu) => kernel.variants(gpu.subgroup()),
+        }
+    }
+
+    /// Bytes of workgroup memory that a kernel may take; on the CPU, where memory is memory, WebGPU's default.
+    pub fn workgroup_memory(&self) -> usize {
+        match self {
+            Device::Cpu => DEFAULT_WORKGROUP_MEMORY,
+            Device::Gpu(gpu) => gpu.device().limits().max_compute_workgroup_storage_size as usize,
+        }
+    }
+
+    /// Bytes that one slot of a plan may have here; a larger data set is streamed.
+    pub fn most_slot_bytes(&self) -> u64 {
+        match self {
+            Device::Cpu => u64::MAX,
+            Device::Gpu(gpu) => gpu.most_slot_bytes(),
         }
     }
 

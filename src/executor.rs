@@ -18,12 +18,38 @@ pub trait Executor: Send {
     /// Writes words into a slot, from element `offset` on.
     fn write_words(&mut self, slot: Slot, offset: usize, words: &[u32]) -> Result<()>;
 
+    /// Writes `pieces`, one behind the other, into the elements `range` of a slot, behind the work handed over so far: what
+    /// runs still reads the elements as they were. What `range` does not take is left. On the GPU the numbers pass through
+    /// a ring of staging buffers, so that nothing is allocated and nothing waits until the ring is full.
+    fn stream(&mut self, slot: Slot, range: Range<usize>, pieces: &mut dyn Iterator<Item = &[f32]>) -> Result<()> {
+        let mut at = range.start;
+        while at < range.end {
+            let missing = || Error::shape("the numbers to stream", range.len(), at - range.start);
+            let piece = pieces.next().ok_or_else(missing)?;
+            let piece = &piece[..piece.len().min(range.end - at)];
+            self.write(slot, at, piece)?;
+            at += piece.len();
+        }
+        Ok(())
+    }
+
     /// Runs the steps of the given phases in the order of the plan, all of them `times` times. Returns once the work is
     /// handed over; only [`Readback::wait`] waits for its end.
     fn run(&mut self, phases: &[Phase], times: usize) -> Result<()>;
 
     /// Begins to read elements of a slot as they are after the work handed over so far.
     fn read(&mut self, slot: Slot, range: Range<usize>) -> Result<Readback>;
+
+    /// Like [`Executor::run`], and begins to read elements of a slot as they are after each of the `times`: one behind the
+    /// other in one read-back.
+    fn run_and_read(&mut self, phases: &[Phase], times: usize, slot: Slot, range: Range<usize>) -> Result<Readback> {
+        let mut all = Vec::with_capacity(times * range.len());
+        for _ in 0..times {
+            self.run(phases, 1)?;
+            all.extend(self.read(slot, range.clone())?.wait()?);
+        }
+        Ok(Readback(Box::pin(std::future::ready(Ok(all)))))
+    }
 
     /// The buffer behind a slot, for programs that share the device; `None` on the CPU.
     fn buffer(&self, _slot: Slot) -> Option<&wgpu::Buffer> {

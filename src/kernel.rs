@@ -2,13 +2,14 @@
 //! kernel on the CPU bears its stem in [`crate::cpu`].
 
 mod broadcast;
-mod fused;
+pub mod fused;
+pub mod resident;
 mod tiled_vector;
 mod whole;
 
 pub use broadcast::Broadcast;
-pub use fused::{Fused, FusedSum, Pass, SCRATCH, Source, TILE_ROWS};
-pub(crate) use fused::{Layout, Place, padded};
+pub use fused::{Fused, FusedSum};
+pub use resident::Resident;
 pub use whole::Whole;
 
 use crate::activation::{Activation, Stored};
@@ -43,6 +44,8 @@ pub enum Kernel {
     ColumnSum,
     /// The optimizer's update over a run of the parameter arena: `dims = [length]`.
     Update(Rule),
+    /// Whole training steps of a network that stays in one workgroup: `dims = [batch, steps, rows of the data set]`.
+    Resident(Arc<Resident>),
     /// Forward, or forward, loss and backward, of parts of the batch: `dims = [batch, rows of a part]`.
     Fused(Arc<Fused>),
     /// The sums of the parts' gradients, stored or used for the update: `dims = [parts, first, length]`.
@@ -162,8 +165,10 @@ pub enum Variant {
     Vector,
     /// [`Variant::Strided`] on vectors of four; only where columns are a multiple of four.
     StridedVector,
-    /// So many neighbouring invocations share a row.
+    /// So many neighbouring invocations share a row; a resident network has a workgroup of so many.
     Lanes(u32),
+    /// One invocation with every number in a register.
+    Registers,
 }
 
 impl Variant {
@@ -172,7 +177,7 @@ impl Variant {
         match self {
             Variant::Broadcast(broadcast) => broadcast.vector,
             Variant::TiledVector | Variant::Vector | Variant::StridedVector => true,
-            Variant::Naive | Variant::Tiled | Variant::Strided | Variant::Lanes(_) => false,
+            Variant::Naive | Variant::Tiled | Variant::Strided | Variant::Lanes(_) | Variant::Registers => false,
         }
     }
 }
@@ -191,12 +196,16 @@ impl std::fmt::Display for Variant {
             Variant::Vector => f.pad("vector"),
             Variant::StridedVector => f.pad("strided-vector"),
             Variant::Lanes(lanes) => f.pad(&format!("lanes{lanes}")),
+            Variant::Registers => f.pad("registers"),
         }
     }
 }
 
 /// WebGPU's largest number of workgroups in one dimension.
 pub const MAX_WORKGROUPS: u32 = 65_535;
+
+/// What the rules of optimizers call their state.
+const STATES: [&str; 2] = ["velocity", "second_moment"];
 
 /// The terms of each but the last of `parts` parts of a sum over `terms`: a multiple of 4.
 pub(crate) fn part_length(terms: u64, parts: u64) -> u64 {
@@ -209,7 +218,6 @@ const fn binding(index: u32, name: &'static str, access: Access, element: Elemen
 
 /// The state of an optimizer's rule.
 fn state_bindings(rule: Rule) -> impl Iterator<Item = BindingSpec> {
-    const STATES: [&str; 2] = ["velocity", "second_moment"];
     let states = STATES.iter().take(rule.states()).zip(5..);
     states.map(|(name, index)| binding(index, name, Access::Write, Element::Real))
 }
@@ -224,6 +232,7 @@ impl Kernel {
             Kernel::LossSum => "loss_sum",
             Kernel::ColumnSum => "column_sum",
             Kernel::Update(_) => "update",
+            Kernel::Resident(_) => "resident",
             Kernel::Fused(_) => "fused",
             Kernel::FusedSum(_) => "fused_sum",
         }
@@ -255,6 +264,7 @@ impl Kernel {
             }
         }
         all.extend(Rule::ALL.iter().map(|&rule| Kernel::Update(rule)));
+        all.extend(Resident::samples().into_iter().map(|resident| Kernel::Resident(Arc::new(resident))));
         all.extend(fused::samples());
         all
     }
@@ -322,6 +332,7 @@ impl Kernel {
                 all.extend(state_bindings(rule));
                 all
             }
+            Kernel::Resident(ref resident) => resident.bindings(),
         }
     }
 
@@ -348,6 +359,11 @@ impl Kernel {
             Kernel::LossSum => vec![Variant::Naive, Variant::Lanes(256)],
             Kernel::ColumnSum => vec![Variant::Naive, Variant::Strided, Variant::Vector, Variant::StridedVector],
             Kernel::Update(_) => vec![Variant::Naive, Variant::Vector],
+            Kernel::Resident(resident) => {
+                let registers = resident.is_tiny().then_some(Variant::Registers);
+                let lanes = [16, 64, 256].map(Variant::Lanes);
+                std::iter::once(Variant::Naive).chain(lanes).chain(registers).collect()
+            }
             Kernel::Fused(fused) => fused.variants(subgroup),
             Kernel::Gather | Kernel::FusedSum(_) => vec![Variant::Naive],
         }
@@ -392,6 +408,7 @@ impl Kernel {
                 (true, true) => Variant::StridedVector,
             },
             Kernel::Update(_) if x.is_multiple_of(4) => Variant::Vector,
+            Kernel::Resident(resident) => resident.heuristic(x, subgroup),
             _ => Variant::Naive,
         }
     }
@@ -424,9 +441,20 @@ impl Kernel {
             Kernel::LossSum => vec![x, 1, 1],
             Kernel::ColumnSum => vec![x * y, y],
             Kernel::Update(rule) => [vec![ENTRY, 1], vec![x; 2 + rule.states()]].concat(),
+            Kernel::Resident(ref resident) => resident.lengths(x, z, ENTRY),
             Kernel::Fused(ref fused) => fused.lengths([x, y]),
             Kernel::FusedSum(ref sum) => sum.lengths([x, y, z]),
         }
+    }
+
+    /// Whether one dispatch can take many training steps, as many as `dims[1]` says; a plan says how many at the most.
+    pub fn repeats(&self) -> bool {
+        matches!(self, Kernel::Resident(_))
+    }
+
+    /// The sizes of a dispatch that takes `steps` training steps, where the kernel can; `dims` otherwise.
+    pub fn times(&self, [x, y, z, w]: [u32; 4], steps: u32) -> [u32; 4] {
+        [x, if self.repeats() { steps } else { y }, z, w]
     }
 
     /// Iterations of all its loops that an invocation takes in a dispatch over `dims`; some drivers allow only so many.
@@ -449,6 +477,7 @@ impl Kernel {
             (Kernel::ColumnSum, Variant::Strided | Variant::StridedVector) => x.div_ceil(16) + 4,
             (Kernel::ColumnSum, _) => x,
             (Kernel::Gather | Kernel::Update(_), _) => 0,
+            (Kernel::Resident(resident), variant) => resident.loop_iterations(lanes_of(variant), x, y),
             (Kernel::Fused(fused), _) => fused.loop_iterations(variant, [x as usize, y as usize]),
             (Kernel::FusedSum(_), _) => x,
         }
@@ -489,6 +518,7 @@ impl Kernel {
             (Kernel::ColumnSum, _) => [y.div_ceil(64) as u32, 1, 1],
             (Kernel::Update(_), Variant::Vector) => linear(x.div_ceil(4 * 256)),
             (Kernel::Update(_), _) => linear(x.div_ceil(256)),
+            (Kernel::Resident(_), _) => [1, 1, 1],
             (Kernel::Fused(_), _) => [x.div_ceil(y.max(1)) as u32, 1, 1],
             (Kernel::FusedSum(_), _) => linear(z.div_ceil(64)),
         }
@@ -507,6 +537,11 @@ impl Kernel {
             Kernel::LossSum => (x, 4.0 * x),
             Kernel::ColumnSum => (x * y, 4.0 * x * y),
             Kernel::Update(rule) => (2.0 * x, (12.0 + 8.0 * rule.states() as f64) * x),
+            Kernel::Resident(resident) => {
+                let network = &resident.whole.network;
+                let row = 4.0 * (network.inputs + network.outputs()) as f64;
+                (y * network.training_flops(dims[0] as usize), y * x * row)
+            }
             Kernel::Fused(fused) => fused.work(x),
             Kernel::FusedSum(_) => (x * z, 4.0 * x * z),
         }
@@ -530,13 +565,19 @@ impl Kernel {
         let mut parts = vec![UNIFORM];
         let (constants, generated);
         match *self {
+            Kernel::Resident(ref resident) => {
+                constants = resident.whole.activation_hooks();
+                generated = resident.wgsl(lanes_of(variant));
+                let (row, loss) = (include_str!("../shaders/loss/row.wgsl"), resident.whole.loss.wgsl());
+                parts.extend([SCHEDULE, element, MATH, &constants, row, loss, &generated]);
+            }
             Kernel::Fused(ref fused) => {
                 generated = fused.wgsl(variant);
                 parts.push(&generated);
             }
             Kernel::FusedSum(ref sum) => {
                 generated = sum.wgsl();
-                parts.push(&generated);
+                parts.extend([element, &generated]);
             }
             Kernel::Gather => parts.extend([SCHEDULE, include_str!("../shaders/gather.wgsl")]),
             Kernel::Matmul { form, epilogue } => {
@@ -621,6 +662,15 @@ impl Kernel {
     }
 }
 
+/// Invocations of a resident network's workgroup; `None` where the one has its numbers in registers.
+fn lanes_of(variant: Variant) -> Option<u32> {
+    match variant {
+        Variant::Registers => None,
+        Variant::Lanes(lanes) => Some(lanes),
+        _ => Some(1),
+    }
+}
+
 impl std::fmt::Display for Kernel {
     /// `matmul_nt + bias + sigmoid`, `loss huber`, `update sgd`, …
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -643,6 +693,10 @@ impl std::fmt::Display for Kernel {
             }
             Kernel::Loss { loss, activation } => format!("loss {loss} × {activation}′"),
             Kernel::Update(rule) => format!("update {}", rule.name()),
+            Kernel::Resident(resident) => {
+                let Whole { network, loss, rule } = &resident.whole;
+                format!("resident {network} {loss} {}, {}", rule.name(), resident.pass.name())
+            }
             Kernel::Fused(fused) => fused.to_string(),
             Kernel::FusedSum(sum) => sum.to_string(),
             Kernel::Gather | Kernel::LossSum | Kernel::ColumnSum => self.stem().to_owned(),

@@ -43,6 +43,7 @@ pub mod kernel;
 pub mod loss;
 pub mod network;
 pub mod optimizer;
+mod pace;
 pub mod params;
 pub mod plan;
 pub mod predict;
@@ -50,6 +51,7 @@ pub mod random;
 pub mod real;
 pub mod reference;
 pub mod train;
+pub mod tune;
 
 pub use activation::Activation;
 pub use checkpoint::Model;

@@ -2,9 +2,14 @@
 //! [`Executor`](crate::executor::Executor)'s business.
 
 mod fused;
+mod memory;
+mod resident;
+
+pub use memory::Group;
 
 use crate::activation::{Activation, Stored};
 use crate::error::did_you_mean;
+use crate::kernel::resident::DEFAULT_WORKGROUP_MEMORY;
 use crate::kernel::{Access, Element, Epilogue, Form, Fused, Kernel, Uniform};
 use crate::loss::Loss;
 use crate::network::{Bias, Network};
@@ -130,6 +135,10 @@ pub enum Phase {
     Update,
     /// The step's loss is recorded and the clock advances.
     Finish,
+    /// Whole training steps on the batch in [`Slot::Input`], many in one dispatch.
+    Steps,
+    /// Whole training steps on batches of the data set, many in one dispatch.
+    GatheredSteps,
     /// From the batch to the gradients of its parts, at once.
     Fused,
     /// The same for a batch that is gathered from the data set on the way.
@@ -144,6 +153,9 @@ pub enum Planner {
     /// One matrix product per layer forward and two backward. Fits every network.
     #[default]
     LayerWise,
+    /// The network stays in one workgroup's memory, where a dispatch trains it for many steps. For tiny networks, which
+    /// are launch-bound otherwise. Evaluates layer by layer.
+    Resident,
     /// A part of the batch goes through all layers, forward and backward, in one dispatch, and a second one adds up the
     /// parts and updates. Fits networks whose widths are at most 128.
     Fused,
@@ -151,21 +163,14 @@ pub enum Planner {
 
 impl Planner {
     /// Every planner.
-    pub const ALL: &'static [Planner] = &[Planner::LayerWise, Planner::Fused];
+    pub const ALL: &'static [Planner] = &[Planner::LayerWise, Planner::Fused, Planner::Resident];
 
     /// The name on the command line and in printed plans.
     pub fn name(self) -> &'static str {
         match self {
             Planner::LayerWise => "layerwise",
             Planner::Fused => "fused",
-        }
-    }
-
-    /// Whether this planner takes `network`; the error says why not, and what to do.
-    pub fn fits(self, network: &Network) -> Result<()> {
-        match self {
-            Planner::LayerWise => Ok(()),
-            Planner::Fused => Fused::check(network),
+            Planner::Resident => "resident",
         }
     }
 
@@ -174,6 +179,7 @@ impl Planner {
         match self {
             Planner::LayerWise => &[Phase::Forward, Phase::Loss, Phase::Backward, Phase::Update, Phase::Finish],
             Planner::Fused => &[Phase::Fused, Phase::Update, Phase::Record],
+            Planner::Resident => &[Phase::Steps],
         }
     }
 
@@ -183,14 +189,17 @@ impl Planner {
             Planner::LayerWise => {
                 &[Phase::Gather, Phase::Forward, Phase::Loss, Phase::Backward, Phase::Update, Phase::Finish]
             }
+            Planner::Resident => &[Phase::GatheredSteps],
             Planner::Fused => &[Phase::FusedGathered, Phase::Update, Phase::Record],
         }
     }
 
-    /// The phases that compute the gradients of the batch in [`Slot::Input`]; parameters stay.
+    /// The phases that compute the gradients of the batch in [`Slot::Input`]; parameters stay. A resident plan has them
+    /// where [`TrainingOptions::all_gradients`] says so.
     pub fn gradients(self) -> &'static [Phase] {
         match self {
             Planner::LayerWise => &[Phase::Forward, Phase::Loss, Phase::Backward, Phase::Finish],
+            Planner::Resident => &[Phase::Backward],
             Planner::Fused => &[Phase::Fused, Phase::Backward, Phase::Record],
         }
     }
@@ -198,7 +207,21 @@ impl Planner {
     /// The phases that compute output and loss of a batch of the data set; parameters stay.
     pub fn gathered_loss(self) -> &'static [Phase] {
         match self {
-            Planner::LayerWise | Planner::Fused => &[Phase::Gather, Phase::Forward, Phase::Loss, Phase::Finish],
+            Planner::LayerWise | Planner::Fused | Planner::Resident => {
+                &[Phase::Gather, Phase::Forward, Phase::Loss, Phase::Finish]
+            }
+        }
+    }
+
+    /// Checks that this planner can wire a training step of `network`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the reason and the numbers.
+    pub fn fits(self, network: &Network, options: &TrainingOptions) -> Result<()> {
+        match self {
+            Planner::LayerWise => Ok(()),
+            Planner::Fused => Fused::check(network),
+            Planner::Resident => resident::fits(network, options),
         }
     }
 }
@@ -234,6 +257,8 @@ impl Phase {
             Phase::Backward => "backward",
             Phase::Update => "update",
             Phase::Finish => "finish",
+            Phase::Steps => "steps",
+            Phase::GatheredSteps => "gathered steps",
             Phase::Fused => "fused",
             Phase::FusedGathered => "fused, gathered",
             Phase::Record => "record",
@@ -297,6 +322,8 @@ pub struct TrainingOptions {
     pub data_rows: usize,
     /// Whether to compute every gradient, those of frozen parameters and of the input too.
     pub all_gradients: bool,
+    /// Bytes of workgroup memory that a kernel may take.
+    pub workgroup_memory: usize,
 }
 
 impl TrainingOptions {
@@ -311,6 +338,7 @@ impl TrainingOptions {
             steps: 1,
             data_rows: 0,
             all_gradients: false,
+            workgroup_memory: DEFAULT_WORKGROUP_MEMORY,
         }
     }
 }
@@ -325,6 +353,7 @@ impl Plan {
         match options.planner {
             Planner::LayerWise => Self::layer_wise(network, options),
             Planner::Fused => Self::fused(network, options),
+            Planner::Resident => Self::resident(network, options),
         }
     }
 
@@ -332,7 +361,7 @@ impl Plan {
     pub fn prediction_by(planner: Planner, network: &Network, batch: usize) -> Result<Plan> {
         network.validate()?;
         match planner {
-            Planner::LayerWise => Self::prediction(network, batch),
+            Planner::LayerWise | Planner::Resident => Self::prediction(network, batch),
             Planner::Fused => Self::fused_prediction(network, batch),
         }
     }
@@ -598,6 +627,13 @@ impl Plan {
     /// The dispatches of the given phases.
     pub fn dispatches(&self, phases: &[Phase]) -> usize {
         self.steps.iter().filter(|step| phases.contains(&step.phase)).count()
+    }
+
+    /// The step that takes many training steps in one dispatch, where the given phases are that step alone.
+    pub(crate) fn repeating(&self, phases: &[Phase]) -> Option<usize> {
+        let mut chosen = (0..self.steps.len()).filter(|&number| phases.contains(&self.steps[number].phase));
+        let only = chosen.next().filter(|&number| self.steps[number].kernel.repeats())?;
+        chosen.next().is_none().then_some(only)
     }
 
     /// Checks what executors rely on: every step binds what its kernel declares, inside the slots, at aligned offsets,

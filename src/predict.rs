@@ -2,7 +2,7 @@
 
 use crate::data::Matrix;
 use crate::device::Device;
-use crate::executor::Executor;
+use crate::executor::{Executor, Readback};
 use crate::network::Network;
 use crate::params::Params;
 use crate::plan::{Phase, Plan, Planner, Slot};
@@ -37,17 +37,30 @@ impl Predictor {
 
     /// The outputs `[rows, outputs]` for `inputs` as `[rows, inputs]`.
     pub fn predict(&mut self, inputs: &Matrix) -> Result<Matrix> {
+        let mut all = Vec::with_capacity(inputs.rows * self.network.outputs());
+        self.predict_each(inputs, |outputs| {
+            all.extend_from_slice(outputs);
+            Ok(())
+        })?;
+        Matrix::new(inputs.rows, self.network.outputs(), all)
+    }
+
+    /// Hands the outputs for `inputs`, `[rows, inputs]`, to `take` batch by batch, in order: one batch is computed and the
+    /// next one streamed while `take` works. Neither device nor host hold more than two batches.
+    pub fn predict_each(&mut self, inputs: &Matrix, mut take: impl FnMut(&[f32]) -> Result<()>) -> Result<()> {
         if inputs.cols != self.network.inputs {
             return Err(Error::shape("inputs per row", self.network.inputs, inputs.cols));
         }
         let (batch, outputs) = (self.executor.plan().batch, self.network.outputs());
-        let mut all = Vec::with_capacity(inputs.rows * outputs);
+        let mut pending: Option<Readback> = None;
         for rows in inputs.data.chunks(batch * inputs.cols) {
-            self.executor.write(Slot::Input, 0, rows)?;
-            self.executor.run(Phase::FORWARD, 1)?;
-            let count = rows.len() / inputs.cols * outputs;
-            all.extend(self.executor.read(Slot::Output, 0..count)?.wait()?);
+            self.executor.stream(Slot::Input, 0..rows.len(), &mut std::iter::once(rows))?;
+            let range = 0..rows.len() / inputs.cols * outputs;
+            let next = self.executor.run_and_read(Phase::FORWARD, 1, Slot::Output, range)?;
+            if let Some(before) = pending.replace(next) {
+                take(&before.wait()?)?;
+            }
         }
-        Matrix::new(inputs.rows, outputs, all)
+        pending.map_or(Ok(()), |last| take(&last.wait()?))
     }
 }

@@ -62,10 +62,10 @@ struct Forward<N> {
 }
 
 /// [`Gradients`] in either kind of number.
-struct Backward<N> {
-    loss: N,
-    params: Vec<N>,
-    input: Vec<N>,
+pub(crate) struct Backward<N> {
+    pub(crate) loss: N,
+    pub(crate) params: Vec<N>,
+    pub(crate) input: Vec<N>,
     deltas: Vec<Vec<N>>,
 }
 
@@ -126,7 +126,8 @@ impl Reference {
     /// How far correct f32 arithmetic on these numbers, which f32 must hold exactly, may be from
     /// [`Reference::gradients`], in any order of summation; derived at [`Bounded`].
     pub fn bounds(&self, values: &[f64], inputs: &[f64], targets: &[f64], rows: usize) -> Result<Gradients> {
-        let Backward { loss, params, input, deltas } = self.backpropagate::<Bounded>(values, inputs, targets, rows)?;
+        let Backward { loss, params, input, deltas } =
+            self.backpropagate::<Bounded>(&given(values), inputs, targets, rows)?;
         Ok(Gradients {
             loss: loss.error,
             params: errors(&params),
@@ -135,7 +136,18 @@ impl Reference {
         })
     }
 
-    fn check(&self, values: &[f64], inputs: &[f64], targets: Option<&[f64]>, rows: usize) -> Result<()> {
+    /// The loss and all its derivatives, each with its bound, where the parameters have bounds too: after a step, say.
+    pub(crate) fn bounded(
+        &self,
+        values: &[Bounded],
+        inputs: &[f64],
+        targets: &[f64],
+        rows: usize,
+    ) -> Result<Backward<Bounded>> {
+        self.backpropagate(values, inputs, targets, rows)
+    }
+
+    fn check<N>(&self, values: &[N], inputs: &[f64], targets: Option<&[f64]>, rows: usize) -> Result<()> {
         if rows == 0 {
             return Err(Error::shape("rows of the batch", "at least 1", rows));
         }
@@ -149,12 +161,12 @@ impl Reference {
 
     fn predict<N: Number>(&self, values: &[f64], inputs: &[f64], rows: usize) -> Result<Vec<N>> {
         self.check(values, inputs, None, rows)?;
-        let logits = self.pass(values, inputs).z.pop().unwrap_or_default();
+        let logits = self.pass(&given(values), inputs).z.pop().unwrap_or_default();
         Ok(logits.iter().map(|&z| N::function(|[z]| self.output.value(z), [z])).collect())
     }
 
     /// `z_l = W_l a_{l−1} + b_l` and `a_l = f_l(z_l)` for each layer l, with `a_0 = x`.
-    fn pass<N: Number>(&self, values: &[f64], inputs: &[f64]) -> Forward<N> {
+    fn pass<N: Number>(&self, values: &[N], inputs: &[f64]) -> Forward<N> {
         let output = inputs.iter().map(|&x| N::given(x)).collect();
         let mut forward = Forward { inputs: Vec::new(), z: Vec::new(), output };
         for layer in &self.layers {
@@ -185,7 +197,7 @@ impl Reference {
 
     fn backpropagate<N: Number>(
         &self,
-        values: &[f64],
+        values: &[N],
         inputs: &[f64],
         targets: &[f64],
         rows: usize,
@@ -210,12 +222,12 @@ impl Reference {
 
 impl Dense {
     /// `z = W a + b`: `[rows, inputs]` → `[rows, outputs]`
-    fn forward<N: Number>(&self, values: &[f64], a: &[N]) -> Vec<N> {
+    fn forward<N: Number>(&self, values: &[N], a: &[N]) -> Vec<N> {
         let (weight, bias) = (&values[self.weight.clone()], &values[self.bias.clone()]);
         let unit = |a: &[N], o: usize| {
-            let products = weight[o * self.inputs..][..self.inputs].iter().zip(a).map(|(&w, &a)| N::given(w) * a);
+            let products = weight[o * self.inputs..][..self.inputs].iter().zip(a).map(|(&w, &a)| w * a);
             let bias = bias.get(if bias.len() == 1 { 0 } else { o });
-            N::sum(products.chain(bias.map(|&b| N::given(b))))
+            N::sum(products.chain(bias.copied()))
         };
         a.chunks(self.inputs).flat_map(|a| (0..self.outputs).map(move |o| unit(a, o))).collect()
     }
@@ -239,13 +251,16 @@ impl Dense {
     }
 
     /// `∂C/∂a = Wᵀ δ`: `[rows, outputs]` → `[rows, inputs]`
-    fn input_gradient<N: Number>(&self, values: &[f64], delta: &[N]) -> Vec<N> {
+    fn input_gradient<N: Number>(&self, values: &[N], delta: &[N]) -> Vec<N> {
         let weight = &values[self.weight.clone()];
-        let input = |delta: &[N], i: usize| {
-            N::sum(weight.chunks(self.inputs).zip(delta).map(|(w, &delta)| N::given(w[i]) * delta))
-        };
+        let input =
+            |delta: &[N], i: usize| N::sum(weight.chunks(self.inputs).zip(delta).map(|(w, &delta)| w[i] * delta));
         delta.chunks(self.outputs).flat_map(|delta| (0..self.inputs).map(move |i| input(delta, i))).collect()
     }
+}
+
+fn given<N: Number>(values: &[f64]) -> Vec<N> {
+    values.iter().map(|&x| N::given(x)).collect()
 }
 
 fn errors(numbers: &[Bounded]) -> Vec<f64> {

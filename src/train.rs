@@ -1,19 +1,29 @@
 //! **A training step happens here**: [`Trainer::step`] on a batch from the host, [`Trainer::fit`] over a data set that
-//! lives on the device. Both hand phases of one [`Plan`] to an executor; nothing comes back unless it is asked for.
+//! lives on the device or is streamed to it. Both hand phases of one [`Plan`] to an executor; nothing comes back unless it is asked for.
+
+mod evaluation;
+mod feed;
+
+pub use evaluation::Evaluation;
+pub use feed::streamed_rows;
 
 use crate::activation::Activation;
 use crate::data::{Dataset, epoch_order};
 use crate::device::Device;
-use crate::executor::{Executor, Readback};
+use crate::executor::Executor;
+use crate::gpu::VariantChoice;
 use crate::init::{Init, initialize};
 use crate::loss::Loss;
 use crate::network::Network;
 use crate::optimizer::Optimizer;
+use crate::pace::Pace;
 use crate::params::Params;
-use crate::plan::{Plan, Planner, ScheduleEntry, Slot, TrainingOptions};
+use crate::plan::{Phase, Plan, Planner, ScheduleEntry, Slot, TrainingOptions};
 use crate::{Error, Result};
-use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
+use evaluation::Tally;
+use std::collections::HashMap;
+use std::ops::{ControlFlow, Range};
+use std::time::Instant;
 
 /// Samples and what they should give, rows of numbers one after another.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +53,9 @@ pub struct TrainerOptions {
     pub planner: Planner,
     /// How many of the latest steps' losses the device keeps, ≥ 1.
     pub losses_kept: usize,
+    /// Bytes that a data set may take up on the device; what is larger, or more than the device lets a shader bind, is
+    /// streamed. The results are the same to the bit.
+    pub data_budget: u64,
 }
 
 impl TrainerOptions {
@@ -57,9 +70,19 @@ impl TrainerOptions {
             seed: 0,
             planner: Planner::default(),
             losses_kept: 1,
+            data_budget: u64::MAX,
         }
     }
 }
+
+/// Steps in one schedule of a data set at most; longer epochs take several.
+const SCHEDULED: usize = 1 << 20;
+
+/// Bytes of outputs in one read-back of an evaluation, unless one batch has more.
+const OUTPUTS_READ: usize = 16 << 20;
+
+/// What a smaller batch is padded with.
+const ZEROS: &[f32] = &[0.0; 1024];
 
 /// What happened in an epoch.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,17 +93,6 @@ pub struct Epoch {
     pub loss: f64,
     /// On the validation set after the epoch.
     pub validation: Option<Evaluation>,
-}
-
-/// How a network does on a data set.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Evaluation {
-    /// The mean loss over the samples.
-    pub loss: f64,
-    /// The share of samples whose largest output is that of their class; `None` for a regression.
-    pub accuracy: Option<f64>,
-    /// `1 - Σ(t - y)² / Σ(t - mean t)²` over all outputs; `None` for a classification, and where all targets are the same.
-    pub r_squared: Option<f64>,
 }
 
 /// Watches a training run and may stop it.
@@ -104,6 +116,7 @@ pub struct Trainer {
     network: Network,
     params: Params,
     options: TrainerOptions,
+    variants: VariantChoice,
     executor: Box<dyn Executor>,
     /// Steps since the schedule was last written.
     clock: usize,
@@ -113,7 +126,9 @@ pub struct Trainer {
     scheduled: Option<(f32, usize)>,
     /// Epochs trained so far: each has an order of its own.
     epochs: u64,
-    pace: Pace,
+    /// Rows of the region that the data set is streamed through; `None` where all of it is on the device.
+    region: Option<usize>,
+    paces: HashMap<&'static [Phase], Pace>,
 }
 
 impl Trainer {
@@ -129,19 +144,32 @@ impl Trainer {
 
     /// A trainer that starts from given parameters, laid out by [`Params::of`].
     pub fn with_parameters(device: &Device, network: Network, values: &[f32], options: TrainerOptions) -> Result<Self> {
+        Self::with_variants(device, network, values, options, VariantChoice::Heuristic)
+    }
+
+    /// The same with given kernel variants, such as a [`Tuner`](crate::tune::Tuner) chose.
+    pub fn with_variants(
+        device: &Device,
+        network: Network,
+        values: &[f32],
+        options: TrainerOptions,
+        variants: VariantChoice,
+    ) -> Result<Self> {
         check_learning_rate(options.learning_rate)?;
-        let plan = Plan::training(&network, &plan_options(&options, options.losses_kept, 0)?)?;
+        let plan = Plan::training(&network, &plan_options(device, &options, options.losses_kept, 0)?)?;
         let mut trainer = Trainer {
             params: Params::of(&network),
-            executor: device.executor(plan)?,
+            executor: device.executor_with(plan, variants.clone())?,
             device: device.clone(),
             network,
             options,
+            variants,
             clock: 0,
             loaded_rows: 0,
             scheduled: None,
             epochs: 0,
-            pace: Pace::default(),
+            region: None,
+            paces: HashMap::new(),
         };
         trainer.set_parameters(values)?;
         Ok(trainer)
@@ -161,16 +189,15 @@ impl Trainer {
         for (slot, values, cols) in
             [(Slot::Input, batch.inputs, self.network.inputs), (Slot::Target, batch.targets, self.network.outputs())]
         {
-            self.executor.write(slot, 0, values)?;
-            if rows < self.options.batch {
-                self.executor.write(slot, rows * cols, &vec![0.0; (self.options.batch - rows) * cols])?;
-            }
+            let mut padded = std::iter::once(values).chain(std::iter::repeat(ZEROS));
+            self.executor.stream(slot, 0..self.options.batch * cols, &mut padded)?;
         }
         self.loaded_rows = rows;
         Ok(())
     }
 
-    /// `times` training steps on the batch that [`Trainer::load`] put there, handed over at once.
+    /// `times` training steps on the batch that [`Trainer::load`] put there. Returns once they are handed over; where they
+    /// take long, that is done in parts, of which all but the last two are waited for.
     pub fn repeat(&mut self, times: usize) -> Result<()> {
         if self.loaded_rows == 0 {
             return Err(Error::Config("there is no batch to step on yet; load one first".into()));
@@ -182,15 +209,21 @@ impl Trainer {
             self.executor.write_words(Slot::Schedule, 0, bytemuck::cast_slice(&entries))?;
             self.scheduled = wanted;
         }
-        // The device counts in 32 bits.
-        if self.clock + times > u32::MAX as usize {
-            self.clock = 0;
+        let mut left = times;
+        while left > 0 {
+            // The device counts in 32 bits.
+            let now = left.min(u32::MAX as usize);
+            if self.clock > u32::MAX as usize - now {
+                self.clock = 0;
+            }
+            if self.clock == 0 {
+                self.executor.write_words(Slot::Clock, 0, &[0])?;
+            }
+            self.clock += now;
+            self.executor.run(self.options.planner.step(), now)?;
+            left -= now;
         }
-        if self.clock == 0 {
-            self.executor.write_words(Slot::Clock, 0, &[0])?;
-        }
-        self.clock += times;
-        self.executor.run(self.options.planner.step(), times)
+        Ok(())
     }
 
     /// The losses of the latest steps by [`Trainer::step`] and [`Trainer::repeat`], oldest first, each before its step's
@@ -204,7 +237,8 @@ impl Trainer {
     }
 
     /// Trains for `epochs` epochs over `data`, shuffled anew for each, and evaluates on `validation` after each. The data
-    /// set is put on the device once and batches are gathered there.
+    /// set is put on the device once and batches are gathered there; where it does not fit, its rows are streamed in the
+    /// order of the epoch while those before are trained on.
     ///
     /// Returns the epochs that were completed; an observer may stop the run at any time, which keeps the parameters as
     /// they are then.
@@ -221,7 +255,7 @@ impl Trainer {
         for number in 1..=epochs {
             let order = epoch_order(data.rows(), self.options.seed, self.epochs);
             let Some(loss) =
-                self.train_in_order(&order, |done, steps, loss| observer.progress(number, done, steps, loss))?
+                self.train_in_order(data, &order, |done, steps, loss| observer.progress(number, done, steps, loss))?
             else {
                 break;
             };
@@ -245,7 +279,7 @@ impl Trainer {
         data.validate_for_training()?;
         self.upload(data, None)?;
         let order: Vec<u32> = (0..data.rows() as u32).collect();
-        let loss = self.train_in_order(&order, |_, _, _| ControlFlow::Continue(()))?;
+        let loss = self.train_in_order(data, &order, |_, _, _| ControlFlow::Continue(()))?;
         Ok(loss.unwrap_or(f64::NAN))
     }
 
@@ -318,10 +352,12 @@ impl Trainer {
     /// One entry per batch of `rows` samples; the last batch may be smaller.
     fn entries(&self, rows: usize) -> Vec<ScheduleEntry> {
         let batch = self.options.batch;
-        (0..rows).step_by(batch).map(|first| self.entry(batch.min(rows - first), first)).collect()
+        let place = |first| self.region.map_or(first, |region| first % region);
+        (0..rows).step_by(batch).map(|first| self.entry(batch.min(rows - first), place(first))).collect()
     }
 
-    /// Puts data sets on the device, one behind the other, growing the plan's slots where they are too small.
+    /// Puts data sets on the device, one behind the other, growing the plan's slots where they are too small; where they
+    /// do not fit, gets ready to stream them.
     fn upload(&mut self, data: &Dataset, validation: Option<&Dataset>) -> Result<()> {
         let sets = || std::iter::once(data).chain(validation);
         for set in sets() {
@@ -337,16 +373,24 @@ impl Trainer {
         }
         let rows: usize = sets().map(Dataset::rows).sum();
         let most = sets().map(Dataset::rows).max().unwrap_or(0);
-        let steps = most.div_ceil(self.options.batch).max(self.options.losses_kept);
+        let steps = most.div_ceil(self.options.batch).min(SCHEDULED).max(self.options.losses_kept);
+        self.region = streamed_rows(&self.network, &self.options, rows, self.device.most_slot_bytes());
+        let held = self.region.unwrap_or(rows);
         let room = |slot, needed| self.executor.plan().slot(slot).is_some_and(|info| info.len >= needed);
-        if !(room(Slot::Order, rows) && room(Slot::Losses, steps)) {
-            self.rebuild(Plan::training(&self.network, &plan_options(&self.options, steps, rows)?)?)?;
+        if !(room(Slot::Order, held) && room(Slot::Losses, steps)) {
+            self.rebuild(Plan::training(&self.network, &plan_options(&self.device, &self.options, steps, held)?)?)?;
         }
-        let mut first = 0;
-        for set in sets() {
-            self.executor.write(Slot::DataInputs, first * self.network.inputs, &set.inputs.data)?;
-            self.executor.write(Slot::DataTargets, first * self.network.outputs(), &set.targets.data)?;
-            first += set.rows();
+        if self.region.is_some() {
+            // Rows arrive in the order of training.
+            let order: Vec<u32> = (0..held as u32).collect();
+            self.executor.write_words(Slot::Order, 0, &order)?;
+        } else {
+            let mut first = 0;
+            for set in sets() {
+                self.executor.write(Slot::DataInputs, first * self.network.inputs, &set.inputs.data)?;
+                self.executor.write(Slot::DataTargets, first * self.network.outputs(), &set.targets.data)?;
+                first += set.rows();
+            }
         }
         // Gathered batches go where a loaded one was, and have a schedule and a clock of their own.
         self.loaded_rows = 0;
@@ -363,76 +407,113 @@ impl Trainer {
         let kept: Vec<Slot> = std::iter::once(Slot::Params).chain(states).filter(present).collect();
         let values = kept.iter().map(|&slot| self.executor.read(slot, 0..self.params.len)?.wait());
         let values = values.collect::<Result<Vec<_>>>()?;
-        self.executor = self.device.executor(plan)?;
+        self.executor = self.device.executor_with(plan, self.variants.clone())?;
         for (slot, values) in kept.into_iter().zip(values) {
             self.executor.write(slot, 0, &values)?;
         }
         Ok(())
     }
 
-    /// Trains over the uploaded rows in `order`. `None` where the observer stopped it.
+    /// Trains over the rows of `data` in `order`. `None` where the observer stopped it.
     fn train_in_order(
         &mut self,
+        data: &Dataset,
         order: &[u32],
         mut progress: impl FnMut(usize, usize, f32) -> ControlFlow<()>,
     ) -> Result<Option<f64>> {
-        let entries = self.entries(order.len());
-        self.executor.write_words(Slot::Order, 0, order)?;
-        self.executor.schedule(&entries)?;
-        let mut losses = Vec::with_capacity(entries.len());
-        let mut pending: Option<(Readback, usize)> = None;
-        let mut done = 0;
-        self.pace.start();
-        // One part runs while the losses of the part before are on their way back.
-        while done < entries.len() || pending.is_some() {
-            let next = self.pace.steps().min(entries.len() - done);
-            let handed_over = if next > 0 {
-                self.executor.run(self.options.planner.gathered_step(), next)?;
-                done += next;
-                Some((self.executor.read(Slot::Losses, done - next..done)?, next))
-            } else {
-                None
-            };
-            if let Some((readback, steps)) = std::mem::replace(&mut pending, handed_over) {
-                losses.extend(readback.wait()?);
-                self.pace.finished(steps);
-                let latest = losses.last().copied().unwrap_or(f32::NAN);
-                if progress(losses.len(), entries.len(), latest).is_break() {
-                    return Ok(None);
-                }
-            }
+        if self.region.is_none() {
+            self.executor.write_words(Slot::Order, 0, order)?;
         }
-        Ok(Some(mean_loss(&losses, &entries)))
+        let entries = self.entries(order.len());
+        let mut losses = Vec::with_capacity(entries.len());
+        let phases = self.options.planner.gathered_step();
+        let flow = self.sweep(phases, data, order, &entries, false, |_, part, _| {
+            losses.extend_from_slice(part);
+            progress(losses.len(), entries.len(), part.last().copied().unwrap_or(f32::NAN))
+        })?;
+        Ok(flow.is_continue().then(|| mean_loss(&losses, &entries)))
     }
 
     /// Evaluates on a data set that begins at row `first` of the uploaded ones.
     fn evaluate_uploaded(&mut self, data: &Dataset, first: usize) -> Result<Evaluation> {
+        let order: Vec<u32> = match self.region {
+            Some(_) => (0..data.rows() as u32).collect(),
+            None => (first as u32..(first + data.rows()) as u32).collect(),
+        };
+        if self.region.is_none() {
+            self.executor.write_words(Slot::Order, 0, &order)?;
+        }
         let entries = self.entries(data.rows());
-        let order: Vec<u32> = (first as u32..(first + data.rows()) as u32).collect();
-        self.executor.write_words(Slot::Order, 0, &order)?;
-        self.executor.schedule(&entries)?;
-        let mut readbacks = Vec::with_capacity(entries.len());
-        for entry in &entries {
-            self.executor.run(self.options.planner.gathered_loss(), 1)?;
-            readbacks.push(self.executor.read(Slot::Output, 0..entry.rows as usize * self.network.outputs())?);
-        }
-        let losses = self.executor.read(Slot::Losses, 0..entries.len())?.wait()?;
-        let mut outputs = Vec::with_capacity(data.targets.data.len());
-        for readback in readbacks {
-            outputs.extend(readback.wait()?);
-        }
-        let loss = mean_loss(&losses, &entries);
-        Ok(match data.labels() {
-            Some(labels) => Evaluation { loss, accuracy: Some(accuracy(&outputs, &labels)), r_squared: None },
-            None => {
-                if self.options.loss.training_activation(self.network.output_activation()) == Activation::Linear {
-                    // The output slot holds logits where the loss contains the last activation.
-                    let activation = self.network.output_activation();
-                    outputs.iter_mut().for_each(|y| *y = activation.value(*y));
+        let mut losses = Vec::with_capacity(entries.len());
+        let output = self.network.output_activation();
+        // The output slot holds logits where the loss contains the last activation.
+        let logits = self.options.loss.training_activation(output) == Activation::Linear;
+        let mut tally = Tally::new(data, if logits { output } else { Activation::Linear });
+        let phases = self.options.planner.gathered_loss();
+        let _ = self.sweep(phases, data, &order, &entries, true, |rows, part, outputs| {
+            losses.extend_from_slice(part);
+            tally.add(rows, outputs);
+            ControlFlow::Continue(())
+        })?;
+        Ok(tally.finish(mean_loss(&losses, &entries)))
+    }
+
+    /// Runs `phases` on every batch in `entries`, in parts as long as their [`Pace`] says. While one part runs, `take` gets
+    /// the numbers of the rows of the part before with its losses and, where `outputs` are wanted, its outputs, and the
+    /// rows of the next part are streamed.
+    fn sweep(
+        &mut self,
+        phases: &'static [Phase],
+        data: &Dataset,
+        order: &[u32],
+        entries: &[ScheduleEntry],
+        outputs: bool,
+        mut take: impl FnMut(Range<usize>, &[f32], &[f32]) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>> {
+        let batch = self.options.batch;
+        let rows = |steps: &Range<usize>| steps.start * batch..order.len().min(steps.end * batch);
+        let output = batch * self.network.outputs();
+        let scheduled = self.schedule_len();
+        let most = self.region.map_or(usize::MAX, |region| region / batch);
+        let most = if outputs { most.min(OUTPUTS_READ / (4 * output)).max(1) } else { most };
+        let mut pace = self.paces.get(phases).copied().unwrap_or_default();
+        let mut since = Instant::now();
+        let mut pending = None;
+        let mut done = 0;
+        while done < entries.len() || pending.is_some() {
+            let handed_over = if done < entries.len() {
+                let at = done % scheduled;
+                if at == 0 {
+                    self.executor.schedule(&entries[done..entries.len().min(done + scheduled)])?;
                 }
-                Evaluation { loss, accuracy: None, r_squared: r_squared(&outputs, data) }
+                let next = pace.steps().min(most).min(scheduled - at).min(entries.len() - done);
+                let steps = done..done + next;
+                if let Some(region) = self.region {
+                    feed::feed(self.executor.as_mut(), region, data, order, rows(&steps))?;
+                }
+                let outputs = if outputs {
+                    Some(self.executor.run_and_read(phases, next, Slot::Output, 0..output)?)
+                } else {
+                    self.executor.run(phases, next)?;
+                    None
+                };
+                done += next;
+                Some((steps, self.executor.read(Slot::Losses, at..at + next)?, outputs))
+            } else {
+                None
+            };
+            if let Some((steps, losses, outputs)) = std::mem::replace(&mut pending, handed_over) {
+                let losses = losses.wait()?;
+                let outputs = outputs.map_or(Ok(Vec::new()), |outputs| outputs.wait())?;
+                pace.took(steps.len(), since.elapsed());
+                since = Instant::now();
+                self.paces.insert(phases, pace);
+                if take(rows(&steps), &losses, &outputs).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
             }
-        })
+        }
+        Ok(ControlFlow::Continue(()))
     }
 }
 
@@ -484,12 +565,19 @@ fn check_learning_rate(learning_rate: f32) -> Result<()> {
     Err(Error::Config(format!("the learning rate must be finite and at least 0, found {learning_rate}")))
 }
 
-fn plan_options(options: &TrainerOptions, steps: usize, data_rows: usize) -> Result<TrainingOptions> {
+fn plan_options(device: &Device, options: &TrainerOptions, steps: usize, data_rows: usize) -> Result<TrainingOptions> {
     if steps == 0 {
         return Err(Error::Config("at least one loss must be kept, found losses_kept = 0".into()));
     }
     let TrainerOptions { planner, batch, loss, optimizer, .. } = *options;
-    Ok(TrainingOptions { planner, batch, loss, optimizer, steps, data_rows, all_gradients: false })
+    Ok(TrainingOptions {
+        planner,
+        optimizer,
+        steps,
+        data_rows,
+        workgroup_memory: device.workgroup_memory(),
+        ..TrainingOptions::new(batch, loss)
+    })
 }
 
 /// The number of rows, where both lengths agree with the network and with each other.
@@ -513,60 +601,7 @@ fn mean_loss(losses: &[f32], entries: &[ScheduleEntry]) -> f64 {
     losses.iter().zip(entries).map(|(&loss, entry)| f64::from(loss) * f64::from(entry.rows)).sum::<f64>() / rows
 }
 
-fn accuracy(outputs: &[f32], labels: &[usize]) -> f64 {
-    let cols = outputs.len() / labels.len();
-    let right = outputs.chunks_exact(cols).zip(labels).filter(|(row, label)| argmax(row) == **label).count();
-    right as f64 / labels.len() as f64
-}
-
 /// The first of the largest elements.
 pub fn argmax(row: &[f32]) -> usize {
     row.iter().enumerate().fold(0, |best, (i, x)| if *x > row[best] { i } else { best })
-}
-
-/// `None` where the targets are all the same: there is nothing to explain.
-fn r_squared(outputs: &[f32], data: &Dataset) -> Option<f64> {
-    let targets = &data.targets;
-    let mut residual = 0.0;
-    let mut total = 0.0;
-    for col in 0..targets.cols {
-        let column = || targets.data.iter().skip(col).step_by(targets.cols).map(|&t| f64::from(t));
-        let mean = column().sum::<f64>() / targets.rows as f64;
-        total += column().map(|t| (t - mean).powi(2)).sum::<f64>();
-        let outputs = outputs.iter().skip(col).step_by(targets.cols);
-        residual += column().zip(outputs).map(|(t, &y)| (t - f64::from(y)).powi(2)).sum::<f64>();
-    }
-    (total > 0.0).then(|| 1.0 - residual / total)
-}
-
-/// How many steps to hand over at once: as many as take about [`Pace::TARGET`], so that the host stays out of the way
-/// and a dispatch queue stays short enough to be interrupted.
-struct Pace {
-    steps: usize,
-    since: Instant,
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Pace { steps: 1, since: Instant::now() }
-    }
-}
-
-impl Pace {
-    const TARGET: Duration = Duration::from_millis(50);
-
-    fn start(&mut self) {
-        self.since = Instant::now();
-    }
-
-    fn steps(&self) -> usize {
-        self.steps
-    }
-
-    fn finished(&mut self, steps: usize) {
-        let per_step = self.since.elapsed().as_secs_f64() / steps as f64;
-        self.since = Instant::now();
-        let wanted = Self::TARGET.as_secs_f64() / per_step.max(1e-9);
-        self.steps = (wanted as usize).clamp(1, 4 * self.steps);
-    }
 }

@@ -5,10 +5,13 @@
 
 mod common;
 
+use std::sync::Arc;
 use wgrad::check::gradients::{Case, network};
 use wgrad::check::kernels;
-use wgrad::kernel::{Epilogue, Form, Kernel, Variant};
+use wgrad::kernel::resident::{DEFAULT_WORKGROUP_MEMORY, Pass, Resident};
+use wgrad::kernel::{Epilogue, Form, Kernel, Variant, Whole};
 use wgrad::network::Bias;
+use wgrad::optimizer::Rule;
 use wgrad::plan::{Phase, Plan, Planner, Slot};
 use wgrad::{Activation, Device, Loss, Network};
 
@@ -213,7 +216,7 @@ fn a_faulty_kernel_is_caught() {
     ];
     for device in devices() {
         for (what, kernel, dims, fault) in &faults {
-            for variant in device.variants(kernel) {
+            for variant in device.variants(kernel).into_iter().filter(|&variant| kernel.runs(variant, *dims)) {
                 let check = |tamper: &dyn Fn(&mut Plan)| kernels::check(&device, kernel, variant, *dims, 3, tamper);
                 assert!(check(&|_| {}).unwrap().is_ok(), "{kernel} {variant} fails without a fault");
                 let found = check(fault.as_ref()).unwrap();
@@ -221,6 +224,75 @@ fn a_faulty_kernel_is_caught() {
             }
         }
     }
+}
+
+/// A network that stays in one workgroup, on batches by index, with momentum.
+fn resident(loss: Loss, hidden: Activation, pass: Pass, change: impl Fn(&mut Network)) -> Kernel {
+    let mut network = Network::new(3).dense(4, hidden).dense(2, Activation::Linear);
+    network.layers[0].freeze_bias = true;
+    change(&mut network);
+    let whole = Whole { network, loss, rule: Rule::Momentum };
+    Kernel::Resident(Arc::new(Resident { whole, pass, memory: DEFAULT_WORKGROUP_MEMORY }))
+}
+
+#[test]
+fn a_faulty_resident_network_is_caught() {
+    use Activation::{Sigmoid, Tanh};
+    use Loss::{HalfSumOfSquares, MeanSquaredError};
+    type Fault = Box<dyn Fn(&mut Plan)>;
+    let becomes = |kernel: Kernel| -> Fault { Box::new(move |plan| plan.steps[0].kernel = kernel.clone()) };
+    let unfrozen = |network: &mut Network| network.layers[0].freeze_bias = false;
+    let frozen = |network: &mut Network| network.layers[1].freeze_weight = true;
+    let dims = [7, 4, 12, 0];
+    for pass in [Pass::GatheredSteps, Pass::Steps] {
+        let honest = |change: &dyn Fn(&mut Network)| resident(HalfSumOfSquares, Tanh, pass, change);
+        let mut faults: Vec<(&str, Fault)> = vec![
+            ("another loss", becomes(resident(MeanSquaredError, Tanh, pass, |_| {}))),
+            ("another activation", becomes(resident(HalfSumOfSquares, Sigmoid, pass, |_| {}))),
+            ("a frozen bias trained", becomes(honest(&unfrozen))),
+            ("a weight not trained", becomes(honest(&frozen))),
+            ("a row short", Box::new(|plan| plan.steps[0].uniform.dims[0] -= 1)),
+            ("another momentum", Box::new(|plan| plan.steps[0].uniform.hyper[0] -= 0.01)),
+            (
+                "shifted parameters",
+                Box::new(move |plan| {
+                    let params = &mut plan.steps[0].bindings[if pass == Pass::Steps { 4 } else { 5 }].range;
+                    *params = 0..params.len();
+                }),
+            ),
+        ];
+        if pass == Pass::GatheredSteps {
+            faults.push(("samples short", Box::new(|plan| plan.steps[0].uniform.dims[2] -= 3)));
+        }
+        for device in devices() {
+            let kernel = honest(&|_| {});
+            for variant in device.variants(&kernel) {
+                let check = |tamper: &dyn Fn(&mut Plan)| kernels::check(&device, &kernel, variant, dims, 3, tamper);
+                assert!(check(&|_| {}).unwrap().is_ok(), "{kernel} {variant} fails without a fault");
+                for (what, fault) in &faults {
+                    let found = check(fault.as_ref()).unwrap();
+                    assert!(found.is_err(), "{}: {what} in {kernel} {variant} passed", device.name());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_faulty_resident_gradient_is_caught() {
+    let network = Network::new(3).dense(4, Activation::Tanh).dense(2, Activation::Linear);
+    let case = Case { planner: Planner::Resident, ..Case::new(network, Loss::SoftmaxCrossEntropy, 9, 1).unwrap() };
+    let change = |change: fn(&mut Whole)| {
+        move |plan: &mut Plan| {
+            let step = step(plan, "every gradient");
+            let Kernel::Resident(kernel) = &mut step.kernel else { unreachable!() };
+            change(&mut Arc::make_mut(kernel).whole);
+        }
+    };
+    demand_caught(&case, "loss", change(|whole| whole.network.layers[0].activation = Activation::Sigmoid));
+    demand_caught(&case, "loss", change(|whole| whole.loss = Loss::BinaryCrossEntropy));
+    demand_caught(&case, "loss", |plan| step(plan, "every gradient").uniform.dims[0] -= 1);
+    demand_caught(&case, "", |plan| plan.steps.retain(|step| step.label != "every gradient"));
 }
 
 /// Faults in the fused step: a part left out, the activation of another network, a stale gradient, a wrong seam of parts.

@@ -26,10 +26,10 @@ pub struct Case {
     pub values: Vec<f32>,
     /// Samples in a batch.
     pub rows: usize,
+    /// Who wires the plan.
+    pub planner: Planner,
     /// Rows of the plan's batch past those, filled with numbers that must not matter.
     pub padding: usize,
-    /// Who wires the step.
-    pub planner: Planner,
     /// `[rows, inputs]` of the batch before and of the batch that is checked.
     pub inputs: [Vec<f32>; 2],
     /// `[rows, outputs]` likewise.
@@ -50,16 +50,17 @@ impl Case {
         };
         let inputs = draw(network.inputs, -1.5, 1.5);
         let targets = draw(network.outputs(), 0.0, 1.0);
-        let planner = Planner::LayerWise;
-        Ok(Case { network, loss, values, rows, padding: 0, planner, inputs, targets })
+        Ok(Case { network, loss, values, rows, planner: Planner::LayerWise, padding: 0, inputs, targets })
+    }
+
+    fn options(&self, batch: usize) -> TrainingOptions {
+        TrainingOptions { planner: self.planner, all_gradients: true, ..TrainingOptions::new(batch, self.loss) }
     }
 
     /// The plan that computes every gradient.
     pub fn plan(&self) -> Result<Plan> {
         let batch = self.rows + self.padding;
-        let options =
-            TrainingOptions { planner: self.planner, all_gradients: true, ..TrainingOptions::new(batch, self.loss) };
-        Plan::training(&self.network, &options)
+        Plan::training(&self.network, &self.options(batch))
     }
 
     /// Runs `plan` on the batch before and then on the batch to check, gradients poisoned with NaN first.
@@ -169,26 +170,30 @@ pub(super) fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> 
         take(gradients.finish());
     }
     fused(device, seed, take)?;
-    let mut shapes = Tally::new("gradient", "awkward widths and batches");
-    let mut repeated = Tally::new("determinism", "the same bits twice");
-    for (network, rows) in awkward() {
-        for loss in [Loss::HalfSumOfSquares, Loss::SoftmaxCrossEntropy] {
-            let padding = rows % 3;
-            let case = Case { padding, ..Case::new(network.clone(), loss, rows, seed)? };
-            shapes.add(case.check(device, &|_| {})?);
-            repeated.add(twice(&case, device)?);
+    for &planner in Planner::ALL {
+        let mut shapes = Tally::new("gradient", format!("awkward widths and batches, {planner}"));
+        let mut repeated = Tally::new("determinism", format!("the same bits twice, {planner}"));
+        for (network, rows) in awkward() {
+            for loss in [Loss::HalfSumOfSquares, Loss::SoftmaxCrossEntropy] {
+                let padding = rows % 3;
+                let case = Case { planner, padding, ..Case::new(network.clone(), loss, rows, seed)? };
+                if planner.fits(&network, &case.options(rows + padding)).is_ok() {
+                    shapes.add(case.check(device, &|_| {})?);
+                    repeated.add(twice(&case, device)?);
+                }
+            }
         }
+        take(shapes.finish());
+        take(repeated.finish());
     }
-    take(shapes.finish());
-    take(repeated.finish());
     Ok(())
 }
 
 /// The fused planner: every activation and bias mode under some loss, every loss, awkward shapes, and batches of several
 /// parts and slabs.
 fn fused(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<()> {
-    let mut shapes = Tally::new("gradient", "fused: activations, losses, awkward widths and batches");
-    let mut repeated = Tally::new("determinism", "fused: the same bits twice");
+    let mut shapes = Tally::new("gradient", "fused: activations, losses, bias modes, long batches");
+    let mut repeated = Tally::new("determinism", "fused: the same bits twice, long batches");
     let mut add = |network: Network, loss, rows: usize| -> Result<()> {
         let case = Case { padding: rows % 3, planner: Planner::Fused, ..Case::new(network, loss, rows, seed)? };
         shapes.add(case.check(device, &|_| {})?);
@@ -199,11 +204,6 @@ fn fused(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<()
         for (j, &bias) in Bias::ALL.iter().enumerate() {
             let loss = Loss::ALL[(3 * i + j) % Loss::ALL.len()];
             add(network(activation, loss, bias), loss, 3 + 31 * j)?;
-        }
-    }
-    for (network, rows) in awkward() {
-        if Planner::Fused.fits(&network).is_ok() {
-            add(network, Loss::SoftmaxCrossEntropy, rows)?;
         }
     }
     let wide = Network::new(5).dense(128, Activation::Tanh).dense(3, Activation::Linear);

@@ -4,7 +4,7 @@
 
 mod fused;
 
-use super::{Outcome, Tally};
+use super::{Outcome, Tally, resident};
 use crate::Result;
 use crate::activation::{Activation, Stored};
 use crate::compare::{Comparison, compare};
@@ -27,7 +27,7 @@ use std::ops::Range;
 /// Checks every kernel in each of its variants; on the CPU there is one, what its executor runs.
 pub(super) fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<()> {
     let mut tallies: BTreeMap<(usize, String), Tally> = BTreeMap::new();
-    let order = ["gather", "matmul", "loss", "loss_sum", "column_sum", "update", "fused", "fused_sum"];
+    let order = ["gather", "matmul", "loss", "loss_sum", "column_sum", "update", "fused", "fused_sum", "resident"];
     for (number, kernel) in Kernel::all().into_iter().enumerate() {
         let variants = device.variants(&kernel).into_iter();
         for variant in variants.filter(|&variant| is_checked(&kernel, number, variant)) {
@@ -47,11 +47,13 @@ pub(super) fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> 
 }
 
 /// An unrolled text knows nothing of the epilogue behind it, and drivers compile the pair slowly: each such variant meets
-/// every fifth epilogue, another fifth than the next variant does.
+/// every fifth epilogue, another fifth than the next variant does. Likewise a resident network's workgroups of three
+/// sizes, whose texts differ by that alone: each meets every third network.
 fn is_checked(kernel: &Kernel, number: usize, variant: Variant) -> bool {
     let unrolled = match variant {
         Variant::Broadcast(broadcast) => broadcast.rows as usize / 8 + usize::from(broadcast.vector),
         Variant::TiledVector => 0,
+        Variant::Lanes(lanes) if kernel.repeats() => return (number + lanes.ilog2() as usize).is_multiple_of(3),
         _ => return true,
     };
     let plain = matches!(kernel, Kernel::Matmul { epilogue: Epilogue::Store | Epilogue::Parts, .. } | Kernel::Fused(_));
@@ -71,6 +73,7 @@ fn family(kernel: &Kernel) -> String {
             format!("matmul_{}{what}", form.name())
         }
         Kernel::Loss { loss, .. } => format!("loss {loss}"),
+        Kernel::Resident(resident) => format!("resident {}", resident.pass.name()),
         Kernel::Fused(kernel) => fused::family(kernel),
         other => other.to_string(),
     }
@@ -106,6 +109,7 @@ fn shapes(kernel: &Kernel) -> Vec<[u32; 4]> {
         Kernel::LossSum => &[&[1], &[7], &[255], &[256], &[257], &[1031]],
         Kernel::ColumnSum => &[&[1, 1], &[1, 65], &[15, 17], &[64, 16], &[65, 15], &[1031, 3], &[131, 131], &[65, 36]],
         Kernel::Update(_) => &[&[1], &[255], &[257], &[1028], &[1031]],
+        Kernel::Resident(ref resident) => return resident::shapes(resident),
         Kernel::Fused(_) => fused::SHAPES,
         Kernel::FusedSum(ref sum) => return fused::sum_shapes(sum),
     };
@@ -113,8 +117,17 @@ fn shapes(kernel: &Kernel) -> Vec<[u32; 4]> {
     shapes.iter().map(padded).collect()
 }
 
+/// The largest few of the sizes above that `variant` takes: enough to tell a wrong one before it is timed.
+pub(crate) fn tuning_shapes(kernel: &Kernel, variant: Variant) -> Vec<[u32; 4]> {
+    let mut all = shapes(kernel);
+    all.retain(|&dims| kernel.runs(variant, dims));
+    all.sort_by_key(|dims| std::cmp::Reverse(dims.iter().map(|&dim| u64::from(dim.max(1))).product::<u64>()));
+    all.truncate(3);
+    all
+}
+
 /// What a binding holds before the dispatch.
-enum Contents {
+pub(super) enum Contents {
     Real(Vec<f32>),
     Words(Vec<u32>),
     /// Only written: NaN until then.
@@ -130,9 +143,16 @@ impl Contents {
         }
     }
 
-    fn real(&self) -> &[f32] {
+    pub(super) fn real(&self) -> &[f32] {
         match self {
             Contents::Real(values) => values,
+            _ => &[],
+        }
+    }
+
+    pub(super) fn words(&self) -> &[u32] {
+        match self {
+            Contents::Words(words) => words,
             _ => &[],
         }
     }
@@ -165,8 +185,12 @@ pub fn check(
     let mut plan = honest.clone();
     tamper(&mut plan);
 
-    // The clock advances with every step's loss: only a second step can show that it did.
-    let times = if *kernel == Kernel::LossSum { 2 } else { 1 };
+    let times = match kernel {
+        // The clock advances with every step's loss: only a second step can show that it did.
+        Kernel::LossSum => 2,
+        Kernel::Resident(_) => resident::STEPS,
+        _ => 1,
+    };
     let mut twin = CpuExecutor::<f64>::new(honest.clone(), Products::Naive)?;
     let mut subject = device.executor_with(plan, VariantChoice::Forced(variant))?;
     for executor in [&mut twin as &mut dyn Executor, subject.as_mut()] {
@@ -231,7 +255,7 @@ fn compare_guarded(what: &str, actual: &[f32], expected: &[f64], bounds: &[f64])
     compare(what, &actual, &expected, &bounds)
 }
 
-fn uniform_values(rng: &mut ChaCha8Rng, len: usize, bound: f32) -> Vec<f32> {
+pub(super) fn uniform_values(rng: &mut ChaCha8Rng, len: usize, bound: f32) -> Vec<f32> {
     (0..len).map(|_| rng.random_range(-bound..bound)).collect()
 }
 
@@ -304,6 +328,7 @@ fn contents(kernel: &Kernel, dims: [u32; 4], rng: &mut ChaCha8Rng) -> Vec<Conten
             all.extend((0..rule.states()).map(|_| real(x, 2.0)));
             all
         }
+        Kernel::Resident(ref resident) => resident::contents(resident, [x, y, z], rng),
         Kernel::Fused(ref kernel) => fused::contents(kernel, dims, real),
         Kernel::FusedSum(ref kernel) => fused::sum_contents(kernel, dims, real),
     }
@@ -392,6 +417,7 @@ fn bounds(kernel: &Kernel, uniform: &Uniform, contents: &[Contents]) -> Result<V
                 }
             }
         }
+        Kernel::Resident(ref resident) => return resident::bounds(resident, uniform.hyper, [x, y, z], contents),
         Kernel::Fused(ref kernel) => out = fused::bounds(kernel, uniform.dims, contents)?,
         Kernel::FusedSum(ref kernel) => out = fused::sum_bounds(kernel, uniform.dims, uniform.hyper, contents),
     }
@@ -399,7 +425,7 @@ fn bounds(kernel: &Kernel, uniform: &Uniform, contents: &[Contents]) -> Result<V
 }
 
 /// More roundings in a row than any optimizer's update has.
-const UPDATE_ROUNDINGS: usize = 8;
+pub(super) const UPDATE_ROUNDINGS: usize = 8;
 
 fn product(
     [m, n, k]: [usize; 3],

@@ -5,6 +5,7 @@
 
 pub mod gradients;
 pub mod kernels;
+mod resident;
 
 use crate::Result;
 use crate::compare::Comparison;

@@ -52,6 +52,10 @@ pub(super) fn sum<T: Real>(a: &[T], b: &[T], term: impl Fn(T, T) -> T) -> T {
     const LANES: usize = 16;
     let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
     let rest: T = a.remainder().iter().zip(b.remainder()).map(|(&a, &b)| term(a, b)).sum();
+    if a.len() == 0 {
+        // Lanes that are all 0 would be added up for nothing, which takes longer than a short sum.
+        return rest;
+    }
     let mut lanes = [T::zero(); LANES];
     for (a, b) in a.zip(b) {
         for (lane, (&a, &b)) in lanes.iter_mut().zip(a.iter().zip(b)) {

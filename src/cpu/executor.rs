@@ -5,6 +5,7 @@ use crate::executor::{Executor, Readback, locate};
 use crate::kernel::{Access, Element};
 use crate::plan::{Phase, Plan, Slot};
 use crate::real::Real;
+use std::any::TypeId;
 use std::ops::Range;
 
 /// How the CPU computes matrix products.
@@ -65,7 +66,7 @@ impl<T: Real> CpuExecutor<T> {
             }
             dispatches.push(bindings);
         }
-        let parallel = plan.steps.iter().any(|step| {
+        let parallel = plan.steps.iter().filter(|step| !step.kernel.repeats()).any(|step| {
             let (operations, bytes) = step.kernel.work(step.uniform.dims);
             operations + bytes > SERIAL_WORK
         });
@@ -91,17 +92,26 @@ impl<T: Real> CpuExecutor<T> {
         Ok(())
     }
 
-    fn repeat(&mut self, phases: &[Phase], times: usize) {
+    fn repeat(&mut self, phases: &[Phase], mut times: usize) {
+        if let Some(number) = self.plan.repeating(phases) {
+            let most = self.plan.steps[number].uniform.dims[1];
+            while times > 0 {
+                let now = (times as u32).min(most).max(1);
+                self.dispatch(number, now);
+                times -= now as usize;
+            }
+        }
         for _ in 0..times {
             for number in 0..self.dispatches.len() {
                 if phases.contains(&self.plan.steps[number].phase) {
-                    self.dispatch(number);
+                    self.dispatch(number, 1);
                 }
             }
         }
     }
 
-    fn dispatch(&mut self, number: usize) {
+    /// One dispatch, of `steps` training steps where its kernel repeats them.
+    fn dispatch(&mut self, number: usize, steps: u32) {
         let bindings = &self.dispatches[number];
         let step = &self.plan.steps[number];
         // Buffers that the step writes are taken out, so that the rest can be borrowed for reading.
@@ -120,7 +130,11 @@ impl<T: Real> CpuExecutor<T> {
                 (Access::Read, _, Buffer::Words(words)) => View::ReadWords(&words[range.clone()]),
             };
         }
-        run(&step.kernel, &step.uniform, views, self.products, &mut self.scratch);
+        let mut uniform = step.uniform;
+        if step.kernel.repeats() {
+            uniform.dims[1] = steps;
+        }
+        run(&step.kernel, &uniform, views, self.products, &mut self.scratch);
         for ((buffer, _, access), place) in bindings.iter().zip(taken) {
             if *access == Access::Write {
                 self.buffers[*buffer] = place;
@@ -138,7 +152,11 @@ impl<T: Real> Executor for CpuExecutor<T> {
         let range = offset..offset + values.len();
         let index = locate(&self.plan, slot, &range, Element::Real)?;
         if let Buffer::Real(all) = &mut self.buffers[index] {
-            all[range].iter_mut().zip(values).for_each(|(to, &from)| *to = T::of(f64::from(from)));
+            if TypeId::of::<T>() == TypeId::of::<f32>() {
+                all[range].copy_from_slice(bytemuck::cast_slice(values));
+            } else {
+                all[range].iter_mut().zip(values).for_each(|(to, &from)| *to = T::of(f64::from(from)));
+            }
         }
         Ok(())
     }

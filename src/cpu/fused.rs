@@ -2,7 +2,7 @@ use super::elementwise::{activate, add, add_rows, multiply_by_derivative, sum};
 use super::matmul::add_bias;
 use super::{Products, Views, loss, vectorized};
 use crate::activation::Stored;
-use crate::kernel::{Fused, Layout, Pass, Place, Source, padded};
+use crate::kernel::fused::{Fused, Layout, Pass, Place, Source, padded};
 use crate::network::Bias;
 use crate::plan::ScheduleEntry;
 use crate::real::{Real, Strided};

@@ -1,5 +1,5 @@
 use super::elementwise::add;
-use super::{Views, for_row_blocks, update};
+use super::{Views, for_row_blocks, update, vectorized};
 use crate::kernel::FusedSum;
 use crate::real::Real;
 
@@ -54,7 +54,10 @@ pub(super) fn fused_sum<T: Real>(
             }
             match kernel.rule {
                 None => params.copy_from_slice(gradients),
-                Some(rule) => update::apply(rule, rate, hyper, gradients, [params, velocity, second]),
+                Some(rule) => vectorized(
+                    #[inline(always)]
+                    || update::apply(rule, rate, hyper, gradients, [params, velocity, second]),
+                ),
             }
         });
     }

@@ -62,7 +62,7 @@ pub(super) fn rows_of<T: Real>(
 }
 
 #[inline(always)]
-fn softmax_row<T: Real>(y: &[T], t: &[T]) -> Row<T> {
+pub(super) fn softmax_row<T: Real>(y: &[T], t: &[T]) -> Row<T> {
     let largest = y.iter().copied().fold(T::neg_infinity(), T::max);
     let total = sum(y, y, |y, _| (y - largest).exp());
     Row { log_sum_exp: largest + total.ln(), target_sum: sum(t, t, |t, _| t) }

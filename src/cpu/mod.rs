@@ -32,6 +32,7 @@ mod gather;
 mod loss;
 mod loss_sum;
 mod matmul;
+mod resident;
 mod update;
 
 pub use executor::{CpuExecutor, Products};
@@ -41,11 +42,13 @@ use crate::plan::ScheduleEntry;
 use crate::real::Real;
 
 /// A bound range of a slot.
+#[derive(Default)]
 pub(crate) enum View<'a, T> {
     Read(&'a [T]),
     Write(&'a mut [T]),
     ReadWords(&'a [u32]),
     WriteWords(&'a mut [u32]),
+    #[default]
     Unbound,
 }
 
@@ -69,8 +72,8 @@ impl<'a, T> Views<'a, T> {
     }
 
     fn write(&mut self, i: usize) -> &'a mut [T] {
-        match std::mem::replace(&mut self.0[i], View::Unbound) {
-            View::Write(values) => values,
+        match self.0.get_mut(i).map(std::mem::take) {
+            Some(View::Write(values)) => values,
             _ => &mut [],
         }
     }
@@ -107,6 +110,7 @@ pub(crate) fn run<T: Real>(
         Kernel::LossSum => loss_sum::loss_sum(dims, views),
         Kernel::ColumnSum => column_sum::column_sum(dims, views, scratch),
         Kernel::Update(rule) => update::update(dims, rule, uniform.hyper, views),
+        Kernel::Resident(ref kernel) => resident::resident(dims, kernel, uniform.hyper, views, scratch),
         Kernel::Fused(ref kernel) => fused::fused(dims, kernel, products, views),
         Kernel::FusedSum(ref kernel) => fused_sum::fused_sum(dims, kernel, uniform.hyper, views),
     }

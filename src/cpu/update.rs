@@ -11,11 +11,16 @@ pub(super) fn update<T: Real>([len, ..]: [usize; 4], rule: Rule, hyper: [f32; 4]
     let width = |state: usize| usize::from(state <= rule.states());
     let arenas = [(params, 1), (first, width(1)), (second, width(2))];
     for_row_blocks(len, light_rows(1), arenas, |start, [params, first, second]| {
-        apply(rule, rate, hyper, &gradients[start..][..params.len()], [params, first, second]);
+        let gradients = &gradients[start..][..params.len()];
+        vectorized(
+            #[inline(always)]
+            || apply(rule, rate, hyper, gradients, [params, first, second]),
+        );
     });
 }
 
-/// Changes parameters and state by `gradients`.
+/// The rule on every element of `[params, first state, second state]`; a state that it lacks may be empty.
+#[inline(always)]
 pub(super) fn apply<T: Real>(
     rule: Rule,
     rate: T,
@@ -23,23 +28,18 @@ pub(super) fn apply<T: Real>(
     gradients: &[T],
     [params, first, second]: [&mut [T]; 3],
 ) {
-    vectorized(
-        #[inline(always)]
-        || {
-            with_constant!(rule, Rule::ALL, |rule: Rule| {
-                let pairs = params.iter_mut().zip(gradients);
-                match rule.states() {
-                    0 => pairs.for_each(|(p, &g)| *p = rule.update(*p, g, rate, hyper, &mut [])),
-                    1 => pairs.zip(&mut *first).for_each(|((p, &g), state)| {
-                        *p = rule.update(*p, g, rate, hyper, std::slice::from_mut(state));
-                    }),
-                    _ => pairs.zip(first.iter_mut().zip(&mut *second)).for_each(|((p, &g), (first, second))| {
-                        let mut state = [*first, *second];
-                        *p = rule.update(*p, g, rate, hyper, &mut state);
-                        [*first, *second] = state;
-                    }),
-                }
-            });
-        },
-    );
+    with_constant!(rule, Rule::ALL, |rule: Rule| {
+        let pairs = params.iter_mut().zip(gradients);
+        match rule.states() {
+            0 => pairs.for_each(|(p, &g)| *p = rule.update(*p, g, rate, hyper, &mut [])),
+            1 => pairs.zip(first).for_each(|((p, &g), state)| {
+                *p = rule.update(*p, g, rate, hyper, std::slice::from_mut(state));
+            }),
+            _ => pairs.zip(first.iter_mut().zip(second)).for_each(|((p, &g), (first, second))| {
+                let mut state = [*first, *second];
+                *p = rule.update(*p, g, rate, hyper, &mut state);
+                [*first, *second] = state;
+            }),
+        }
+    });
 }

@@ -9,7 +9,7 @@ pub struct AdapterEntry {
 }
 
 impl AdapterEntry {
-    /// Whether it is a software rasteriser, which no default takes.
+    /// Whether it is a software rasteriser, which is taken unasked only where it was measured to be fastest.
     pub fn is_software(&self) -> bool {
         self.info.device_type == DeviceType::Cpu
     }

@@ -1,27 +1,37 @@
-use super::{Gpu, Pipeline};
+use super::uploads::Uploads;
+use super::{Gpu, Pipeline, lock};
 use crate::executor::{Executor, Readback, locate};
-use crate::kernel::{Element, Uniform, Variant};
+use crate::kernel::{Element, Kernel, Uniform, Variant};
+use crate::pace::Pace;
 use crate::plan::{Phase, Plan, Slot, Step};
+use crate::tune::Variants;
 use crate::{Error, Result};
+use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 /// Which variant each step runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum VariantChoice {
     /// By the sizes of the step.
     #[default]
     Heuristic,
     /// This one wherever the kernel has it.
     Forced(Variant),
+    /// As given for each kernel and its sizes; where nothing is given, by the sizes.
+    Pinned(Arc<Variants>),
 }
 
 /// Dispatches in one command buffer at most; longer runs are submitted in parts, so that drivers need not hold them all.
 const DISPATCHES_PER_SUBMIT: usize = 2048;
 
-/// Floating-point operations in one command buffer at most: a second on a slow integrated GPU. Watchdogs end what takes
-/// several.
-const FLOPS_PER_SUBMIT: f64 = 1e11;
+/// Floating-point operations in the first command buffers, before their time was measured: a second on a slow integrated
+/// GPU. Watchdogs end what takes several.
+const FLOPS_UNMEASURED: f64 = 1e11;
+
+/// Dispatches that take many training steps each, in one command buffer at most.
+const REPEATING_PER_SUBMIT: usize = 10;
 
 /// Each dispatch's [`Uniform`] starts at a multiple of this, WebGPU's largest uniform-offset alignment.
 const UNIFORM_STRIDE: u64 = 256;
@@ -33,17 +43,43 @@ pub struct GpuExecutor {
     buffers: Vec<wgpu::Buffer>,
     dispatches: Vec<Dispatch>,
     staging: Arc<Staging>,
+    uploads: Uploads,
+    /// How many steps of the same phases go into one submit.
+    paces: HashMap<Vec<Phase>, Pace>,
 }
 
 struct Dispatch {
     phase: Phase,
     pipeline: Arc<Pipeline>,
-    bind_group: wgpu::BindGroup,
+    /// Number `k` is for `2ᵏ` training steps; there is one where the kernel repeats none.
+    bind_groups: Vec<wgpu::BindGroup>,
     workgroups: [u32; 3],
+}
+
+impl Dispatch {
+    /// The binary logarithm of the training steps that it takes at the most.
+    fn longest(&self) -> u32 {
+        self.bind_groups.len() as u32 - 1
+    }
 }
 
 /// Buffers that the host can read, kept for the next read-back.
 type Staging = Mutex<Vec<wgpu::Buffer>>;
+
+/// What is read after each step: some bytes of a slot's buffer, one behind the other into `staging`.
+struct Collection<'a> {
+    buffer: usize,
+    from: u64,
+    bytes: u64,
+    staging: &'a wgpu::Buffer,
+}
+
+impl Collection<'_> {
+    fn encode(&self, encoder: &mut wgpu::CommandEncoder, buffers: &[wgpu::Buffer], step: usize) {
+        let to = self.bytes * step as u64;
+        encoder.copy_buffer_to_buffer(&buffers[self.buffer], self.from, self.staging, to, self.bytes);
+    }
+}
 
 impl GpuExecutor {
     /// Allocates the slots of `plan`, all zero, and builds what its steps need.
@@ -52,11 +88,107 @@ impl GpuExecutor {
         check_limits(&gpu, &plan)?;
         let buffers = allocate(&gpu, &plan)?;
         let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let dispatches = dispatches(&gpu, &plan, &buffers, choice)?;
+        let dispatches = dispatches(&gpu, &plan, &buffers, &choice)?;
         if let Some(error) = pollster::block_on(scope.pop()) {
             return Err(Error::Device(format!("{} refused the plan: {error}", gpu.info.name)));
         }
-        Ok(GpuExecutor { gpu, plan, buffers, dispatches, staging: Arc::default() })
+        let uploads = Uploads::new(&plan);
+        Ok(GpuExecutor { gpu, plan, buffers, dispatches, staging: Arc::default(), uploads, paces: HashMap::new() })
+    }
+
+    /// Submits `times` steps in parts as long as [`Pace`] says. While one part runs, the part before is waited for; the
+    /// last is not. Returns the last submission.
+    fn submit(
+        &mut self,
+        phases: &[Phase],
+        times: usize,
+        collection: Option<&Collection<'_>>,
+    ) -> Result<wgpu::SubmissionIndex> {
+        let most = match self.plan.repeating(phases) {
+            Some(number) => REPEATING_PER_SUBMIT << self.dispatches[number].longest(),
+            None => (DISPATCHES_PER_SUBMIT / self.plan.dispatches(phases).max(1)).max(1),
+        };
+        let mut pace = self.paces.get(phases).copied().unwrap_or_else(|| self.unmeasured(phases));
+        let mut running: Option<(wgpu::SubmissionIndex, usize)> = None;
+        let mut since: Option<Instant> = None;
+        let mut done = 0;
+        loop {
+            let now = pace.steps().min(most).min(times - done);
+            let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            match collection {
+                None => self.encode(&mut encoder, phases, now),
+                Some(collection) => {
+                    for step in done..done + now {
+                        self.encode(&mut encoder, phases, 1);
+                        collection.encode(&mut encoder, &self.buffers, step);
+                    }
+                }
+            }
+            let submission = self.gpu.queue.submit([encoder.finish()]);
+            done += now;
+            if done == times {
+                self.gpu.check()?;
+                return Ok(submission);
+            }
+            if let Some((before, steps)) = running.replace((submission, now)) {
+                self.gpu.wait(before)?;
+                let finished = Instant::now();
+                if let Some(since) = since.replace(finished) {
+                    pace.took(steps, finished - since);
+                    match self.paces.get_mut(phases) {
+                        Some(known) => *known = pace,
+                        None => drop(self.paces.insert(phases.to_vec(), pace)),
+                    }
+                }
+            }
+        }
+    }
+
+    fn unmeasured(&self, phases: &[Phase]) -> Pace {
+        let chosen = self.plan.steps.iter().filter(|step| phases.contains(&step.phase));
+        let flops: f64 = chosen.map(|step| step.kernel.work(step.kernel.times(step.uniform.dims, 1)).0).sum();
+        Pace::starting_at((FLOPS_UNMEASURED / flops.max(1.0)) as usize)
+    }
+
+    fn encode(&self, encoder: &mut wgpu::CommandEncoder, phases: &[Phase], times: usize) {
+        let longest = self.plan.repeating(phases).map_or(0, |number| self.dispatches[number].longest());
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        let mut left = times;
+        while let Some(most) = left.checked_ilog2() {
+            let k = most.min(longest);
+            left -= 1 << k;
+            for dispatch in self.dispatches.iter().filter(|dispatch| phases.contains(&dispatch.phase)) {
+                let [x, y, z] = dispatch.workgroups;
+                pass.set_pipeline(&dispatch.pipeline.compute);
+                pass.set_bind_group(0, &dispatch.bind_groups[k as usize], &[]);
+                pass.dispatch_workgroups(x, y, z);
+            }
+        }
+    }
+
+    /// Begins to map `staging`, and says how its first `bytes` come back.
+    fn readback(&self, staging: wgpu::Buffer, bytes: u64, submission: wgpu::SubmissionIndex) -> Readback {
+        let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
+        staging.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
+            let _ = sender.send(result);
+        });
+        let (gpu, pool) = (self.gpu.clone(), self.staging.clone());
+        Readback(Box::pin(async move {
+            let lost = |why: String| Error::Device(format!("{} did not give its results: {why}", gpu.info.name));
+            // A browser calls back by itself; elsewhere somebody has to drive the device.
+            gpu.wait(submission)?;
+            match receiver.receive().await {
+                Some(Ok(())) => {}
+                Some(Err(error)) => return Err(lost(error.to_string())),
+                None => return Err(lost("the read-back was dropped".into())),
+            }
+            let view = staging.get_mapped_range(0..bytes).map_err(|error| lost(error.to_string()))?;
+            let values = bytemuck::pod_collect_to_vec(&view);
+            drop(view);
+            staging.unmap();
+            lock(&pool).push(staging);
+            Ok(values)
+        }))
     }
 
     fn write_bytes(&mut self, slot: Slot, offset: usize, bytes: &[u8], element: Element) -> Result<()> {
@@ -68,7 +200,7 @@ impl GpuExecutor {
 
 fn check_limits(gpu: &Gpu, plan: &Plan) -> Result<()> {
     let limits = gpu.device.limits();
-    let largest = limits.max_buffer_size.min(limits.max_storage_buffer_binding_size);
+    let largest = gpu.most_slot_bytes();
     for info in &plan.slots {
         let bytes = 4 * info.len as u64;
         if bytes > largest && matches!(info.slot, Slot::DataInputs | Slot::DataTargets | Slot::Order) {
@@ -123,15 +255,44 @@ fn allocate(gpu: &Gpu, plan: &Plan) -> Result<Vec<wgpu::Buffer>> {
     }
 }
 
-fn choose(gpu: &Gpu, step: &Step, choice: VariantChoice) -> Result<Variant> {
+impl Gpu {
+    /// The variants of `kernel` that this device can run over `dims`, the heuristic's choice first.
+    pub fn candidates(&self, kernel: &Kernel, dims: [u32; 4]) -> Vec<Variant> {
+        let preferred = kernel.heuristic(dims, self.subgroup());
+        let others = kernel.variants(self.subgroup()).into_iter().filter(|variant| *variant != preferred);
+        let once = kernel.times(dims, 1);
+        let fits = |variant: &Variant| {
+            kernel.runs(*variant, dims) && kernel.loop_iterations(*variant, once) <= self.most_loop_iterations()
+        };
+        std::iter::once(preferred).chain(others).filter(fits).collect()
+    }
+}
+
+fn choose(gpu: &Gpu, step: &Step, choice: &VariantChoice) -> Result<Variant> {
     let (kernel, dims) = (&step.kernel, step.uniform.dims);
-    let variants = kernel.variants(gpu.subgroup());
-    let fits = |variant: &Variant| {
-        kernel.runs(*variant, dims) && kernel.loop_iterations(*variant, dims) <= gpu.most_loop_iterations()
+    let candidates = gpu.candidates(kernel, dims);
+    let pinned = match choice {
+        VariantChoice::Pinned(variants) => variants.get(kernel, dims),
+        _ => None,
     };
-    let found = match choice {
-        VariantChoice::Forced(variant) if variants.contains(&variant) => Some(variant).filter(fits),
-        _ => std::iter::once(kernel.heuristic(dims, gpu.subgroup())).chain(variants).find(fits),
+    if let Some(name) = pinned {
+        let found = candidates.iter().find(|variant| variant.to_string() == name);
+        return found.copied().ok_or_else(|| {
+            let known: Vec<_> = candidates.iter().map(Variant::to_string).collect();
+            Error::Device(format!(
+                "{} cannot run {:?} as it was pinned: expected one of the variants {} of {kernel}, found {name:?}; run it \
+                 on the device that it was pinned on, or let the variants be chosen anew",
+                gpu.info.name,
+                step.label,
+                known.join(", ")
+            ))
+        });
+    }
+    let found = match *choice {
+        VariantChoice::Forced(variant) if kernel.variants(gpu.subgroup()).contains(&variant) => {
+            candidates.contains(&variant).then_some(variant)
+        }
+        _ => candidates.first().copied(),
     };
     found.ok_or_else(|| {
         Error::Device(format!(
@@ -144,18 +305,34 @@ fn choose(gpu: &Gpu, step: &Step, choice: VariantChoice) -> Result<Variant> {
     })
 }
 
-fn dispatches(gpu: &Gpu, plan: &Plan, buffers: &[wgpu::Buffer], choice: VariantChoice) -> Result<Vec<Dispatch>> {
+/// How many dispatches of different lengths a step has: of one training step, two, four, … as many as the plan and the
+/// driver allow.
+fn lengths(gpu: &Gpu, step: &Step, variant: Variant) -> u32 {
+    if !step.kernel.repeats() {
+        return 1;
+    }
+    let Step { kernel, uniform, .. } = step;
+    let iterations = |k: u32| kernel.loop_iterations(variant, kernel.times(uniform.dims, 1 << k));
+    let allowed = |k: &u32| iterations(*k) <= gpu.most_loop_iterations();
+    let longest = step.uniform.dims[1].max(1).ilog2();
+    1 + (0..=longest).rev().find(allowed).unwrap_or(0)
+}
+
+fn dispatches(gpu: &Gpu, plan: &Plan, buffers: &[wgpu::Buffer], choice: &VariantChoice) -> Result<Vec<Dispatch>> {
+    let variants = plan.steps.iter().map(|step| choose(gpu, step, choice)).collect::<Result<Vec<_>>>()?;
+    let chosen = || plan.steps.iter().zip(variants.iter().copied());
+    let count: u32 = chosen().map(|(step, variant)| lengths(gpu, step, variant)).sum();
     let uniforms = gpu.device.create_buffer(&wgpu::BufferDescriptor {
         label: Some("wgrad.uniforms"),
-        size: UNIFORM_STRIDE * plan.steps.len() as u64,
+        size: UNIFORM_STRIDE * u64::from(count),
         usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
         mapped_at_creation: false,
     });
+    let mut offsets = (0..).map(|number| UNIFORM_STRIDE * number);
     let mut all = Vec::new();
-    for (number, step) in plan.steps.iter().enumerate() {
+    for (step, variant) in chosen() {
         let kernel = &step.kernel;
         let dims = step.uniform.dims;
-        let variant = choose(gpu, step, choice)?;
         let workgroups = kernel.workgroups(variant, dims);
         let most = gpu.device.limits().max_compute_workgroups_per_dimension;
         if let Some(found) = workgroups.iter().find(|&&count| count > most) {
@@ -165,26 +342,30 @@ fn dispatches(gpu: &Gpu, plan: &Plan, buffers: &[wgpu::Buffer], choice: VariantC
                 gpu.info.name, step.label
             )));
         }
-        let offset = UNIFORM_STRIDE * number as u64;
-        gpu.queue.write_buffer(&uniforms, offset, bytemuck::bytes_of(&step.uniform));
         let bound = |buffer, offset, size| {
             let size = std::num::NonZeroU64::new(size);
             wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size })
         };
-        let mut entries =
-            vec![wgpu::BindGroupEntry { binding: 0, resource: bound(&uniforms, offset, size_of::<Uniform>() as u64) }];
+        let mut entries = Vec::new();
         for (spec, binding) in kernel.bindings().iter().zip(&step.bindings) {
             let index = locate(plan, binding.slot, &binding.range, spec.element)?;
             let (start, len) = (4 * binding.range.start as u64, 4 * binding.range.len() as u64);
             entries.push(wgpu::BindGroupEntry { binding: spec.index, resource: bound(&buffers[index], start, len) });
         }
         let pipeline = gpu.pipeline(kernel, variant)?;
-        let bind_group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(&step.label),
-            layout: &pipeline.layout,
-            entries: &entries,
-        });
-        all.push(Dispatch { phase: step.phase, pipeline, bind_group, workgroups });
+        let mut bind_groups = Vec::new();
+        for (k, offset) in (0..lengths(gpu, step, variant)).zip(&mut offsets) {
+            let uniform = Uniform { dims: kernel.times(dims, 1 << k), ..step.uniform };
+            gpu.queue.write_buffer(&uniforms, offset, bytemuck::bytes_of(&uniform));
+            let resource = bound(&uniforms, offset, size_of::<Uniform>() as u64);
+            let entries = [&[wgpu::BindGroupEntry { binding: 0, resource }], &entries[..]].concat();
+            bind_groups.push(gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(&step.label),
+                layout: &pipeline.layout,
+                entries: &entries,
+            }));
+        }
+        all.push(Dispatch { phase: step.phase, pipeline, bind_groups, workgroups });
     }
     Ok(all)
 }
@@ -202,30 +383,23 @@ impl Executor for GpuExecutor {
         self.write_bytes(slot, offset, bytemuck::cast_slice(words), Element::Word)
     }
 
+    fn stream(&mut self, slot: Slot, range: Range<usize>, pieces: &mut dyn Iterator<Item = &[f32]>) -> Result<()> {
+        let index = locate(&self.plan, slot, &range, Element::Real)?;
+        self.uploads.write(&self.gpu, &self.buffers[index], range, pieces)
+    }
+
     fn run(&mut self, phases: &[Phase], times: usize) -> Result<()> {
-        let per_step = self.plan.dispatches(phases).max(1);
-        let chosen = self.plan.steps.iter().filter(|step| phases.contains(&step.phase));
-        let flops: f64 = chosen.map(|step| step.kernel.work(step.uniform.dims).0).sum();
-        let within_flops = (FLOPS_PER_SUBMIT / flops.max(1.0)) as usize;
-        let per_submit = (DISPATCHES_PER_SUBMIT / per_step).min(within_flops).max(1);
-        let mut left = times;
-        while left > 0 {
-            let now = left.min(per_submit);
-            left -= now;
-            let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-            for _ in 0..now {
-                for dispatch in self.dispatches.iter().filter(|dispatch| phases.contains(&dispatch.phase)) {
-                    let [x, y, z] = dispatch.workgroups;
-                    pass.set_pipeline(&dispatch.pipeline.compute);
-                    pass.set_bind_group(0, &dispatch.bind_group, &[]);
-                    pass.dispatch_workgroups(x, y, z);
-                }
-            }
-            drop(pass);
-            self.gpu.queue.submit([encoder.finish()]);
-        }
-        self.gpu.check()
+        self.submit(phases, times, None)?;
+        Ok(())
+    }
+
+    fn run_and_read(&mut self, phases: &[Phase], times: usize, slot: Slot, range: Range<usize>) -> Result<Readback> {
+        let buffer = locate(&self.plan, slot, &range, Element::Real)?;
+        let bytes = 4 * range.len() as u64;
+        let staging = take_staging(&self.gpu.device, &self.staging, bytes * times as u64);
+        let collection = Collection { buffer, from: 4 * range.start as u64, bytes, staging: &staging };
+        let submission = self.submit(phases, times, Some(&collection))?;
+        Ok(self.readback(staging, bytes * times as u64, submission))
     }
 
     fn read(&mut self, slot: Slot, range: Range<usize>) -> Result<Readback> {
@@ -235,30 +409,7 @@ impl Executor for GpuExecutor {
         let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         encoder.copy_buffer_to_buffer(&self.buffers[index], 4 * range.start as u64, &staging, 0, bytes);
         let submission = self.gpu.queue.submit([encoder.finish()]);
-        let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
-        staging.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
-            let _ = sender.send(result);
-        });
-        let (gpu, pool) = (self.gpu.clone(), self.staging.clone());
-        Ok(Readback(Box::pin(async move {
-            let lost = |why: String| Error::Device(format!("{} did not give its results: {why}", gpu.info.name));
-            // A browser calls back by itself; elsewhere somebody has to drive the device.
-            gpu.device
-                .poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None })
-                .map_err(|error| lost(error.to_string()))?;
-            gpu.check()?;
-            match receiver.receive().await {
-                Some(Ok(())) => {}
-                Some(Err(error)) => return Err(lost(error.to_string())),
-                None => return Err(lost("the read-back was dropped".into())),
-            }
-            let view = staging.get_mapped_range(0..bytes).map_err(|error| lost(error.to_string()))?;
-            let values = bytemuck::pod_collect_to_vec(&view);
-            drop(view);
-            staging.unmap();
-            pool.lock().unwrap_or_else(PoisonError::into_inner).push(staging);
-            Ok(values)
-        })))
+        Ok(self.readback(staging, bytes, submission))
     }
 
     fn buffer(&self, slot: Slot) -> Option<&wgpu::Buffer> {
@@ -267,12 +418,14 @@ impl Executor for GpuExecutor {
     }
 }
 
-/// A readable buffer of at least `bytes`, from the pool where it has one.
+/// A readable buffer of at least `bytes`: the smallest in the pool that has them, else a new one in the place of another.
 fn take_staging(device: &wgpu::Device, pool: &Staging, bytes: u64) -> wgpu::Buffer {
-    let mut pool = pool.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(at) = pool.iter().position(|buffer| buffer.size() >= bytes) {
+    let mut pool = lock(pool);
+    let large = pool.iter().enumerate().filter(|(_, buffer)| buffer.size() >= bytes);
+    if let Some((at, _)) = large.min_by_key(|(_, buffer)| buffer.size()) {
         return pool.swap_remove(at);
     }
+    pool.pop();
     device.create_buffer(&wgpu::BufferDescriptor {
         label: Some("wgrad.staging"),
         size: bytes.max(4),

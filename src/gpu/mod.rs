@@ -2,6 +2,7 @@
 
 mod adapters;
 mod executor;
+mod uploads;
 
 pub(crate) use adapters::describe;
 pub use adapters::{AdapterEntry, list_adapters};
@@ -99,6 +100,20 @@ impl Gpu {
     /// How many pipelines have been built so far.
     pub fn pipeline_count(&self) -> usize {
         lock(&self.pipelines).len()
+    }
+
+    /// Bytes that a buffer may have which a shader binds as a whole.
+    pub(crate) fn most_slot_bytes(&self) -> u64 {
+        let limits = self.device.limits();
+        limits.max_buffer_size.min(limits.max_storage_buffer_binding_size)
+    }
+
+    /// Waits for a submission.
+    pub(crate) fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
+        self.device
+            .poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None })
+            .map_err(|error| Error::Device(format!("{} did not give its results: {error}", self.info.name)))?;
+        self.check()
     }
 
     /// What the driver reported since the last call, as an error.

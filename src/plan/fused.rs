@@ -4,7 +4,8 @@
 use super::{Binding, Phase, Plan, ScheduleEntry, Slot, TrainingOptions, check_batch, whole};
 use crate::Result;
 use crate::activation::Activation;
-use crate::kernel::{Fused, FusedSum, Kernel, Pass, Source};
+use crate::kernel::fused::{Pass, Source};
+use crate::kernel::{Fused, FusedSum, Kernel};
 use crate::network::Network;
 use crate::params::Params;
 use std::sync::Arc;
@@ -36,7 +37,8 @@ impl Plan {
         }
 
         plan.add(Slot::Gradients, params.len);
-        let runs = if options.all_gradients { vec![0..params.len] } else { params.trainable_runs() };
+        let every = || std::iter::once(0..params.len).collect();
+        let runs = if options.all_gradients { every() } else { params.trainable_runs() };
         for run in runs {
             let kernel = FusedSum { network: computed.clone(), rule: None };
             let bindings = vec![plan.partials(&kernel), whole(Slot::Gradients, params.len)];

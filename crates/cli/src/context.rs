@@ -13,8 +13,8 @@ use wgrad::{Device, Error, Result};
 #[derive(clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Context {
-    /// Where to compute: `auto` (the best real GPU, else the CPU), `gpu`, `cpu`, an adapter's number, or a part of its
-    /// name [default: auto]
+    /// Where to compute: `auto` (where a network trains, what trains it fastest, measured; else the best real GPU or the
+    /// CPU), `gpu`, `cpu`, an adapter's number, or a part of its name [default: auto]
     #[arg(long, global = true)]
     pub device: Option<String>,
     /// What random numbers follow from [default: 0]

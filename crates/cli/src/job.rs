@@ -2,10 +2,15 @@
 
 use crate::settings::{DataSettings, Hidden, NetworkSettings, OptimizerKind, Settings, TaskKind, TrainingSettings};
 use crate::sources::{Start, check_task};
+use crate::tuning::{PlannerChoice, summary, warn};
 use std::path::{Path, PathBuf};
 use wgrad::data::{Scaling, ScalingKind, Task, TaskHint, split};
+use wgrad::device::{DeviceChoice, Selection};
+use wgrad::init::initialize;
 use wgrad::optimizer::{Momentum, Sgd};
-use wgrad::plan::TrainingOptions;
+use wgrad::plan::{Plan, Planner, TrainingOptions};
+use wgrad::train::streamed_rows;
+use wgrad::tune::{self, Pinned, Tuner};
 use wgrad::{
     Activation, Bias, Dataset, Device, Error, Init, Loss, Model, Network, Optimizer, Params, Result, Trainer,
     TrainerOptions,
@@ -27,12 +32,41 @@ pub struct Job {
     pub network: Network,
     /// How to train it.
     pub options: TrainerOptions,
+    /// Who has to wire the training step; `None` where that is measured.
+    pub planner: Option<Planner>,
     /// How often to go through the training rows.
     pub epochs: usize,
     /// Where the trained model goes.
     pub destination: PathBuf,
     /// The initial weights, where they are not drawn.
     weights: Option<Vec<f32>>,
+    /// The choices of the model that is gone on from, or of the one to train like.
+    recorded: Option<Recorded>,
+}
+
+/// The choices that a model was trained with.
+struct Recorded {
+    path: PathBuf,
+    /// The device's name.
+    device: String,
+    batch: usize,
+    pinned: Pinned,
+    /// Whether nothing else will do.
+    demanded: bool,
+}
+
+impl Recorded {
+    /// What the notes in a model say; `None` where it was trained by something else.
+    fn of(path: &Path, model: &Model, demanded: bool) -> Option<Recorded> {
+        let notes = model.training.as_ref()?;
+        Some(Recorded {
+            path: path.to_owned(),
+            device: notes["device"].as_str()?.to_owned(),
+            batch: usize::try_from(notes["batch"].as_u64()?).ok()?,
+            pinned: serde_json::from_value(notes["choices"].clone()).ok()?,
+            demanded,
+        })
+    }
 }
 
 impl Job {
@@ -49,6 +83,8 @@ impl Job {
             Start::Drawn(init) => init,
             Start::File(_) => Init::Auto,
         };
+        let planner = training.planner.get_or_insert(PlannerChoice::Auto).named();
+        let like = training.like.clone();
         let destination = settings.output.destination().to_owned();
 
         let data = load(&mut settings)?;
@@ -81,25 +117,118 @@ impl Job {
         let given = model.as_ref().and_then(|model| model.scaling.clone());
         let Parts { train, validation, test, scaling } = Parts::of(&data, &mut settings.data, given, seed)?;
 
-        let options = TrainerOptions { optimizer, learning_rate, batch, init, seed, ..TrainerOptions::new(loss) };
+        let data_budget = settings.training.data_memory.map_or(u64::MAX, |size| size.0);
+        let options =
+            TrainerOptions { optimizer, learning_rate, batch, init, seed, data_budget, ..TrainerOptions::new(loss) };
+        let recorded = match (like, &start, &model) {
+            (Some(path), ..) => Some(recorded(&path, planner)?),
+            (None, Start::File(path), Some(model)) => Recorded::of(path, model, false),
+            _ => None,
+        };
         let weights = model.map(|model| model.values);
-        Ok(Job { settings, train, validation, test, scaling, network, options, epochs, destination, weights })
+        Ok(Job {
+            settings,
+            train,
+            validation,
+            test,
+            scaling,
+            network,
+            options,
+            planner,
+            epochs,
+            destination,
+            weights,
+            recorded,
+        })
     }
 
     /// The trainer, before its first step.
-    pub fn trainer(&self, device: &Device) -> Result<Trainer> {
-        match &self.weights {
-            Some(values) => Trainer::with_parameters(device, self.network.clone(), values, self.options),
-            None => Trainer::new(device, self.network.clone(), self.options),
-        }
+    pub fn trainer(&self, device: &Device, pinned: &Pinned) -> Result<Trainer> {
+        let options = TrainerOptions { planner: pinned.planner, ..self.options };
+        let drawn;
+        let values = match &self.weights {
+            Some(values) => values,
+            None => {
+                drawn = initialize(&self.network, &Params::of(&self.network), options.init, options.seed)?;
+                &drawn
+            }
+        };
+        Trainer::with_variants(device, self.network.clone(), values, options, pinned.choice())
     }
 
-    /// What the plan of the run is built for: the data set is put on the device, one epoch is scheduled at once.
+    /// The device asked for.
+    pub fn device(&self) -> DeviceChoice {
+        self.settings.training.device.as_deref().map_or(DeviceChoice::Auto, DeviceChoice::from)
+    }
+
+    fn to_tune(&self) -> tune::Job<'_> {
+        let steps = self.epochs as u64 * self.train.rows().div_ceil(self.options.batch) as u64;
+        tune::Job { network: &self.network, options: self.plan_options(), planner: self.planner, steps: Some(steps) }
+    }
+
+    /// Opens the device to train on.
+    pub fn select(&self, tuner: &mut Tuner) -> Result<Selection> {
+        let choice = self.device();
+        if let (DeviceChoice::Auto, Some(Recorded { device, path, demanded: true, .. })) = (&choice, &self.recorded)
+            && let Some(device) = Device::called(device)?
+        {
+            return Ok(Selection { device, reason: format!("as {} was trained", path.display()) });
+        }
+        tuner.select(&choice, &self.to_tune())
+    }
+
+    /// Chooses planner and kernel variants, and says how in one line.
+    pub fn choose(&self, tuner: &mut Tuner, device: &Device) -> Result<(Pinned, String)> {
+        if let Some(recorded) = &self.recorded {
+            let Recorded { path, pinned, .. } = recorded;
+            match self.obstacle(recorded, device)? {
+                None => {
+                    let words = format!("planner {} and kernel variants as in {}", pinned.planner, path.display());
+                    return Ok((pinned.clone(), words));
+                }
+                Some(why) if recorded.demanded => {
+                    return Err(Error::Config(format!(
+                        "cannot train like {}: {why}; leave --like out",
+                        path.display()
+                    )));
+                }
+                Some(_) => {}
+            }
+        }
+        let tuning = tuner.tune(device, &self.to_tune())?;
+        warn(tuner);
+        let words = summary(&tuning);
+        Ok((tuning.pinned, words))
+    }
+
+    /// Why the recorded choices would not give the recorded bits.
+    fn obstacle(&self, recorded: &Recorded, device: &Device) -> Result<Option<String>> {
+        let Recorded { device: name, batch, pinned, .. } = recorded;
+        if *name != device.name() {
+            return Ok(Some(format!("it was trained on {name}, and this is {}", device.name())));
+        }
+        if self.planner.is_some_and(|planner| planner != pinned.planner) {
+            return Ok(Some(format!("it was trained by the planner {}", pinned.planner)));
+        }
+        if *batch != self.options.batch {
+            return Ok(Some(format!("it was trained in batches of {batch}, not {}", self.options.batch)));
+        }
+        if matches!(device, Device::Cpu) {
+            return Ok(None);
+        }
+        let plan = Plan::training(&self.network, &TrainingOptions { planner: pinned.planner, ..self.plan_options() })?;
+        Ok(pinned.variants.missing(&plan).map(|place| format!("it does not say which variant ran {place}")))
+    }
+
+    /// What the plan of the run is built for: the data set is on the device, or streamed where it is larger than the
+    /// settings allow; one epoch is scheduled at once.
     pub fn plan_options(&self) -> TrainingOptions {
         let TrainerOptions { planner, batch, loss, optimizer, .. } = self.options;
         let sets = || std::iter::once(&self.train).chain(&self.validation).map(Dataset::rows);
         let steps = sets().max().unwrap_or(0).div_ceil(batch);
-        TrainingOptions { planner, batch, loss, optimizer, steps, data_rows: sets().sum(), all_gradients: false }
+        let rows = sets().sum();
+        let data_rows = streamed_rows(&self.network, &self.options, rows, u64::MAX).unwrap_or(rows);
+        TrainingOptions { planner, optimizer, steps, data_rows, ..TrainingOptions::new(batch, loss) }
     }
 
     /// The description of the run in one line.
@@ -112,6 +241,23 @@ impl Job {
             other => other.rule().name().to_owned(),
         };
         format!("{loss}, {optimizer}, learning rate {learning_rate}, batches of {batch}, {} epochs", self.epochs)
+    }
+}
+
+/// The choices of the model to train like.
+fn recorded(path: &Path, planner: Option<Planner>) -> Result<Recorded> {
+    let refuse = |what: String| Error::Model { path: path.to_owned(), what };
+    let model = Model::load(path)?;
+    let recorded = Recorded::of(path, &model, true).ok_or_else(|| {
+        refuse("it does not say with which device, planner and kernel variants it was trained; leave --like out".into())
+    })?;
+    match planner {
+        Some(planner) if planner != recorded.pinned.planner => Err(Error::Config(format!(
+            "{} was trained by the planner {}, not by {planner}; leave --planner or --like out",
+            path.display(),
+            recorded.pinned.planner
+        ))),
+        _ => Ok(recorded),
     }
 }
 

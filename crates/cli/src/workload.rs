@@ -150,6 +150,12 @@ mod tests {
             workload.network.validate().expect(name);
             assert_eq!(workload.inputs.len(), workload.batch * workload.network.inputs);
             assert_eq!(workload.targets.len(), workload.batch * workload.network.outputs());
+            let plan = Plan::training(&workload.network, &TrainingOptions::new(workload.batch, workload.loss));
+            for plan in [plan, Plan::prediction(&workload.network, workload.batch)] {
+                let plan = plan.expect(name);
+                let ratio = plan.bytes() as f64 / plan.needed_bytes() as f64;
+                assert!(ratio < 1.05, "{name} takes {ratio} times the memory that it needs");
+            }
         }
         assert!(Workload::named("W9").is_none());
     }

@@ -3,7 +3,7 @@
 use super::{Contents, UPDATE_ROUNDINGS, live_rows, schedule};
 use crate::activation::Activation;
 use crate::compare::sum_error;
-use crate::kernel::{Fused, FusedSum, Pass, Source};
+use crate::kernel::fused::{Fused, FusedSum, Pass, Source};
 use crate::loss::Loss;
 use crate::params::{Params, Role};
 use crate::reference::Reference;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::process::ExitCode;
 use wgpu::{DeviceType, Features};
 use wgrad::Result;
-use wgrad::device::choose;
+use wgrad::device::{DeviceChoice, choose};
 use wgrad::gpu::{AdapterEntry, list_adapters};
 
 #[derive(clap::Args)]
@@ -26,7 +26,8 @@ pub fn run(_: &Args, context: &Context) -> Result<ExitCode> {
     let (chosen, reason) = choose(&adapters, &choice)?;
     let device = chosen.map_or_else(|| cpu.clone(), AdapterEntry::describe);
     let flag = context.device.as_deref().unwrap_or("auto");
-    context.say(format_args!("--device {flag} uses {device}: {reason}"))?;
+    let but = if choice == DeviceChoice::Auto { "; for training, what trains the network fastest" } else { "" };
+    context.say(format_args!("--device {flag} uses {device}: {reason}{but}"))?;
     context.result(|| {
         let adapters: Vec<_> = adapters.iter().enumerate().map(|(number, entry)| to_json(number, entry)).collect();
         json!({ "adapters": adapters, "cpu": cpu, "device": device, "reason": reason })

@@ -6,9 +6,11 @@ mod devices;
 mod evaluate;
 mod gradients;
 mod inspect;
+mod kernels;
 mod plan;
 mod predict;
 mod train;
+mod tune;
 
 use crate::context::Context;
 use std::process::ExitCode;
@@ -29,6 +31,10 @@ pub enum Command {
     Gradients(gradients::Args),
     /// Print what a device is given to do, step by step
     Plan(plan::Args),
+    /// Measure which planner and kernel variants are fastest here, and remember it
+    Tune(tune::Args),
+    /// List the kernels and their variants, or print one
+    Kernels(kernels::Args),
     /// Prove the kernels and gradients on this machine and driver
     Check(check::Args),
     /// Show what is in a model file
@@ -47,14 +53,11 @@ impl Command {
             Command::Predict(args) => predict::run(&args, context),
             Command::Gradients(args) => gradients::run(&args, context),
             Command::Plan(args) => plan::run(args, context),
+            Command::Tune(args) => tune::run(args, context),
+            Command::Kernels(args) => kernels::run(&args, context),
             Command::Check(args) => check::run(&args, context),
             Command::Inspect(args) => inspect::run(&args, context),
-            Command::Bench(args) => {
-                let measured = bench::run(&args, &context.open_device()?)?;
-                context.say(&measured)?;
-                context.result(|| measured.json())?;
-                Ok(ExitCode::SUCCESS)
-            }
+            Command::Bench(args) => bench::run(&args, context),
         }
     }
 }

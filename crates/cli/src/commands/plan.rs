@@ -1,119 +1,58 @@
 //! `wgrad plan`
 
 use crate::context::Context;
-use crate::job::Job;
-use crate::settings::{Settings, activation_names, loss_names};
-use crate::sources::{Given, ending};
-use crate::widths;
+use crate::subject::SubjectArgs;
+use crate::tuning::{self, TuneArgs, summary};
 use crate::words::{bytes, short};
 use serde_json::{Value, json};
-use std::path::PathBuf;
 use std::process::ExitCode;
-use std::str::FromStr;
-use wgrad::data::Task;
-use wgrad::error::did_you_mean;
 use wgrad::kernel::Kernel;
-use wgrad::plan::{Plan, Planner, Step, TrainingOptions};
-use wgrad::{Activation, Error, Loss, Model, Network, Result};
+use wgrad::plan::{Group, Plan, Planner, Step, TrainingOptions};
+use wgrad::tune::{Effort, Tuning};
+use wgrad::{Network, Result};
 
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  wgrad plan digits\n  wgrad plan 784-256-10 --batch 128 --activation sigmoid")]
+#[command(
+    after_help = "Examples:\n  wgrad plan digits\n  wgrad plan 784-256-10 --batch 128 --activation sigmoid\n\nThe \
+                        planner and the kernel variants are those that were measured before; nothing is measured here: \
+                        see `wgrad tune`."
+)]
 pub struct Args {
-    /// A training run (`digits`, a CSV file or a configuration), a model file, or widths such as 784-256-10
-    #[arg(value_name = "digits|FILE.csv|CONFIG.toml|MODEL|WIDTHS")]
-    what: What,
-    /// Rows in a batch [default: the run's, else 32]
-    #[arg(long, value_name = "ROWS")]
-    batch: Option<usize>,
-    /// The loss [default: the run's or the model's, else softmax_cross_entropy]
-    #[arg(long, value_name = "NAME", value_parser = loss_names())]
-    loss: Option<Loss>,
-    /// The activation of the hidden layers [default: the run's, else relu]
-    #[arg(long, value_name = "NAME", value_parser = activation_names())]
-    activation: Option<Activation>,
-    /// Who wires the plan
-    #[arg(long, value_name = "NAME", default_value_t = Planner::LayerWise)]
-    planner: Planner,
+    #[command(flatten)]
+    subject: SubjectArgs,
+    #[command(flatten)]
+    tune: TuneArgs,
     /// The plan of a prediction instead of a training step
     #[arg(long)]
     predict: bool,
 }
 
-#[derive(Clone, Debug)]
-enum What {
-    Run(Given),
-    Model(PathBuf),
-    Widths(Vec<usize>),
-}
-
-impl FromStr for What {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        if ending(text.as_ref()) == "safetensors" {
-            return Ok(What::Model(text.into()));
-        }
-        if widths::meant(text) {
-            return widths::parse(text).map(What::Widths);
-        }
-        text.parse().map(What::Run).map_err(|_| {
-            let hint = did_you_mean(text, ["digits"]);
-            Error::Config(format!(
-                "expected `digits`, the name of a .csv, .toml or .safetensors file, or widths such as 784-256-10, \
-                 found {text:?}{hint}"
-            ))
-        })
-    }
-}
-
 pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
-    let batch = args.batch.unwrap_or(32);
-    let (network, options) = match args.what {
-        What::Run(given) => {
-            let mut flags = Settings::default();
-            flags.network.activation = args.activation;
-            (flags.training.loss, flags.training.batch) = (args.loss, args.batch);
-            let job = Job::resolve(Settings::gather(&given, flags, context)?)?;
-            let options = job.plan_options();
-            (job.network, options)
-        }
-        What::Model(_) if args.activation.is_some() => {
-            return Err(Error::Config("a model file says its activations; leave --activation out".into()));
-        }
-        What::Model(path) => {
-            let model = Model::load(&path)?;
-            let loss = args.loss.or(model.loss).unwrap_or(match model.task {
-                Some(Task::Regression { .. }) => Loss::MeanSquaredError,
-                _ => Loss::SoftmaxCrossEntropy,
-            });
-            (model.network, TrainingOptions::new(batch, loss))
-        }
-        What::Widths(widths) => {
-            let loss = args.loss.unwrap_or(Loss::SoftmaxCrossEntropy);
-            (network(&widths, args.activation.unwrap_or(Activation::Relu), loss), TrainingOptions::new(batch, loss))
-        }
-    };
-    let plan = match args.predict {
-        true => Plan::prediction_by(args.planner, &network, options.batch)?,
-        false => Plan::training(&network, &TrainingOptions { planner: args.planner, ..options })?,
-    };
-    report(&network, &plan, context)?;
+    let subject = args.subject.resolve(context)?;
+    if args.predict {
+        let planner = subject.planner.unwrap_or_default();
+        let plan = Plan::prediction_by(planner, &subject.network, subject.options.batch)?;
+        report(&subject.network, &plan, None, context)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let job = subject.job();
+    let mut tuner = args.tune.tuner(Effort::Recall);
+    let selection = tuner.select(&subject.device, &job)?;
+    let tuning = tuner.tune(&selection.device, &job)?;
+    let plan =
+        Plan::training(&subject.network, &TrainingOptions { planner: tuning.pinned.planner, ..subject.options })?;
+    let device = format!("{}: {}", selection.device.name(), selection.reason);
+    report(&subject.network, &plan, Some((&device, &tuning)), context)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn network(widths: &[usize], activation: Activation, loss: Loss) -> Network {
-    let output = if loss == Loss::LogisticCrossEntropy { Activation::Sigmoid } else { Activation::Linear };
-    let last = widths.len() - 1;
-    let layers = widths.iter().enumerate().skip(1);
-    layers.fold(Network::new(widths[0]), |network, (i, &width)| {
-        network.dense(width, if i == last { output } else { activation })
-    })
-}
-
-fn report(network: &Network, plan: &Plan, context: &Context) -> Result<()> {
+fn report(network: &Network, plan: &Plan, tuned: Option<(&str, &Tuning)>, context: &Context) -> Result<()> {
     let (dispatches, size) = (plan.steps.len(), plan.bytes());
     let products = plan.steps.iter().filter(|step| matches!(step.kernel, Kernel::Matmul { .. }));
-    let flops: f64 = products.map(|step| step.kernel.work(step.uniform.dims).0).sum();
+    let flops: f64 = match plan.planner {
+        Planner::LayerWise => products.map(|step| step.kernel.work(step.uniform.dims).0).sum(),
+        Planner::Fused | Planner::Resident => network.training_flops(plan.batch),
+    };
     context.say(plan.to_string().trim_end())?;
     context.say(format_args!(
         "\n{network} on {} rows: {dispatches} dispatches, {} ({size} bytes) in {} slots, {} floating-point operations in \
@@ -123,17 +62,31 @@ fn report(network: &Network, plan: &Plan, context: &Context) -> Result<()> {
         plan.slots.len(),
         short(flops)
     ))?;
+    let groups = || Group::ALL.iter().map(|&group| (group.name(), plan.bytes_of(group))).filter(|(_, size)| *size > 0);
+    let ratio = size as f64 / plan.needed_bytes() as f64;
+    let parts: Vec<_> = groups().map(|(name, size)| format!("{} {}", name.replace('_', " "), bytes(size))).collect();
+    context.say(format_args!("memory: {}; {ratio:.2} times what is needed", parts.join(", ")))?;
+    if let Some((device, tuning)) = tuned {
+        context.say("")?;
+        context.tell("device", device)?;
+        context.tell("choices", summary(tuning))?;
+        tuning::report(tuning, context)?;
+    }
     context.result(|| {
         let slots: Vec<_> =
             plan.slots.iter().map(|info| json!({ "slot": info.slot.to_string(), "elements": info.len })).collect();
         json!({
             "network": network.widths(),
+            "planner": plan.planner.name(),
             "batch": plan.batch,
             "dispatches": dispatches,
             "bytes": size,
+            "memory": groups().collect::<std::collections::BTreeMap<_, _>>(),
+            "needed_bytes": plan.needed_bytes(),
             "flops": flops,
             "slots": slots,
             "steps": plan.steps.iter().map(|step| to_json(plan, step)).collect::<Vec<_>>(),
+            "choices": tuned.map(|(_, tuning)| tuning::to_json(tuning)),
         })
     })
 }

@@ -8,12 +8,13 @@ use crate::progress::{Progress, Stop};
 use crate::settings::Settings;
 use crate::sources::Source;
 use crate::sources::{Given, Start};
+use crate::tuning::{TuneArgs, warn};
 use crate::words::{Score, describe, short};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use wgrad::data::{Scaling, Task};
-use wgrad::device::DeviceChoice;
 use wgrad::train::{Epoch, Evaluation};
+use wgrad::tune::{Effort, Pinned};
 use wgrad::{Dataset, Device, Error, Model, Result};
 
 #[derive(clap::Args)]
@@ -27,6 +28,8 @@ pub struct Args {
     data: Given,
     #[command(flatten)]
     settings: Settings,
+    #[command(flatten)]
+    tune: TuneArgs,
     /// Print the complete configuration that these settings come to, and do not train
     #[arg(long)]
     print_config: bool,
@@ -73,10 +76,11 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
     };
     check_destination(settings.output.destination(), data.as_slice())?;
     let job = Job::resolve(settings)?;
+    let (device, pinned) = announce(&job, args.tune, context)?;
+    // Until here there is nothing to save.
     interrupt::watch();
-    let device = announce(&job, context)?;
 
-    let mut trainer = job.trainer(&device)?;
+    let mut trainer = job.trainer(&device, &pinned)?;
     let mut progress = Progress::new(job.train.rows(), job.epochs);
     let history = trainer.fit(&job.train, job.validation.as_ref(), job.epochs, &mut progress);
     let seconds = progress.finish().as_secs_f64();
@@ -86,7 +90,7 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
     }
     let test = job.test.as_ref().map(|test| trainer.evaluate(test)).transpose()?;
 
-    let run = Run { job: &job, device: &device, history, progress, seconds, test };
+    let run = Run { job: &job, device: &device, pinned, history, progress, seconds, test };
     run.model(trainer.parameters()?).save(&job.destination)?;
     run.report(context)
 }
@@ -97,16 +101,14 @@ fn print_config(settings: &Settings, context: &Context) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Opens the device, and says what will be done where.
-fn announce(job: &Job, context: &Context) -> Result<Device> {
+/// Opens the device, chooses how to use it, and says what will be done where.
+fn announce(job: &Job, tune: TuneArgs, context: &Context) -> Result<(Device, Pinned)> {
     let data = &job.train;
     let rows = |part: &Option<Dataset>| part.as_ref().map_or(0, Dataset::rows);
     let answers = match &data.task {
         Task::Classification { classes } => format!("{} classes", classes.len()),
         Task::Regression { outputs } => format!("the numbers {}", outputs.join(", ")),
     };
-    let choice = job.settings.training.device.as_deref().map_or(DeviceChoice::Auto, DeviceChoice::from);
-    let selection = Device::select(&choice)?;
     context.tell(
         "data",
         format_args!(
@@ -120,8 +122,13 @@ fn announce(job: &Job, context: &Context) -> Result<Device> {
     )?;
     context.tell("network", format_args!("{}, {} parameters", job.network, wgrad::Params::of(&job.network).count()))?;
     context.tell("training", job.describe())?;
+    let mut tuner = tune.tuner(Effort::Budget);
+    let selection = job.select(&mut tuner)?;
+    warn(&mut tuner);
     context.tell("device", format_args!("{}: {}", selection.device.name(), selection.reason))?;
-    Ok(selection.device)
+    let (pinned, words) = job.choose(&mut tuner, &selection.device)?;
+    context.tell("choices", words)?;
+    Ok((selection.device, pinned))
 }
 
 fn diverged(job: &Job, progress: &Progress) -> Error {
@@ -145,6 +152,7 @@ fn diverged(job: &Job, progress: &Progress) -> Error {
 struct Run<'a> {
     job: &'a Job,
     device: &'a Device,
+    pinned: Pinned,
     history: Vec<Epoch>,
     progress: Progress,
     seconds: f64,
@@ -198,6 +206,7 @@ impl Run<'_> {
             "nesterov": training.nesterov,
             "learning_rate": training.learning_rate,
             "batch": training.batch,
+            "choices": self.pinned,
         });
         self.results(&mut notes);
         notes

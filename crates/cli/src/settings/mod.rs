@@ -5,7 +5,9 @@ mod keys;
 mod text;
 
 use crate::context::Context;
+use crate::size::Size;
 use crate::sources::{Given, Source, Start};
+use crate::tuning::PlannerChoice;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use serde::de::IntoDeserializer;
@@ -113,6 +115,18 @@ pub struct TrainingSettings {
     #[arg(long, value_name = "NAME|MODEL")]
     #[serde(with = "text")]
     pub init: Option<Start>,
+    /// How much of the device's memory the data may take up, as in 64MiB; what is larger is streamed, which changes no
+    /// result [default: as much as the device lets a shader bind]
+    #[arg(long, value_name = "SIZE")]
+    #[serde(with = "text")]
+    pub data_memory: Option<Size>,
+    /// Who wires the training step: auto (the fastest, measured) or a planner's name [default: auto]
+    #[arg(long, value_name = "NAME")]
+    #[serde(with = "text")]
+    pub planner: Option<PlannerChoice>,
+    /// Repeat the device, planner and kernel variants that this model was trained with, for the same bits
+    #[arg(long, value_name = "MODEL")]
+    pub like: Option<PathBuf>,
     #[arg(skip)]
     pub seed: Option<u64>,
     #[arg(skip)]
@@ -234,6 +248,9 @@ impl Settings {
             *path = place(std::mem::take(path))?;
         }
         if let Some(Start::File(path)) = &mut self.training.init {
+            *path = place(std::mem::take(path))?;
+        }
+        if let Some(path) = &mut self.training.like {
             *path = place(std::mem::take(path))?;
         }
         if let Some(path) = &mut self.output.model {

@@ -8,3 +8,4 @@ mod models;
 mod support;
 mod tools;
 mod train;
+mod tuning;

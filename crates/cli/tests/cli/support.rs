@@ -64,6 +64,7 @@ impl Folder {
     pub fn wgrad_on(&self, device: &str, environment: &[(&str, &str)], arguments: &str) -> Run {
         let output = assert_cmd::Command::new(WGRAD)
             .current_dir(self.0.path())
+            .env("WGRAD_CACHE_DIR", self.path("cache"))
             .envs(environment.iter().copied())
             .args(["--device", device])
             .args(arguments.split_whitespace())

@@ -6,7 +6,19 @@ use wgrad::{Activation, Network};
 #[test]
 fn every_command_has_an_example() {
     let folder = Folder::new();
-    let commands = ["devices", "train", "evaluate", "predict", "gradients", "plan", "check", "inspect", "bench"];
+    let commands = [
+        "devices",
+        "train",
+        "evaluate",
+        "predict",
+        "gradients",
+        "plan",
+        "tune",
+        "kernels",
+        "check",
+        "inspect",
+        "bench",
+    ];
     for command in commands {
         let help = folder.well(&format!("{command} --help")).stdout;
         assert!(help.contains("Example") && help.contains(&format!("wgrad {command}")), "{help}");
@@ -37,6 +49,9 @@ fn a_plan_lists_its_steps() {
         assert!(run.stdout.contains(word), "{word}: {}", run.stdout);
     }
     assert!(run.stdout.contains("11 dispatches"), "{}", run.stdout);
+    for word in ["memory: parameters ", "optimizer state ", "1.0", " times what is needed"] {
+        assert!(run.stdout.contains(word), "{word}: {}", run.stdout);
+    }
 
     let json = folder.well("plan 7-5-3 --batch 4 --loss huber --activation tanh --json").json();
     let network = Network::new(7).dense(5, Activation::Tanh).dense(3, Activation::Linear);
@@ -45,6 +60,9 @@ fn a_plan_lists_its_steps() {
     let slots = json["slots"].as_array().unwrap();
     let elements: u64 = slots.iter().map(|slot| slot["elements"].as_u64().unwrap()).sum();
     assert_eq!(json["bytes"].as_u64().unwrap(), 4 * elements);
+    let groups = json["memory"].as_object().unwrap().values().map(|bytes| bytes.as_u64().unwrap());
+    assert_eq!(groups.sum::<u64>(), 4 * elements);
+    assert!(json["needed_bytes"].as_u64().unwrap() < 4 * elements);
     let step = &json["steps"][0];
     assert_eq!((&step["phase"], &step["label"]), (&"forward".into(), &"layers.0 forward".into()));
     assert_eq!(step["dims"], serde_json::json!([4, 5, 7]));

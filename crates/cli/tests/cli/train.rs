@@ -64,6 +64,25 @@ fn one_seed_gives_the_same_bytes() {
 }
 
 #[test]
+fn streamed_data_gives_the_same_bytes() {
+    let folder = Folder::new();
+    for device in ["cpu", "gpu"] {
+        for (out, memory) in [("a", ""), ("b", "--data-memory 20KiB")] {
+            let command = format!("train digits --epochs 2 {memory} --out {out}.safetensors");
+            assert_eq!(folder.wgrad_on(device, &[], &command).code, 0);
+        }
+        assert_eq!(folder.read("a.safetensors"), folder.read("b.safetensors"), "{device}");
+    }
+    folder.wgrad("train digits --data-memory 20kB").refused(2, &["--data-memory", "64MiB", "20kB"]);
+    let rows = |memory: &str| {
+        let json = folder.well(&format!("plan {memory} --json")).json();
+        json["memory"]["data"].as_u64().unwrap()
+    };
+    folder.write("c.toml", "[data]\nsource = 'digits'\n[training]\ndata_memory = '20KiB'");
+    assert!(rows("digits") > 300_000 && rows("c.toml") <= 20 << 10, "the plan says what is streamed");
+}
+
+#[test]
 fn scaling_is_fitted_to_the_training_rows_alone() {
     let folder = Folder::new();
     folder.flowers("f.csv");

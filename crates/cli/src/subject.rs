@@ -1,0 +1,128 @@
+//! A training step to look at or to measure, as `plan` and `tune` take it.
+
+use crate::context::Context;
+use crate::job::Job;
+use crate::settings::{Settings, activation_names, loss_names};
+use crate::sources::{Given, ending};
+use crate::tuning::PlannerChoice;
+use crate::widths;
+use std::path::PathBuf;
+use std::str::FromStr;
+use wgrad::data::Task;
+use wgrad::device::DeviceChoice;
+use wgrad::error::did_you_mean;
+use wgrad::plan::{Planner, TrainingOptions};
+use wgrad::tune;
+use wgrad::{Activation, Error, Loss, Model, Network, Result};
+
+#[derive(clap::Args)]
+pub struct SubjectArgs {
+    /// A training run (`digits`, a CSV file or a configuration), a model file, or widths such as 784-256-10
+    #[arg(value_name = "digits|FILE.csv|CONFIG.toml|MODEL|WIDTHS")]
+    what: What,
+    /// Rows in a batch [default: the run's, else 32]
+    #[arg(long, value_name = "ROWS")]
+    batch: Option<usize>,
+    /// The loss [default: the run's or the model's, else softmax_cross_entropy]
+    #[arg(long, value_name = "NAME", value_parser = loss_names())]
+    loss: Option<Loss>,
+    /// The activation of the hidden layers [default: the run's, else relu]
+    #[arg(long, value_name = "NAME", value_parser = activation_names())]
+    activation: Option<Activation>,
+    /// Who wires the step: auto (measured) or a planner's name [default: the run's, else auto]
+    #[arg(long, value_name = "NAME")]
+    planner: Option<PlannerChoice>,
+}
+
+#[derive(Clone, Debug)]
+enum What {
+    Run(Given),
+    Model(PathBuf),
+    Widths(Vec<usize>),
+}
+
+impl FromStr for What {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        if ending(text.as_ref()) == "safetensors" {
+            return Ok(What::Model(text.into()));
+        }
+        if widths::meant(text) {
+            return widths::parse(text).map(What::Widths);
+        }
+        text.parse().map(What::Run).map_err(|_| {
+            let hint = did_you_mean(text, ["digits"]);
+            Error::Config(format!(
+                "expected `digits`, the name of a .csv, .toml or .safetensors file, or widths such as 784-256-10, \
+                 found {text:?}{hint}"
+            ))
+        })
+    }
+}
+
+/// A training step with everything decided but what is measured.
+pub struct Subject {
+    pub network: Network,
+    pub options: TrainingOptions,
+    /// Who has to wire it; `None` where that is measured.
+    pub planner: Option<Planner>,
+    /// Where it is to run.
+    pub device: DeviceChoice,
+}
+
+impl SubjectArgs {
+    /// Fills the gaps.
+    pub fn resolve(self, context: &Context) -> Result<Subject> {
+        let batch = self.batch.unwrap_or(32);
+        let planner = self.planner.and_then(PlannerChoice::named);
+        let plain = |network, loss| Subject {
+            network,
+            options: TrainingOptions::new(batch, loss),
+            planner,
+            device: context.choice(),
+        };
+        match self.what {
+            What::Run(given) => {
+                let mut flags = Settings::default();
+                flags.network.activation = self.activation;
+                (flags.training.loss, flags.training.batch) = (self.loss, self.batch);
+                flags.training.planner = self.planner;
+                let job = Job::resolve(Settings::gather(&given, flags, context)?)?;
+                let (options, planner, device) = (job.plan_options(), job.planner, job.device());
+                Ok(Subject { network: job.network, options, planner, device })
+            }
+            What::Model(_) if self.activation.is_some() => {
+                Err(Error::Config("a model file says its activations; leave --activation out".into()))
+            }
+            What::Model(path) => {
+                let model = Model::load(&path)?;
+                let loss = self.loss.or(model.loss).unwrap_or(match model.task {
+                    Some(Task::Regression { .. }) => Loss::MeanSquaredError,
+                    _ => Loss::SoftmaxCrossEntropy,
+                });
+                Ok(plain(model.network, loss))
+            }
+            What::Widths(widths) => {
+                let loss = self.loss.unwrap_or(Loss::SoftmaxCrossEntropy);
+                Ok(plain(network(&widths, self.activation.unwrap_or(Activation::Relu), loss), loss))
+            }
+        }
+    }
+}
+
+impl Subject {
+    /// What there is to tune for.
+    pub fn job(&self) -> tune::Job<'_> {
+        tune::Job { network: &self.network, options: self.options, planner: self.planner, steps: None }
+    }
+}
+
+fn network(widths: &[usize], activation: Activation, loss: Loss) -> Network {
+    let output = if loss == Loss::LogisticCrossEntropy { Activation::Sigmoid } else { Activation::Linear };
+    let last = widths.len() - 1;
+    let layers = widths.iter().enumerate().skip(1);
+    layers.fold(Network::new(widths[0]), |network, (i, &width)| {
+        network.dense(width, if i == last { output } else { activation })
+    })
+}

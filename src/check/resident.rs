@@ -1,0 +1,140 @@
+//! What a resident network is checked with, and how far it may be from its twin: some steps of the textbook in
+//! [`Bounded`] numbers.
+
+use super::kernels::{Contents, UPDATE_ROUNDINGS, uniform_values};
+use crate::Result;
+use crate::compare::sum_error;
+use crate::kernel::resident::{Pass, Resident};
+use crate::optimizer::Rule;
+use crate::params::Params;
+use crate::plan::ScheduleEntry;
+use crate::reference::{Bounded, Number, Reference};
+use rand_chacha::ChaCha8Rng;
+
+/// Steps of a check: no power of two, so that it takes dispatches of different lengths.
+pub(super) const STEPS: usize = 3;
+
+/// Where the clock stands before.
+const FIRST_STEP: usize = 1;
+
+/// Batches that fill the rows on the chip and that do not; `steps` are more than a check takes.
+pub(super) fn shapes(resident: &Resident) -> Vec<[u32; 4]> {
+    let batches = if resident.rows() < 64 { [1, 3, 8] } else { [1, 7, 67] };
+    batches.map(|batch| [batch, 4, batch + 5, 0]).to_vec()
+}
+
+fn entries(resident: &Resident, batch: usize) -> Vec<ScheduleEntry> {
+    let whole = &resident.whole;
+    let entry = |(i, rows): (usize, usize)| ScheduleEntry {
+        learning_rate: 0.1 * (i + 1) as f32,
+        loss_scale: whole.loss.reduction().scale(rows, whole.network.outputs()) as f32,
+        rows: rows as u32,
+        first: 2 - i as u32,
+    };
+    let fewer = (batch - 1).max(1);
+    let unused = std::iter::once(ScheduleEntry::default());
+    unused.clone().chain([fewer, batch, fewer].into_iter().enumerate().map(entry)).chain(unused).collect()
+}
+
+pub(super) fn contents(resident: &Resident, [batch, _, data_rows]: [usize; 3], rng: &mut ChaCha8Rng) -> Vec<Contents> {
+    let network = &resident.whole.network;
+    let arena = Params::of(network).len;
+    let rows = if resident.pass == Pass::GatheredSteps { data_rows } else { batch };
+    let order = (0..batch + 2).map(|i| ((i * 7 + 3) % data_rows) as u32).collect();
+    let targets = uniform_values(rng, rows * network.outputs(), 0.5).iter().map(|t| t + 0.5).collect();
+    let mut given = [
+        ("schedule", Contents::Words(bytemuck::cast_slice(&entries(resident, batch)).to_vec())),
+        ("clock", Contents::Words(vec![FIRST_STEP as u32])),
+        ("order", Contents::Words(order)),
+        ("input", Contents::Real(uniform_values(rng, rows * network.inputs, 1.5))),
+        ("target", Contents::Real(targets)),
+        ("params", Contents::Real(uniform_values(rng, arena, 0.8))),
+        ("losses", Contents::Poison(2)),
+        ("state", Contents::Real(uniform_values(rng, arena, 0.5))),
+        ("gradients", Contents::Poison(arena)),
+        ("input_gradient", Contents::Poison(batch * network.inputs)),
+    ];
+    let take = |name: &str| {
+        let name = match name {
+            "data_inputs" => "input",
+            "target_rows" | "data_targets" => "target",
+            "state_0" => "state",
+            name => name,
+        };
+        let found = given.iter_mut().find(|(given, _)| *given == name);
+        found.map_or(Contents::Poison(0), |(_, contents)| std::mem::replace(contents, Contents::Poison(0)))
+    };
+    resident.bindings().iter().map(|spec| spec.name).map(take).collect()
+}
+
+/// The bounds of every binding after [`STEPS`] steps.
+pub(super) fn bounds(
+    resident: &Resident,
+    hyper: [f32; 4],
+    [batch, ..]: [usize; 3],
+    contents: &[Contents],
+) -> Result<Vec<Vec<f64>>> {
+    let network = &resident.whole.network;
+    let specs = resident.bindings();
+    let place = |names: &[&str]| specs.iter().position(|spec| names.contains(&spec.name));
+    let real = |names: &[&str]| {
+        let values = place(names).map_or(&[][..], |i| contents[i].real());
+        values.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>()
+    };
+    let given = |names| real(names).into_iter().map(Bounded::given).collect::<Vec<_>>();
+    let (inputs, targets) = (real(&["input", "data_inputs"]), real(&["target_rows", "data_targets"]));
+    let (mut params, mut state) = (given(&["params"]), given(&["state_0"]));
+    let order = place(&["order"]).map(|i| contents[i].words());
+    let reference = Reference::new(network, resident.whole.loss)?;
+    let mut out = vec![Vec::new(); specs.len()];
+    let mut set = |names: &[&str], errors: Vec<f64>| {
+        if let Some(i) = place(names) {
+            out[i] = errors;
+        }
+    };
+    let mut losses = vec![0.0; 2];
+    for (step, entry) in entries(resident, batch).iter().enumerate().skip(FIRST_STEP).take(STEPS) {
+        let rows = entry.rows as usize;
+        let sample = |r| order.map_or(r, |order| order[entry.first as usize + r] as usize);
+        let gather = |data: &[f64], cols: usize| -> Vec<f64> {
+            (0..rows).flat_map(|r| &data[sample(r) * cols..][..cols]).copied().collect()
+        };
+        let (inputs, targets) = (gather(&inputs, network.inputs), gather(&targets, network.outputs()));
+        let found = reference.bounded(&params, &inputs, &targets, rows)?;
+        losses[step % 2] = found.loss.error;
+        if resident.pass == Pass::Gradients {
+            let errors = |all: &[Bounded]| all.iter().map(|x| x.error).collect::<Vec<f64>>();
+            let mut input = errors(&found.input);
+            input.resize(batch * network.inputs, 0.0);
+            set(&["input_gradient"], input);
+            set(&["gradients"], errors(&found.params));
+            continue;
+        }
+        let hyper = hyper.map(f64::from);
+        let rule = resident.whole.rule;
+        for i in Params::of(network).tensors.iter().filter(|t| t.trainable).flat_map(|t| t.range()) {
+            let mut none = Bounded::given(0.0);
+            let state = state.get_mut(i).unwrap_or(&mut none);
+            update(rule, hyper, entry.learning_rate, &mut params[i], found.params[i], state);
+        }
+    }
+    set(&["losses"], losses);
+    set(&["params"], params.iter().map(|x| x.error).collect());
+    set(&["state_0"], state.iter().map(|x| x.error).collect());
+    Ok(out)
+}
+
+/// An update is linear, and with the learning rate negated has no negative factor: on errors it gives what arrives, on
+/// magnitudes what each rounding can be part of.
+fn update(rule: Rule, hyper: [f64; 4], rate: f32, p: &mut Bounded, g: Bounded, state: &mut Bounded) {
+    let rate = f64::from(rate);
+    let apply = |rate: f64, of: fn(&Bounded) -> f64| {
+        let mut state = [of(state), 0.0];
+        (rule.update(of(p), of(&g), rate, hyper, &mut state), state[0])
+    };
+    let (value, state_value) = apply(rate, |x| x.value);
+    let (arriving, state_arriving) = apply(-rate, |x| x.error);
+    let (magnitude, state_magnitude) = apply(-rate, |x| x.value.abs() + x.error);
+    *p = Bounded { value, error: arriving + sum_error(UPDATE_ROUNDINGS, magnitude) };
+    *state = Bounded { value: state_value, error: state_arriving + sum_error(UPDATE_ROUNDINGS, state_magnitude) };
+}

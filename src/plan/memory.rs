@@ -1,0 +1,128 @@
+//! What a plan's buffers are for, and how much of that is needed.
+
+use super::{Phase, Plan, Slot};
+
+/// What a slot is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Group {
+    /// The parameters.
+    Parameters,
+    /// What the loss changes by with them, and with the inputs.
+    Gradients,
+    /// What the optimizer remembers.
+    OptimizerState,
+    /// The samples of one step and what they should give.
+    Batch,
+    /// What layers put out, kept for the backward pass.
+    Activations,
+    /// `∂loss/∂z` of layers on its way back.
+    Deltas,
+    /// The data set, or the region that it is streamed through, with its order.
+    Data,
+    /// Losses, schedule, clock, and what kernels hand to each other.
+    Workspace,
+}
+
+impl Group {
+    /// Every group.
+    pub const ALL: &'static [Group] = &[
+        Group::Parameters,
+        Group::Gradients,
+        Group::OptimizerState,
+        Group::Batch,
+        Group::Activations,
+        Group::Deltas,
+        Group::Data,
+        Group::Workspace,
+    ];
+
+    /// The name in a printed report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Group::Parameters => "parameters",
+            Group::Gradients => "gradients",
+            Group::OptimizerState => "optimizer_state",
+            Group::Batch => "batch",
+            Group::Activations => "activations",
+            Group::Deltas => "deltas",
+            Group::Data => "data",
+            Group::Workspace => "workspace",
+        }
+    }
+}
+
+impl Slot {
+    /// What the slot is for.
+    pub fn group(self) -> Group {
+        match self {
+            Slot::Params => Group::Parameters,
+            Slot::Gradients | Slot::InputGradient => Group::Gradients,
+            Slot::State(_) => Group::OptimizerState,
+            Slot::Input | Slot::Target => Group::Batch,
+            Slot::Activation(_) | Slot::Preactivation(_) | Slot::Output => Group::Activations,
+            Slot::Delta(_) => Group::Deltas,
+            Slot::DataInputs | Slot::DataTargets | Slot::Order => Group::Data,
+            Slot::Partials
+            | Slot::Scratch
+            | Slot::PartialSums
+            | Slot::RowLoss
+            | Slot::Losses
+            | Slot::Schedule
+            | Slot::Clock => Group::Workspace,
+        }
+    }
+}
+
+impl Plan {
+    /// Bytes of the slots of `group`.
+    pub fn bytes_of(&self, group: Group) -> u64 {
+        let slots = self.slots.iter().filter(|info| info.slot.group() == group);
+        slots.map(|info| 4 * info.len as u64).sum()
+    }
+
+    /// Bytes that a step cannot do without: all but the workspace, and of what takes turns in the same slots (deltas,
+    /// and activations where no backward pass keeps them) only what one dispatch binds at most.
+    pub fn needed_bytes(&self) -> u64 {
+        let keeps = self.steps.iter().any(|step| step.phase == Phase::Backward);
+        let takes_turns = |slot: Slot| matches!(slot, Slot::Delta(_)) || !keeps && matches!(slot, Slot::Activation(_));
+        let at_once = self.steps.iter().map(|step| {
+            let turns = step.bindings.iter().filter(|binding| takes_turns(binding.slot));
+            turns.map(|binding| 4 * binding.range.len() as u64).sum::<u64>()
+        });
+        let kept = self.slots.iter().filter(|info| info.slot.group() != Group::Workspace && !takes_turns(info.slot));
+        kept.map(|info| 4 * info.len as u64).sum::<u64>() + at_once.max().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::plan::TrainingOptions;
+    use crate::{Activation, Loss, Network};
+
+    #[test]
+    fn bytes_are_counted_by_what_they_are_for() {
+        let network =
+            Network::new(10).dense(20, Activation::Gelu).dense(30, Activation::Relu).dense(5, Activation::Relu);
+        let options = TrainingOptions { data_rows: 1000, ..TrainingOptions::new(8, Loss::Huber) };
+        let plan = Plan::training(&network, &options).unwrap();
+        let bytes = |group| plan.bytes_of(group);
+        assert_eq!(bytes(Group::Batch), 4 * 8 * 15);
+        assert_eq!(bytes(Group::Activations), 4 * 8 * (20 + 20 + 30 + 5));
+        assert_eq!(bytes(Group::Deltas), 4 * 8 * (20 + 30), "layers 0 and 2 share a slot");
+        assert_eq!(bytes(Group::Data), 4 * 1000 * 16);
+        assert_eq!(bytes(Group::OptimizerState), 0);
+        assert_eq!(bytes(Group::Parameters), bytes(Group::Gradients));
+        assert_eq!(Group::ALL.iter().map(|&group| bytes(group)).sum::<u64>(), plan.bytes());
+        assert_eq!(plan.needed_bytes(), plan.bytes() - bytes(Group::Workspace));
+
+        // The widest layers are never there at the same time: what both slots take is more than is needed.
+        let network = [40, 1, 1, 40].iter().fold(Network::new(1), |net, &width| net.dense(width, Activation::Relu));
+        for plan in [Plan::training(&network, &TrainingOptions::new(8, Loss::Huber)), Plan::prediction(&network, 8)] {
+            let plan = plan.unwrap();
+            let idle = plan.bytes() - plan.bytes_of(Group::Workspace) - plan.needed_bytes();
+            assert_eq!(idle, 4 * 8 * if plan.slot(Slot::Delta(0)).is_some() { 39 } else { 0 });
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! How the rows of a data set reach the device: all at once, where they fit, or streamed through a region of whole batches.
+
+use super::TrainerOptions;
+use crate::Result;
+use crate::data::Dataset;
+use crate::executor::Executor;
+use crate::network::Network;
+use crate::plan::Slot;
+use std::ops::Range;
+
+/// Bytes of the region that a data set is streamed through, unless one batch is larger: a copy that long keeps a bus busy,
+/// and a few of them are still little memory.
+const REGION: u64 = 32 << 20;
+
+/// Rows of the region that data sets of `rows` rows together are streamed through, a multiple of the batch; `None` where
+/// they stay on the device as a whole. A slot may have `most` bytes.
+pub fn streamed_rows(network: &Network, options: &TrainerOptions, rows: usize, most: u64) -> Option<usize> {
+    let bytes = |rows: usize, cols: usize| (rows as u64).saturating_mul(4 * cols as u64);
+    let both = |rows| bytes(rows, network.inputs).saturating_add(bytes(rows, network.outputs()));
+    let widest = network.inputs.max(network.outputs());
+    if bytes(rows, widest) <= most && both(rows) <= options.data_budget {
+        return None;
+    }
+    let batches = options.data_budget.min(REGION).min(most) / both(options.batch).max(1);
+    let batches = (batches as usize).clamp(1, rows.div_ceil(options.batch).max(1));
+    Some(batches * options.batch)
+}
+
+/// Streams the rows number `range` of `order` to where their batches are gathered: the region is a ring, and its rows are
+/// taken in turns.
+pub(super) fn feed(
+    executor: &mut dyn Executor,
+    region: usize,
+    data: &Dataset,
+    order: &[u32],
+    range: Range<usize>,
+) -> Result<()> {
+    let mut first = range.start;
+    while first < range.end {
+        let at = first % region;
+        let count = (range.end - first).min(region - at);
+        for (slot, rows) in [(Slot::DataInputs, &data.inputs), (Slot::DataTargets, &data.targets)] {
+            let mut rows_in_order = order[first..first + count].iter().map(|&row| rows.row(row as usize));
+            executor.stream(slot, at * rows.cols..(at + count) * rows.cols, &mut rows_in_order)?;
+        }
+        first += count;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::activation::Activation;
+    use crate::loss::Loss;
+
+    #[test]
+    fn a_data_set_is_streamed_where_it_does_not_fit() {
+        let network = Network::new(3).dense(2, Activation::Linear);
+        let options = |data_budget| TrainerOptions { data_budget, batch: 10, ..TrainerOptions::new(Loss::Huber) };
+        let region = |budget, most| streamed_rows(&network, &options(budget), 100, most);
+        assert_eq!(region(u64::MAX, u64::MAX), None);
+        assert_eq!(region(2000, 1200), None, "it just fits");
+        assert_eq!(region(1999, 5000), Some(90), "whole batches");
+        assert_eq!(region(2000, 1199), Some(50), "both slots together stay below the limit of one");
+        assert_eq!(region(0, u64::MAX), Some(10), "one batch must be there");
+        let many = 1 << 40;
+        assert_eq!(streamed_rows(&network, &options(u64::MAX), many, 1 << 30), Some((REGION / 200) as usize * 10));
+    }
+}
