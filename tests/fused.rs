@@ -25,7 +25,7 @@ fn numbers(count: usize, seed: usize) -> Vec<f32> {
 fn network() -> Network {
     Network::new(6)
         .layer(Layer { freeze_bias: true, ..Layer::new(9, Activation::Gelu) })
-        .layer(Layer { bias: Bias::Shared, ..Layer::new(33, Activation::Relu) })
+        .layer(Layer { bias: Bias::Shared, ..Layer::new(29, Activation::Relu) })
         .layer(Layer { freeze_weight: true, ..Layer::new(8, Activation::Silu) })
         .dense(3, Activation::Linear)
 }
