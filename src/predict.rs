@@ -5,7 +5,7 @@ use crate::device::Device;
 use crate::executor::{Executor, Readback};
 use crate::network::Network;
 use crate::params::Params;
-use crate::plan::{Phase, Plan, Slot};
+use crate::plan::{Phase, Plan, Planner, Slot};
 use crate::{Error, Result};
 
 /// Computes a network's outputs, in batches, without storing what only training needs.
@@ -17,7 +17,15 @@ pub struct Predictor {
 impl Predictor {
     /// A predictor that takes `batch` rows at a time. `values` are the parameters, laid out by [`Params::of`].
     pub fn new(device: &Device, network: &Network, values: &[f32], batch: usize) -> Result<Self> {
-        let plan = Plan::prediction(network, batch)?;
+        Self::by(Planner::LayerWise, device, network, values, batch)
+    }
+
+    /// A predictor whose plan is wired by `planner`.
+    ///
+    /// # Errors
+    /// Where the planner does not take the network, or the device cannot hold it.
+    pub fn by(planner: Planner, device: &Device, network: &Network, values: &[f32], batch: usize) -> Result<Self> {
+        let plan = Plan::prediction_by(planner, network, batch)?;
         let params = Params::of(network);
         if values.len() != params.len {
             return Err(Error::shape("the parameter arena", params.len, values.len()));

@@ -216,7 +216,7 @@ fn a_faulty_kernel_is_caught() {
     ];
     for device in devices() {
         for (what, kernel, dims, fault) in &faults {
-            for variant in device.variants(kernel) {
+            for variant in device.variants(kernel).into_iter().filter(|&variant| kernel.runs(variant, *dims)) {
                 let check = |tamper: &dyn Fn(&mut Plan)| kernels::check(&device, kernel, variant, *dims, 3, tamper);
                 assert!(check(&|_| {}).unwrap().is_ok(), "{kernel} {variant} fails without a fault");
                 let found = check(fault.as_ref()).unwrap();
@@ -293,6 +293,28 @@ fn a_faulty_resident_gradient_is_caught() {
     demand_caught(&case, "loss", change(|whole| whole.loss = Loss::BinaryCrossEntropy));
     demand_caught(&case, "loss", |plan| step(plan, "every gradient").uniform.dims[0] -= 1);
     demand_caught(&case, "", |plan| plan.steps.retain(|step| step.label != "every gradient"));
+}
+
+/// Faults in the fused step: a part left out, the activation of another network, a stale gradient, a wrong seam of parts.
+#[test]
+fn a_faulty_fused_step_is_caught() {
+    let network = network(Activation::Tanh, Loss::SoftmaxCrossEntropy, Bias::Shared);
+    let case = Case::new(network, Loss::SoftmaxCrossEntropy, 130, 1).unwrap();
+    let case = Case { planner: Planner::Fused, ..case };
+    let computed = |change: fn(&mut Network)| {
+        move |plan: &mut Plan| {
+            let Kernel::Fused(kernel) = &mut plan.steps[0].kernel else { unreachable!() };
+            change(&mut std::sync::Arc::make_mut(kernel).network);
+        }
+    };
+    demand_caught(&case, "", computed(|network| network.layers[1].activation = Activation::Sigmoid));
+    demand_caught(&case, "", computed(|network| network.layers[2].activation = Activation::Linear));
+    demand_caught(&case, "gradient", |plan| step(plan, "gradients").uniform.dims[0] -= 1);
+    demand_caught(&case, "loss", |plan| step(plan, "record the loss").uniform.dims[0] -= 1);
+    demand_caught(&case, "", |plan| plan.steps[0].uniform.dims[0] -= 1);
+    for label in ["forward, loss and backward", "gradients", "record the loss"] {
+        demand_caught(&case, "", |plan| plan.steps.retain(|step| step.label != label));
+    }
 }
 
 /// The guard bands work: the checker sees what lands beside an output.

@@ -3,14 +3,15 @@
 
 mod common;
 
-use wgrad::check::kernels;
 use wgrad::compare::{UNIT_ROUNDOFF, compare};
 use wgrad::data::Task;
-use wgrad::kernel::Kernel;
 use wgrad::network::Bias;
 use wgrad::optimizer::{Momentum, Optimizer};
 use wgrad::plan::{Plan, Planner, ScheduleEntry, Slot, TrainingOptions};
-use wgrad::{Activation, Batch, Dataset, Device, Layer, Loss, Matrix, Network, Params, Trainer, TrainerOptions};
+use wgrad::reference::Reference;
+use wgrad::{
+    Activation, Batch, Dataset, Device, Layer, Loss, Matrix, Network, Params, Predictor, Trainer, TrainerOptions,
+};
 
 fn devices() -> [Device; 2] {
     [Device::Cpu, common::gpu()]
@@ -127,20 +128,35 @@ fn gathered_batches_are_those_from_the_host() {
     }
 }
 
+/// What is predicted, evaluated and trained follows the reference, whichever planner wires it.
 #[test]
-fn dev_every_fused_kernel_holds() {
+fn predictions_follow_the_reference() {
+    let (network, rows) = (network(), 77);
+    let params = Params::of(&network);
+    let (values, inputs) = (numbers(params.len, 3), numbers(rows * 6, 1));
+    let wide = |all: &[f32]| all.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
+    let reference = Reference::new(&network, Loss::MeanSquaredError).unwrap();
+    let expected = reference.forward(&wide(&values), &wide(&inputs), rows).unwrap();
+    let bounds = reference.forward_bounds(&wide(&values), &wide(&inputs), rows).unwrap();
     for device in devices() {
-        for kernel in Kernel::all().iter().filter(|k| k.stem() == "fused") {
-            for variant in device.variants(kernel) {
-                for dims in [[1, 64, 0, 0], [7, 32, 0, 0], [33, 32, 0, 0], [70, 64, 0, 0], [300, 288, 0, 0]] {
-                    let start = std::time::Instant::now();
-                    let found = kernels::check(&device, kernel, variant, dims, 0, &|_| {}).unwrap();
-                    match found {
-                        Ok(_) => println!("ok {} {kernel} {variant} {dims:?} {:?}", device.name(), start.elapsed()),
-                        Err(why) => println!("FAILED {} {why}", device.name()),
-                    }
-                }
-            }
-        }
+        let mut predictor = Predictor::by(Planner::Fused, &device, &network, &values, 40).unwrap();
+        let found = predictor.predict(&Matrix::new(rows, 6, inputs.clone()).unwrap()).unwrap();
+        compare(&device.name(), &found.data, &expected, &bounds).unwrap();
+    }
+}
+
+/// An evaluation on the device agrees with the loss that a step records before its update.
+#[test]
+fn an_evaluation_is_the_loss_of_a_step() {
+    let data = dataset(50);
+    for device in devices() {
+        let mut trainer = Trainer::new(&device, network(), options(50)).unwrap();
+        let evaluated = trainer.evaluate(&data).unwrap();
+        trainer.step(&Batch { inputs: &data.inputs.data, targets: &data.targets.data }).unwrap();
+        let stepped = f64::from(trainer.losses().unwrap()[0]);
+        // Both sum fifty rows' losses, all positive, in some order.
+        let bound = 128.0 * UNIT_ROUNDOFF * stepped;
+        compare(&device.name(), &[evaluated.loss as f32], &[stepped], &[bound]).unwrap();
+        assert!(evaluated.accuracy.is_some());
     }
 }

@@ -80,6 +80,8 @@ fn steps_are_the_same_however_many_a_dispatch_takes() {
             assert_eq!(train(&[1; 77]), together, "{network} on {}", device.name());
             assert_eq!(train(&[64, 9, 4]), together, "{network} on {}", device.name());
             assert_ne!(train(&[76]).0, together.0);
+            // The longest dispatches there are: where a driver left a loop early, steps would be missing.
+            assert_eq!(train(&[9000]), train(&[100; 90]), "{network} on {}", device.name());
         }
     }
 }

@@ -8,9 +8,9 @@ use std::ops::ControlFlow;
 use wgrad::data::{Dataset, Matrix, Task};
 use wgrad::kernel::{Element, Kernel, Uniform};
 use wgrad::optimizer::{Momentum, Optimizer};
-use wgrad::plan::{Binding, Phase, Plan, Slot, SlotInfo};
+use wgrad::plan::{Binding, Phase, Plan, Planner, Slot, SlotInfo, TrainingOptions};
 use wgrad::train::{Epoch, Observer};
-use wgrad::{Activation, Device, Loss, Network, Predictor, Trainer, TrainerOptions};
+use wgrad::{Activation, Batch, Device, Loss, Network, Predictor, Trainer, TrainerOptions};
 
 fn devices() -> [Device; 2] {
     [Device::Cpu, common::gpu()]
@@ -67,6 +67,22 @@ fn streaming_equals_resident_training_bit_for_bit() {
             for budget in [0, 320, 3 * 320 + 7, 4600] {
                 let streamed = fit(&device, &data, &validation, options(loss, budget));
                 assert_eq!(streamed, resident, "{budget} bytes on {}", device.name());
+            }
+        }
+    }
+}
+
+/// Whoever wires the step finds its batches in the region.
+#[test]
+fn every_planner_may_be_streamed_to() {
+    let (data, validation) = (dataset(16 * 9 + 5, false), dataset(16 * 5 + 3, false));
+    for &planner in Planner::ALL {
+        for device in devices() {
+            let options = |budget| TrainerOptions { planner, ..options(Loss::MeanSquaredError, budget) };
+            let resident = fit(&device, &data, &validation, options(u64::MAX));
+            for budget in [0, 3 * 320] {
+                let streamed = fit(&device, &data, &validation, options(budget));
+                assert!(streamed == resident, "{planner}, {budget} bytes on {}", device.name());
             }
         }
     }
@@ -212,6 +228,42 @@ fn a_prediction_in_parts_is_the_whole() {
         assert!(predictor.predict(&Matrix::zeros(3, 4)).is_err());
         assert_eq!(predictor.predict(&Matrix::zeros(0, 3)).unwrap(), Matrix::zeros(0, 2));
     }
+}
+
+/// More steps than go into one submit are the same steps.
+#[test]
+fn steps_in_several_submits_are_the_same_steps() {
+    let data = dataset(16, false);
+    let batch = Batch { inputs: &data.inputs.data, targets: &data.targets.data };
+    for device in devices() {
+        let [at_once, one_by_one] = [1, 300].map(|parts| {
+            let options = TrainerOptions { losses_kept: 600, ..options(Loss::MeanSquaredError, 0) };
+            let mut trainer = Trainer::new(&device, network(), options).unwrap();
+            trainer.load(&batch).unwrap();
+            for _ in 0..parts {
+                trainer.repeat(600 / parts).unwrap();
+            }
+            assert!(trainer.executor().plan().steps.len() * 600 > 3 * 2048);
+            (bits(&trainer.losses().unwrap()), bits(&trainer.parameters().unwrap()))
+        });
+        assert_eq!(at_once.0.len(), 600);
+        assert!(at_once == one_by_one, "{}", device.name());
+    }
+}
+
+/// What the device allocates for an executor is what its plan says, the steps' uniforms, and the driver's rounding.
+#[test]
+fn a_device_allocates_what_the_plan_says() {
+    let device = common::gpu();
+    let Device::Gpu(gpu) = &device else { unreachable!() };
+    let plan = Plan::training(&network(), &TrainingOptions::new(4096, Loss::Huber)).unwrap();
+    let allocated = || gpu.device().get_internal_counters().hal.buffer_memory.read() as u64;
+    let before = allocated();
+    let executor = device.executor(plan.clone()).unwrap();
+    let found = allocated() - before;
+    let planned = executor.plan().bytes() + 256 * plan.steps.len() as u64;
+    assert!(found >= planned && found as f64 <= 1.05 * planned as f64, "{found} bytes for {planned}");
+    assert!(found as f64 <= 1.1 * plan.needed_bytes() as f64, "{found} bytes for {}", plan.needed_bytes());
 }
 
 /// After a first epoch, streamed training and evaluation make nothing anew: what is needed is kept.

@@ -9,15 +9,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   for (var first = begin; first < end; first += SLAB) {
     let rows = min(SLAB, end - first);
     load(base, first, rows, end, 0u, local);
-    storageBarrier();
+    synchronize();
     for (var l = 0u; l < LAYERS; l++) {
       forward(layer_of(l), l, base, rows, local);
-      storageBarrier();
+      synchronize();
     }
     let last = layer_of(LAYERS - 1u);
     for (var i = local; i < rows * OUTPUTS; i += WORKGROUP) {
       output[first * OUTPUTS + i] = element(base + last.output + (i / OUTPUTS) * padded(OUTPUTS) + i % OUTPUTS);
     }
-    storageBarrier();
+    synchronize();
   }
 }

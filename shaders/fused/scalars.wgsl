@@ -1,3 +1,6 @@
+// Memory as single numbers.
+fn synchronize() { storageBarrier(); }
+
 fn element(i: u32) -> f32 { return scratch[i]; }
 fn set_element(i: u32, x: f32) { scratch[i] = x; }
 fn set_vector(i: u32, x: vec4<f32>) {

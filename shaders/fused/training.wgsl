@@ -60,25 +60,25 @@ fn main(
   for (var first = begin; first < end; first += SLAB) {
     let rows = min(SLAB, end - first);
     load(base, first, rows, entry.rows, entry.first, local);
-    storageBarrier();
+    synchronize();
     for (var l = 0u; l < LAYERS; l++) {
       forward(layer_of(l), l, base, rows, local);
-      storageBarrier();
+      synchronize();
     }
     loss += output_delta(base, first, rows, entry, local);
-    storageBarrier();
+    synchronize();
     for (var l = LAYERS; l > LOWEST; l--) {
       let layer = layer_of(l - 1u);
       weight_gradient(layer, base, gradients, rows, first > begin, local);
       bias_gradient(layer, base, gradients, rows, first > begin, local);
       backward(layer, l - 1u, base, first, rows, local);
-      storageBarrier();
+      synchronize();
     }
   }
 
   // The slabs are done with the scratch memory, which now carries the invocations' losses.
   set_element(base + local, loss);
-  storageBarrier();
+  synchronize();
   if local == 0u {
     var sum = 0.0;
     for (var i = 0u; i < WORKGROUP; i++) {

@@ -5,6 +5,7 @@ use crate::executor::{Executor, Readback, locate};
 use crate::kernel::{Access, Element};
 use crate::plan::{Phase, Plan, Slot};
 use crate::real::Real;
+use std::any::TypeId;
 use std::ops::Range;
 
 /// How the CPU computes matrix products.
@@ -151,7 +152,11 @@ impl<T: Real> Executor for CpuExecutor<T> {
         let range = offset..offset + values.len();
         let index = locate(&self.plan, slot, &range, Element::Real)?;
         if let Buffer::Real(all) = &mut self.buffers[index] {
-            all[range].iter_mut().zip(values).for_each(|(to, &from)| *to = T::of(f64::from(from)));
+            if TypeId::of::<T>() == TypeId::of::<f32>() {
+                all[range].copy_from_slice(bytemuck::cast_slice(values));
+            } else {
+                all[range].iter_mut().zip(values).for_each(|(to, &from)| *to = T::of(f64::from(from)));
+            }
         }
         Ok(())
     }

@@ -272,24 +272,29 @@ impl Fused {
         let layers = self.layout().layers;
         let widths = layers.iter().map(|place| {
             let (inputs, outputs) = (place.inputs, place.outputs);
-            let gradient = tiles(outputs, inputs, rows) + (outputs.div_ceil(32) * rows) as u64;
-            tiles(rows, outputs, inputs) + tiles(rows, inputs, outputs) + gradient
+            tiles(rows, outputs, inputs) + tiles(rows, inputs, outputs) + tiles(outputs, inputs, rows)
         });
         let per_row = self.network.inputs + 5 * self.network.outputs() + 1;
         widths.sum::<u64>() + (rows.div_ceil(8) * per_row) as u64
     }
 
     pub(super) fn variants(&self, subgroup: Option<u32>) -> Vec<Variant> {
-        let broadcast = (subgroup == Some(8) && self.is_worth_unrolling()).then_some(BROADCAST);
-        std::iter::once(Variant::Naive).chain(broadcast).collect()
+        let tiles = self.fills_tiles();
+        let broadcast = (tiles && subgroup == Some(8)).then_some(BROADCAST);
+        let tiled = tiles.then_some(Variant::Tiled);
+        std::iter::once(Variant::Naive).chain(tiled).chain(broadcast).collect()
     }
 
     pub(super) fn heuristic(&self, subgroup: Option<u32>) -> Variant {
-        if subgroup == Some(8) && self.is_worth_unrolling() { BROADCAST } else { Variant::Naive }
+        match subgroup {
+            _ if !self.fills_tiles() => Variant::Naive,
+            Some(8) => BROADCAST,
+            _ => Variant::Tiled,
+        }
     }
 
-    /// Whether the tiles of unrolled products are not mostly padding; drivers compile them slowly.
-    fn is_worth_unrolling(&self) -> bool {
+    /// Whether tiles are more than padding somewhere; the unrolled ones compile slowly.
+    fn fills_tiles(&self) -> bool {
         self.network.widths().into_iter().any(|width| width >= TILE_ROWS)
     }
 
@@ -301,20 +306,26 @@ impl Fused {
         let work = match variant {
             Variant::Broadcast(_) => slabs * self.slab_iterations(rows) + pack as u64 / 8,
             _ => {
+                let product = |rows: usize, cols: usize, depth: usize| match variant {
+                    Variant::Tiled => {
+                        rows.div_ceil(64) * (1 + cols.div_ceil(64) * (1 + depth.div_ceil(16) * (1 + 4 + 4 + 16) + 16))
+                    }
+                    _ => (rows * cols).div_ceil(64) * (1 + depth),
+                };
                 let products = layout.layers.iter().map(|place| {
-                    let elements = |count: usize, depth: usize| count.div_ceil(64) * (1 + depth);
                     let (inputs, outputs) = (padded(place.inputs), padded(place.outputs));
-                    elements(rows * outputs, inputs)
-                        + elements(rows * inputs, outputs)
-                        + elements(inputs * outputs, rows)
-                        + elements(outputs, rows)
+                    let bias = outputs.div_ceil(64) * (1 + rows);
+                    product(rows, outputs, inputs)
+                        + product(rows, inputs, outputs)
+                        + product(outputs, inputs, rows)
+                        + bias
                 });
                 let per_row = padded(self.network.inputs) + 5 * self.network.outputs() + 1;
                 slabs * (products.sum::<usize>() + rows.div_ceil(64) * per_row) as u64
             }
         };
         let shared = layout.layers.iter().filter(|p| p.bias_mode == Bias::Shared).map(|p| p.outputs + 1).sum::<usize>();
-        work + shared as u64 + 64
+        work + shared as u64 + 256
     }
 
     /// Floating-point operations and bytes, at the least, for `batch` rows.
@@ -357,6 +368,7 @@ impl Fused {
                 self.write_vector_access(w, &layout)?;
                 broadcast::forward(w)?;
             }
+            Variant::Tiled => w.push_str(include_str!("../../shaders/fused/tiled.wgsl")),
             _ => w.push_str(include_str!("../../shaders/fused/naive.wgsl")),
         }
         let Pass::Training { loss, source } = self.pass else {
@@ -370,7 +382,13 @@ impl Fused {
                 broadcast::gradients(w)?;
                 broadcast::backward(w)?;
             }
-            _ => w.push_str(include_str!("../../shaders/fused/naive_backward.wgsl")),
+            _ => {
+                w.push_str(include_str!("../../shaders/fused/bias_gradient.wgsl"));
+                w.push_str(match variant {
+                    Variant::Tiled => include_str!("../../shaders/fused/tiled_backward.wgsl"),
+                    _ => include_str!("../../shaders/fused/naive_backward.wgsl"),
+                });
+            }
         }
         w.push_str(match source {
             Source::Gathered => include_str!("../../shaders/fused/gathered.wgsl"),
@@ -412,7 +430,7 @@ impl Fused {
             writeln!(w, "  pack({inputs}u, {outputs}u, {weight}u, base + {to}u, local);")?;
             to += outputs * padded(inputs);
         }
-        writeln!(w, "  storageBarrier();\n}}")
+        writeln!(w, "  synchronize();\n}}")
     }
 
     fn write_input_gradient(&self, w: &mut String, source: Source, vectors: bool) -> std::fmt::Result {
@@ -637,6 +655,7 @@ impl FusedSum {
         match self.rule {
             None => text += include_str!("../../shaders/fused/gradients.wgsl"),
             Some(rule) => {
+                text += include_str!("../../shaders/element/scalar.wgsl");
                 text += include_str!("../../shaders/schedule.wgsl");
                 text += rule.wgsl();
                 text += include_str!("../../shaders/fused/update.wgsl");

@@ -84,14 +84,14 @@ impl Dense {
 
 impl Resident {
     /// Networks for the checks: between them every activation, loss, bias mode, rule and pass, frozen parameters, more
-    /// rows than are on the chip at a time.
+    /// rows than are on the chip at a time; every third of them has every bias mode, rule and pass.
     pub(super) fn samples() -> Vec<Resident> {
         let pick = |i: usize| {
             let activation = Activation::ALL[i % Activation::ALL.len()];
             let loss = Loss::ALL[i % Loss::ALL.len()];
             let output = if loss.check_output(activation).is_ok() { activation } else { Activation::Sigmoid };
             let next = Activation::ALL[(i + 3) % Activation::ALL.len()];
-            let bias = Bias::ALL[i % Bias::ALL.len()];
+            let bias = Bias::ALL[i / 5 % Bias::ALL.len()];
             let network = match i % 4 {
                 0 => Network::new(2).dense(3, activation).dense(2, output),
                 1 => Network::new(3).dense(17, activation).dense(5, next).dense(4, output),
@@ -99,11 +99,11 @@ impl Resident {
                 _ => Network::new(5).dense(4, next).dense(1, activation).dense(3, output),
             };
             let mut network = network.with_bias(bias);
-            if let (3, [first, second, ..]) = (i % 5, &mut network.layers[..]) {
+            if let (0, [first, second, ..]) = (i % 5, &mut network.layers[..]) {
                 (first.freeze_weight, first.freeze_bias, second.freeze_weight) = (true, true, true);
             }
             let rule = Rule::ALL[i % Rule::ALL.len()];
-            let pass = Pass::ALL[i / 2 % Pass::ALL.len()];
+            let pass = Pass::ALL[i / 3 % Pass::ALL.len()];
             let mut resident = Resident { whole: Whole { network, loss, rule }, pass, memory: 0 };
             // Every second one has memory for three rows of a batch only.
             let three_rows = resident.least_memory() + 8 * resident.words_per_row();

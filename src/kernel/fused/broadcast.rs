@@ -10,16 +10,6 @@ const LANES: usize = 8;
 const GROUPS: usize = super::TILE_ROWS / LANES;
 const ELEMENTS: [char; 4] = ['x', 'y', 'z', 'w'];
 
-/// How a tile is multiplied: what a lane loads of the left operand for eight rows and four terms, and which element of
-/// which lane belongs to a row and a term.
-#[derive(Clone, Copy, PartialEq)]
-enum Left {
-    /// Lane `i` has four terms of row `i`.
-    Rows,
-    /// Lanes `2t` and `2t + 1` have term `t` of four rows each.
-    Columns,
-}
-
 pub(super) fn forward(w: &mut String) -> Result {
     w.push_str(
         "
@@ -47,15 +37,15 @@ fn forward(layer: Layer, l: u32, base: u32, rows: u32, lane: u32) {
     for g in 0..GROUPS {
         writeln!(w, "        let a{g} = scratch[a_at + {}u * depth + k];", LANES * g)?;
     }
-    turn(w, Left::Rows)?;
+    turn(w)?;
     writeln!(w, "      }}")?;
     array(w)?;
     w.push_str(
         "      let bias = bias_at(layer, col);
       let wanted = vec4<u32>(col, col + 1u, col + 2u, col + 3u) < vec4<u32>(layer.outputs);
-      for (var r = 0u; r < select(0u, 32u, col < layer.outputs); r++) {
-        let z = select(vec4<f32>(), sums[r] + bias, wanted);
-        let at = base / 4u + (row + r) * stride + col / 4u;
+      for (var r = row; r < select(row, row + 32u, col < layer.outputs); r++) {
+        let z = select(vec4<f32>(), sums[r - row] + bias, wanted);
+        let at = base / 4u + r * stride + col / 4u;
         if layer.stored != layer.output {
           scratch[layer.stored / 4u + at] = z;
         }
@@ -92,16 +82,16 @@ fn backward(layer: Layer, l: u32, base: u32, first: u32, rows: u32, lane: u32) {
     for g in 0..GROUPS {
         writeln!(w, "        let a{g} = scratch[a_at + {}u * depth + j];", LANES * g)?;
     }
-    turn(w, Left::Rows)?;
+    turn(w)?;
     writeln!(w, "      }}")?;
     array(w)?;
     w.push_str(
-        "      for (var r = 0u; r < select(0u, 32u, col < layer.inputs); r++) {
+        "      for (var r = row; r < select(row, row + 32u, col < layer.inputs); r++) {
         if l > 0u {
-          let at = base / 4u + (row + r) * stride + col / 4u;
-          scratch[layer.below / 4u + at] = sums[r] * derivative(l - 1u, scratch[layer.below_stored / 4u + at]);
-        } else if row + r < rows {
-          input_gradient_at(first + row + r, col, sums[r]);
+          let at = base / 4u + r * stride + col / 4u;
+          scratch[layer.below / 4u + at] = sums[r - row] * derivative(l - 1u, scratch[layer.below_stored / 4u + at]);
+        } else if r < rows {
+          input_gradient_at(first + r, col, sums[r - row]);
         }
       }
     }
@@ -123,49 +113,40 @@ fn weight_gradient(layer: Layer, base: u32, gradients: u32, rows: u32, add: bool
   for (var row = 0u; row < layer.outputs; row += 32u) {
     for (var first = 0u; first < cols; first += 32u) {
       let col = first + 4u * lane;
-      let a_at = (base + layer.delta) / 4u + lane / 2u * depth + row / 4u + lane % 2u;
+      let a_at = (base + layer.delta) / 4u + min(row / 4u + lane, depth - 1u);
       let b_at = (base + layer.input) / 4u + min(col / 4u, stride - 1u);
 ",
     );
     sums(w)?;
-    for g in 0..GROUPS {
-        writeln!(w, "      var bias{g} = vec4<f32>();")?;
-    }
+    writeln!(w, "      var bias = vec4<f32>();")?;
     writeln!(w, "      for (var r = 0u; r < tall(rows); r += 4u) {{")?;
     for t in 0..4 {
         writeln!(w, "        let b{t} = scratch[b_at + (r + {t}u) * stride];")?;
+        writeln!(w, "        let a{t} = scratch[a_at + (r + {t}u) * depth];")?;
     }
-    for g in 0..GROUPS {
-        writeln!(w, "        let a{g} = scratch[a_at + r * depth + {}u];", 2 * g)?;
-        writeln!(w, "        bias{g} += a{g};")?;
+    writeln!(w, "        bias += (a0 + a1) + (a2 + a3);")?;
+    for lane in 0..LANES {
+        for t in 0..4 {
+            writeln!(w, "        let s{lane}_{t} = subgroupBroadcast(a{t}, {lane}u);")?;
+        }
+        for (e, x) in ELEMENTS.iter().enumerate() {
+            let r = 4 * lane + e;
+            for t in 0..4 {
+                writeln!(w, "        c{r} = fma(vec4<f32>(s{lane}_{t}.{x}), b{t}, c{r});")?;
+            }
+        }
     }
-    turn(w, Left::Columns)?;
     writeln!(w, "      }}")?;
     array(w)?;
     w.push_str(
-        "      let at = (gradients + layer.weight_gradient) / 4u + row * stride + col / 4u;
-      let count = min(32u, layer.outputs - row);
-      for (var r = 0u; r < select(0u, count, layer.wants_weight && col < layer.inputs); r++) {
-        accumulate(at + r * stride, sums[r], add);
+        "      let end = select(row, min(row + 32u, layer.outputs), layer.wants_weight && col < layer.inputs);
+      for (var j = row; j < end; j++) {
+        accumulate((gradients + layer.weight_gradient) / 4u + j * stride + col / 4u, sums[j - row], add);
       }
-      if first == 0u && layer.wants_bias {
-        let at = (gradients + layer.bias_gradient + row) / 4u;
-",
-    );
-    for part in 0..2 * GROUPS {
-        let (g, odd) = (part / 2, part % 2);
-        let lanes = (0..4).map(|t| format!("subgroupBroadcast(bias{g}, {}u)", 2 * t + odd)).collect::<Vec<_>>();
-        writeln!(w, "        let total{part} = {};", lanes.join(" + "))?;
-    }
-    for part in 0..2 * GROUPS {
-        writeln!(
-            w,
-            "        if lane == 0u && row + {}u < layer.outputs {{ accumulate(at + {part}u, total{part}, add); }}",
-            4 * part
-        )?;
-    }
-    w.push_str(
-        "      }
+      // Each lane has summed the deltas of four units.
+      if first == 0u && layer.wants_bias && row + 4u * lane < layer.outputs {
+        accumulate((gradients + layer.bias_gradient + row) / 4u + lane, bias, add);
+      }
     }
   }
 }
@@ -185,32 +166,20 @@ fn sums(w: &mut String) -> Result {
     (0..super::TILE_ROWS).try_for_each(|r| writeln!(w, "      var c{r} = vec4<f32>();"))
 }
 
-/// A loop over an array compiles the epilogue once and not for every row.
+/// A loop over an array compiles the epilogue once and not for every row. It begins at the tile's row: from a constant on,
+/// Mesa would unroll it.
 fn array(w: &mut String) -> Result {
     let all: Vec<_> = (0..super::TILE_ROWS).map(|r| format!("c{r}")).collect();
     writeln!(w, "      var sums = array<vec4<f32>, {}>({});", all.len(), all.join(", "))
 }
 
 /// Four terms of every sum.
-fn turn(w: &mut String, left: Left) -> Result {
-    for g in 0..GROUPS {
-        for m in 0..LANES {
-            let r = g * LANES + m;
-            if left == Left::Rows {
-                writeln!(w, "        let s{r} = subgroupBroadcast(a{g}, {m}u);")?;
-            }
-            // All terms of a row together: its sums are loaded and stored once where registers are few.
-            for (t, x) in ELEMENTS.iter().enumerate() {
-                match left {
-                    Left::Rows => writeln!(w, "        c{r} = fma(vec4<f32>(s{r}.{x}), b{t}, c{r});")?,
-                    Left::Columns => writeln!(
-                        w,
-                        "        c{r} = fma(vec4<f32>(subgroupBroadcast(a{g}.{}, {}u)), b{t}, c{r});",
-                        ELEMENTS[m % 4],
-                        2 * t + m / 4
-                    )?,
-                }
-            }
+fn turn(w: &mut String) -> Result {
+    for r in 0..super::TILE_ROWS {
+        writeln!(w, "        let s{r} = subgroupBroadcast(a{}, {}u);", r / LANES, r % LANES)?;
+        // All terms of a row together: its sums are loaded and stored once where registers are few.
+        for (t, x) in ELEMENTS.iter().enumerate() {
+            writeln!(w, "        c{r} = fma(vec4<f32>(s{r}.{x}), b{t}, c{r});")?;
         }
     }
     Ok(())

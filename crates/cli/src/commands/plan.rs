@@ -30,7 +30,8 @@ pub struct Args {
 pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let subject = args.subject.resolve(context)?;
     if args.predict {
-        let plan = Plan::prediction(&subject.network, subject.options.batch)?;
+        let planner = subject.planner.unwrap_or_default();
+        let plan = Plan::prediction_by(planner, &subject.network, subject.options.batch)?;
         report(&subject.network, &plan, None, context)?;
         return Ok(ExitCode::SUCCESS);
     }
