@@ -89,7 +89,7 @@ fn family(kernel: &Kernel) -> String {
 }
 
 /// 1, primes, and one less and one more than every tile; fewer where only the hook functions differ.
-pub(super) fn shapes(kernel: &Kernel) -> Vec<[u32; 4]> {
+pub(crate) fn shapes(kernel: &Kernel) -> Vec<[u32; 4]> {
     let shapes: &[&[u32]] = match *kernel {
         Kernel::Gather => &[&[1, 1, 1], &[5, 3, 2], &[17, 64, 10], &[65, 7, 1]],
         Kernel::Matmul { epilogue: Epilogue::Store, .. } => &[
@@ -127,13 +127,11 @@ pub(super) fn shapes(kernel: &Kernel) -> Vec<[u32; 4]> {
     shapes.iter().map(padded).collect()
 }
 
-/// The largest few of the sizes above that `variant` takes: enough to tell a wrong one before it is timed.
-pub(crate) fn tuning_shapes(kernel: &Kernel, variant: Variant) -> Vec<[u32; 4]> {
-    let mut all = shapes(kernel);
-    all.retain(|&dims| kernel.runs(variant, dims));
-    all.sort_by_key(|dims| std::cmp::Reverse(dims.iter().map(|&dim| u64::from(dim.max(1))).product::<u64>()));
-    all.truncate(3);
-    all
+/// The largest few of `shapes`: enough to tell a wrong variant before it is timed.
+pub(crate) fn largest(mut shapes: Vec<[u32; 4]>) -> Vec<[u32; 4]> {
+    shapes.sort_by_key(|dims| std::cmp::Reverse(dims.iter().map(|&dim| u64::from(dim.max(1))).product::<u64>()));
+    shapes.truncate(3);
+    shapes
 }
 
 /// What a binding holds before the dispatch.

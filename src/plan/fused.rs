@@ -1,7 +1,7 @@
 //! The wiring of the fused planner: forward, loss and backward in one dispatch, the sum over the parts of the batch and the
 //! update in a second one, the loss in a third.
 
-use super::{Binding, Phase, Plan, ScheduleEntry, Slot, TrainingOptions, check_batch, whole};
+use super::{Binding, Phase, Plan, Planner, ScheduleEntry, Slot, TrainingOptions, check_batch, whole};
 use crate::Result;
 use crate::activation::Activation;
 use crate::kernel::fused::{Pass, Source};
@@ -14,7 +14,8 @@ impl Plan {
     /// The fused training step.
     pub(super) fn fused(network: &Network, options: &TrainingOptions) -> Result<Plan> {
         let params = Params::of(network);
-        let mut plan = Plan { batch: options.batch, params: params.clone(), ..Plan::default() };
+        let mut plan =
+            Plan { planner: Planner::Fused, batch: options.batch, params: params.clone(), ..Plan::default() };
         let mut computed = network.clone();
         if let Some(last) = computed.layers.last_mut() {
             last.activation = options.loss.training_activation(last.activation);
@@ -72,7 +73,7 @@ impl Plan {
         Fused::check(network)?;
         check_batch(network, batch)?;
         let params = Params::of(network);
-        let mut plan = Plan { batch, params: params.clone(), ..Plan::default() };
+        let mut plan = Plan { planner: Planner::Fused, batch, params: params.clone(), ..Plan::default() };
         plan.add(Slot::Params, params.len);
         plan.fused_forward(network, batch)?;
         plan.validate()?;

@@ -125,7 +125,15 @@ pub(super) fn agrees(
     variant: Variant,
     tamper: &dyn Fn(&mut Plan),
 ) -> Result<(), String> {
-    for dims in kernels::tuning_shapes(kernel, variant) {
+    let runs = |dims: &[u32; 4]| match device {
+        Device::Cpu => true,
+        Device::Gpu(gpu) => gpu.candidates(kernel, *dims).contains(&variant),
+    };
+    let shapes: Vec<_> = kernels::shapes(kernel).into_iter().filter(runs).collect();
+    if shapes.is_empty() {
+        return Err("none of the sizes that it is checked at can run here".into());
+    }
+    for dims in kernels::largest(shapes) {
         match kernels::check(device, kernel, variant, dims, 0, tamper) {
             Ok(Ok(_)) => {}
             Ok(Err(failure)) => return Err(failure),

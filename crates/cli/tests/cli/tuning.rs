@@ -13,10 +13,10 @@ fn sources(choices: &Value) -> Vec<&str> {
 #[test]
 fn what_tune_measures_the_plan_shows() {
     let folder = Folder::new();
-    let plan = "plan 8-16-4 --batch 8 --json";
+    let plan = "plan 8-16-4 --batch 8 --planner layerwise --json";
     let before = folder.wgrad_on("gpu", &[], plan).json();
     assert!(sources(&before["choices"]).iter().all(|source| *source == "heuristic"), "{before}");
-    let tuned = folder.wgrad_on("gpu", &[], "tune 8-16-4 --batch 8 --json").json();
+    let tuned = folder.wgrad_on("gpu", &[], "tune 8-16-4 --batch 8 --planner layerwise --json").json();
     assert!(sources(&tuned).iter().all(|source| *source == "measured"), "{tuned}");
     assert!(tuned["tuning_s"].as_f64().unwrap() > 0.0 && tuned["incomplete"].is_null(), "{tuned}");
     for kernel in tuned["kernels"].as_array().unwrap() {
@@ -31,7 +31,7 @@ fn what_tune_measures_the_plan_shows() {
     let ignored = folder.wgrad_on("gpu", &[], &format!("{plan} --no-tune")).json();
     assert!(sources(&ignored["choices"]).iter().all(|source| *source == "heuristic"), "{ignored}");
 
-    let table = folder.wgrad_on("gpu", &[], "tune 8-16-4 --batch 8").stdout;
+    let table = folder.wgrad_on("gpu", &[], "tune 8-16-4 --batch 8 --planner layerwise").stdout;
     for word in ["network", "GFLOP/s", "matmul_nt", "8×16×8", "naive", "µs", "from the cache"] {
         assert!(table.contains(word), "{word}: {table}");
     }
