@@ -320,44 +320,46 @@ impl Gpu {
         [kernel.variants(self.subgroup()), self.cooperative_variants(kernel)].concat()
     }
 
-    /// The variants of `kernel` that this device can run over `dims`, the heuristic's choice first.
+    /// The variants of `kernel` to choose from over `dims`, the heuristic's choice first. Those by cooperative matrices are
+    /// among them once they passed their self-test; those that emulate some are for checks alone.
     pub fn candidates(self: &Arc<Gpu>, kernel: &Kernel, dims: [u32; 4]) -> Vec<Variant> {
         let cooperative = self.cooperative_for(kernel, dims);
         let preferred = cooperative.unwrap_or_else(|| kernel.heuristic(dims, self.subgroup()));
-        let others = self.variants(kernel).into_iter().filter(|variant| *variant != preferred);
-        let once = kernel.times(dims, 1);
-        let fits = |variant: &Variant| {
-            kernel.runs(*variant, dims) && kernel.loop_iterations(*variant, once) <= self.most_loop_iterations()
-        };
-        std::iter::once(preferred).chain(others).filter(fits).collect()
+        let proven = |variant: &Variant| !matches!(variant, Variant::Cooperative(_));
+        let others = kernel.variants(self.subgroup()).into_iter().filter(proven).filter(|other| *other != preferred);
+        std::iter::once(preferred).chain(others).filter(|variant| self.takes(kernel, dims, *variant)).collect()
+    }
+
+    /// Whether `variant` of `kernel` runs over `dims` within what the driver allows.
+    fn takes(&self, kernel: &Kernel, dims: [u32; 4], variant: Variant) -> bool {
+        let iterations = kernel.loop_iterations(variant, kernel.times(dims, 1));
+        kernel.runs(variant, dims) && iterations <= self.most_loop_iterations()
     }
 }
 
 fn choose(gpu: &Arc<Gpu>, step: &Step, choice: &VariantChoice) -> Result<Variant> {
     let (kernel, dims) = (&step.kernel, step.uniform.dims);
-    let candidates = gpu.candidates(kernel, dims);
-    let pinned = match choice {
-        VariantChoice::Pinned(variants) => variants.get(kernel, dims),
-        _ => None,
-    };
-    if let Some(name) = pinned {
-        let found = candidates.iter().find(|variant| variant.to_string() == name);
-        return found.copied().ok_or_else(|| {
-            let known: Vec<_> = candidates.iter().map(Variant::to_string).collect();
-            Error::Device(format!(
-                "{} cannot run {:?} as it was pinned: expected one of the variants {} of {kernel}, found {name:?}; run it \
-                 on the device that it was pinned on, or let the variants be chosen anew",
-                gpu.info.name,
-                step.label,
-                known.join(", ")
-            ))
-        });
-    }
-    let found = match *choice {
-        VariantChoice::Forced(variant) if gpu.variants(kernel).contains(&variant) => {
-            candidates.contains(&variant).then_some(variant)
+    let found = match choice {
+        // Before the others are asked for: the self-test of cooperative matrices comes here.
+        VariantChoice::Forced(variant) if gpu.variants(kernel).contains(variant) => {
+            Some(*variant).filter(|variant| gpu.takes(kernel, dims, *variant))
         }
-        _ => candidates.first().copied(),
+        VariantChoice::Pinned(variants) if variants.get(kernel, dims).is_some() => {
+            let candidates = gpu.candidates(kernel, dims);
+            let name = variants.get(kernel, dims).unwrap_or_default();
+            let found = candidates.iter().find(|variant| variant.to_string() == name);
+            return found.copied().ok_or_else(|| {
+                let known: Vec<_> = candidates.iter().map(Variant::to_string).collect();
+                Error::Device(format!(
+                    "{} cannot run {:?} as it was pinned: expected one of the variants {} of {kernel}, found {name:?}; \
+                     run it on the device that it was pinned on, or let the variants be chosen anew",
+                    gpu.info.name,
+                    step.label,
+                    known.join(", ")
+                ))
+            });
+        }
+        _ => gpu.candidates(kernel, dims).first().copied(),
     };
     found.ok_or_else(|| {
         Error::Device(format!(
