@@ -577,7 +577,7 @@ impl Kernel {
             }
             Kernel::FusedSum(ref sum) => {
                 generated = sum.wgsl();
-                parts.extend([element, &generated]);
+                parts.push(&generated);
             }
             Kernel::Gather => parts.extend([SCHEDULE, include_str!("../shaders/gather.wgsl")]),
             Kernel::Matmul { form, epilogue } => {
