@@ -655,7 +655,6 @@ impl FusedSum {
         match self.rule {
             None => text += include_str!("../../shaders/fused/gradients.wgsl"),
             Some(rule) => {
-                text += include_str!("../../shaders/element/scalar.wgsl");
                 text += include_str!("../../shaders/schedule.wgsl");
                 text += rule.wgsl();
                 text += include_str!("../../shaders/fused/update.wgsl");
