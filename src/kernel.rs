@@ -429,10 +429,11 @@ impl Kernel {
     /// The variant to run for these sizes where nothing was measured.
     pub fn heuristic(&self, dims: [u32; 4], subgroup: Option<u32>) -> Variant {
         let [x, y, ..] = dims;
+        // Eight lanes are a software rasteriser's, where what counts is few loads per multiplication, and a barrier costs
+        // more than what it saves. Larger subgroups are a GPU's, whose invocations share workgroup memory better.
+        let software = subgroup == Some(8);
         match self {
-            // Eight lanes are a software rasteriser's, where what counts is few loads per multiplication. Larger subgroups
-            // are a GPU's, whose invocations share workgroup memory better.
-            Kernel::Matmul { form, .. } if subgroup == Some(8) && x.min(y) >= 4 => {
+            Kernel::Matmul { form, .. } if software && x.min(y) >= 4 => {
                 let rows = if *form == Form::Nn { 24 } else { 32 };
                 let vector = Broadcast { lanes: 8, rows, vector: true };
                 let scalar = Broadcast { lanes: 8, rows: 16, vector: false };
@@ -441,6 +442,7 @@ impl Kernel {
             Kernel::Matmul { form, .. } if x.min(y) >= 96 && form.rows_are_vectors(dims) => Variant::TiledVector,
             Kernel::Matmul { .. } if x.min(y) >= 8 => Variant::Tiled,
             Kernel::Loss { .. } => match y {
+                _ if software => Variant::Naive,
                 0..=2 => Variant::Naive,
                 3..=8 => Variant::Lanes(4),
                 9..=64 => Variant::Lanes(16),
@@ -448,7 +450,7 @@ impl Kernel {
             },
             Kernel::Fused(fused) => fused.heuristic(subgroup),
             Kernel::LossSum if x > 1 => Variant::Lanes(256),
-            Kernel::ColumnSum => match (x >= 64, y.is_multiple_of(4)) {
+            Kernel::ColumnSum => match (x >= 64 && !software, y.is_multiple_of(4)) {
                 (false, false) => Variant::Naive,
                 (false, true) => Variant::Vector,
                 (true, false) => Variant::Strided,
@@ -638,7 +640,7 @@ impl Kernel {
             }
             Kernel::FusedSum(ref sum) => {
                 generated = sum.wgsl();
-                parts.push(&generated);
+                parts.extend([element, &generated]);
             }
             Kernel::Gather => parts.extend([stored_as, SCHEDULE, include_str!("../shaders/gather.wgsl")]),
             Kernel::Matmul { form, epilogue } => {
