@@ -391,7 +391,7 @@ impl Kernel {
                 let of = |lanes| {
                     let broadcast = move |rows, vector| Variant::Broadcast(Broadcast { lanes, rows, vector });
                     let most = [16, 24, 32].into_iter().filter(move |rows| rows % lanes == 0);
-                    std::iter::once(broadcast(lanes.max(16), false)).chain(most.map(move |rows| broadcast(rows, true)))
+                    std::iter::once(broadcast(lanes, false)).chain(most.map(move |rows| broadcast(rows, true)))
                 };
                 [Variant::Naive, Variant::Tiled, Variant::TiledVector]
                     .into_iter()
@@ -434,9 +434,11 @@ impl Kernel {
         let software = subgroup == Some(8);
         match self {
             Kernel::Matmul { form, .. } if software && x.min(y) >= 4 => {
-                let rows = if *form == Form::Nn { 24 } else { 32 };
+                // What few rows do not fill is computed in vain.
+                let wasteful = u64::from(x.next_multiple_of(24)) * 20 > u64::from(x) * 21;
+                let rows = if *form == Form::Tn || wasteful { 32 } else { 24 };
                 let vector = Broadcast { lanes: 8, rows, vector: true };
-                let scalar = Broadcast { lanes: 8, rows: 16, vector: false };
+                let scalar = Broadcast { lanes: 8, rows: 8, vector: false };
                 Variant::Broadcast(if form.rows_are_vectors(dims) { vector } else { scalar })
             }
             Kernel::Matmul { form, .. } if x.min(y) >= 96 && form.rows_are_vectors(dims) => Variant::TiledVector,

@@ -592,6 +592,8 @@ impl Plan {
 
     fn update(&mut self, run: &Range<usize>, params: &Params, options: &TrainingOptions) -> Result<()> {
         let rule = options.optimizer.rule();
+        // Whole vectors of four: behind a tensor there is room, with gradients of 0.
+        let run = run.start..run.end.next_multiple_of(4);
         let mut bindings = vec![
             whole(Slot::Schedule, options.steps * ScheduleEntry::WORDS),
             whole(Slot::Clock, 1),

@@ -22,7 +22,7 @@ pub const WIDEST: usize = 128;
 pub const TILE_ROWS: usize = 32;
 
 /// Elements of scratch memory that stay in a core's own cache.
-const CACHE: usize = 96 << 10;
+const CACHE: usize = 128 << 10;
 
 /// Parts of a batch: enough for the cores of a large GPU, few enough for their gradients to be added up quickly.
 const PARTS: usize = 128;

@@ -216,7 +216,7 @@ impl Tuner {
         Tuner { cache, effort, budget: None }
     }
 
-    /// The same within another budget than 10 s on a software rasteriser and 2 s elsewhere; it counts for
+    /// The same within another budget than 3 s on a software rasteriser and 2 s elsewhere; it counts for
     /// [`Effort::Budget`], and anew for each call of [`Tuner::tune`].
     pub fn within(self, budget: Duration) -> Self {
         Tuner { budget: Some(budget), ..self }

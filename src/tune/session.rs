@@ -38,7 +38,7 @@ impl<'a> Session<'a> {
         let usual = match (effort, device) {
             (Effort::None | Effort::Recall, _) => 0,
             (Effort::Everything, _) => 3600,
-            (Effort::Budget, Device::Gpu(gpu)) if is_software(gpu) => 10,
+            (Effort::Budget, Device::Gpu(gpu)) if is_software(gpu) => 3,
             (Effort::Budget, _) => 2,
         };
         let budget = budget.filter(|_| effort == Effort::Budget).unwrap_or(Duration::from_secs(usual));

@@ -70,7 +70,10 @@ fn a_model_keeps_the_choices_and_like_repeats_them() {
     let choices = &mut model.training.as_mut().unwrap()["choices"];
     let variants = choices["variants"].as_object_mut().unwrap();
     assert!(variants.keys().any(|place| place.starts_with("matmul_nt")), "{variants:?}");
-    variants.values_mut().for_each(|variant| *variant = "naive".into());
+    // Sums in the order of strided rows are what differs from one variant to another in their last bits.
+    for (place, variant) in variants.iter_mut() {
+        *variant = if place.starts_with("column_sum") { "strided".into() } else { "naive".into() };
+    }
     let naive = choices.clone();
     model.save(&folder.path("naive.safetensors")).unwrap();
 
