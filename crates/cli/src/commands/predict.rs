@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::process::ExitCode;
 use wgrad::data::{Task, read_inputs_csv, read_npy, write_atomic, write_npy};
+use wgrad::plan::Planner;
 use wgrad::train::argmax;
 use wgrad::{Activation, Error, Loss, Matrix, Model, Predictor, Result};
 
@@ -25,6 +26,9 @@ pub struct Args {
     /// Where the answers go; without it, as CSV to standard output
     #[arg(long, value_name = "FILE.csv|FILE.npy")]
     out: Option<Numbers>,
+    /// Who wires the forward pass: layerwise or fused (widths up to 128)
+    #[arg(long, value_name = "NAME", default_value_t = Planner::LayerWise)]
+    planner: Planner,
 }
 
 /// Rows that are computed at once.
@@ -38,7 +42,7 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let inputs = read_inputs(&args.inputs, &model)?;
     let device = context.open_device()?;
     let batch = inputs.rows.clamp(1, BATCH);
-    let outputs = Predictor::new(&device, &model.network, &model.values, batch)?.predict(&inputs)?;
+    let outputs = Predictor::by(args.planner, &device, &model.network, &model.values, batch)?.predict(&inputs)?;
 
     match &args.out {
         Some(Numbers { path, npy: true }) => write_npy(path, &outputs)?,

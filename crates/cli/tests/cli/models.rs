@@ -63,6 +63,8 @@ fn arrays_and_tables_give_the_same_answers() {
 
     let table = folder.well("predict f.safetensors f.csv").stdout;
     assert_eq!(folder.well("predict f.safetensors f.npy").stdout, table);
+    let classes = |table: &str| fields(table).iter().map(|row| row[0].clone()).collect::<Vec<_>>();
+    assert_eq!(classes(&folder.well("predict f.safetensors f.npy --planner fused").stdout), classes(&table));
     folder.well("predict f.safetensors f.npy --out p.csv");
     assert_eq!(folder.read("p.csv"), table.as_bytes());
     let json = folder.well("predict f.safetensors f.npy --json").json();
