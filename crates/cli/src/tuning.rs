@@ -124,7 +124,10 @@ pub fn report(tuning: &Tuning, context: &Context) -> Result<()> {
     }
     let mut rows = vec![header(&["kernel", "sizes", "variant", "time", "GFLOP/s", "verdict"])];
     for verdict in &tuning.verdicts {
-        for (i, (variant, outcome)) in verdict.candidates.iter().enumerate() {
+        // What nothing is known of, and is not taken, says nothing.
+        let telling =
+            |(variant, outcome): &&(Variant, Outcome)| *variant == verdict.winner || *outcome != Outcome::Unknown;
+        for (i, (variant, outcome)) in verdict.candidates.iter().filter(telling).enumerate() {
             let first = |text: String| if i == 0 { text } else { String::new() };
             let chosen = *variant == verdict.winner;
             rows.push(vec![
