@@ -56,11 +56,11 @@ for line in open(sys.argv[1]):
     run = json.loads(line)
     who = run.get("device") or run.get("runner") or "peer"
     rows.setdefault((run["workload"], who, run.get("planner", "")), []).append(run)
-print("| | device | planner | a second | slowest to fastest | GFLOP/s | first step, s | check loss |")
+print("| | device | planner | samples a second (W4, W6: steps) | slowest to fastest | GFLOP/s | first step, s | check loss |")
 print("|---|---|---|---|---|---|---|---|")
 for (workload, who, planner), runs in rows.items():
-    unit = "steps_per_s" if workload == "W4" or workload.startswith("W6") else "samples_per_s"
-    rates = sorted(run[unit] for run in runs)
+    steps = workload == "W4" or workload.startswith("W6")
+    rates = sorted(1e3 / run["step_ms_median"] if steps else run["samples_per_s"] for run in runs)
     gflops = statistics.median(run["gflops"] for run in runs)
     first = runs[0].get("first_step_s", float("nan"))
     loss = runs[0].get("check_loss", float("nan"))
