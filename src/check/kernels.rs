@@ -48,10 +48,13 @@ pub(super) fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> 
 }
 
 /// An unrolled text knows nothing of the epilogue behind it, and drivers compile the pair slowly: each such variant meets
-/// every fifth epilogue, another fifth than the next variant does. Likewise a resident network's workgroups of three
-/// sizes, whose texts differ by that alone: each meets every third network.
+/// every fifth epilogue, another fifth than the next variant does. Likewise the faster texts of fused networks, and
+/// a resident network's workgroups of three sizes, whose texts differ by that alone: each meets every third network.
 fn is_checked(kernel: &Kernel, number: usize, variant: Variant) -> bool {
     let unrolled = match variant {
+        Variant::Broadcast(_) | Variant::Tiled if matches!(kernel, Kernel::Fused(_)) => {
+            return (number + usize::from(variant == Variant::Tiled)).is_multiple_of(3);
+        }
         Variant::Broadcast(broadcast) => broadcast.rows as usize / 8 + usize::from(broadcast.vector),
         Variant::TiledVector => 0,
         Variant::Cooperative(matrices) => 2 + usize::from(matrices.vector),
@@ -62,7 +65,6 @@ fn is_checked(kernel: &Kernel, number: usize, variant: Variant) -> bool {
         Kernel::Matmul { epilogue, .. } | Kernel::Mixed(Mixed::Matmul { epilogue, .. }) => {
             matches!(epilogue, Epilogue::Store | Epilogue::Parts)
         }
-        Kernel::Fused(_) => true,
         _ => false,
     };
     plain || (number + unrolled).is_multiple_of(5)
