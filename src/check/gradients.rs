@@ -168,7 +168,8 @@ fn awkward() -> Vec<(Network, usize)> {
 /// within its step. The proof is about the reference alone and the same on every device, so one seed does.
 const SMOOTH_SEED: u64 = 0;
 
-pub(super) fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<()> {
+/// Checks the gradients on `device`, with numbers drawn from `seed`, and the reference; `take` gets each outcome.
+pub fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<()> {
     for &activation in Activation::ALL {
         let mut differences = Tally::new("reference", format!("central differences, {activation}"));
         let mut gradients = Tally::new("gradient", format!("{activation} × losses × bias modes"));

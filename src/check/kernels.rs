@@ -25,8 +25,9 @@ use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// Checks every kernel in each of its variants; on the CPU there is one, what its executor runs.
-pub(super) fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<()> {
+/// Checks every kernel in each of its variants, with numbers drawn from `seed`; `take` gets each outcome. On the CPU there
+/// is one variant, what its executor runs.
+pub fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<()> {
     let mut tallies: BTreeMap<(usize, String), Tally> = BTreeMap::new();
     let order = ["gather", "matmul", "loss", "loss_sum", "column_sum", "update", "fused", "fused_sum", "resident"];
     for (number, kernel) in Kernel::all().into_iter().enumerate() {
