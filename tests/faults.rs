@@ -173,7 +173,9 @@ fn a_faulty_kernel_is_caught() {
     let softmax = |activation| Kernel::Loss { loss: Loss::SoftmaxCrossEntropy, activation };
     type Fault = Box<dyn Fn(&mut Plan)>;
     let becomes = |kernel: Kernel| -> Fault { Box::new(move |plan| plan.steps[0].kernel = kernel.clone()) };
+    let parts = Kernel::Matmul { form: Form::Tn, epilogue: Epilogue::Parts };
     let one_less = |dim: usize| -> Fault { Box::new(move |plan| plan.steps[0].uniform.dims[dim] -= 1) };
+    let vector_less = |dim: usize| -> Fault { Box::new(move |plan: &mut Plan| plan.steps[0].uniform.dims[dim] -= 4) };
     let bound_past_its_end = |i: usize| -> Fault {
         Box::new(move |plan| {
             plan.steps[0].bindings[i].range = 0..plan.steps[0].bindings[i].range.len();
@@ -213,6 +215,17 @@ fn a_faulty_kernel_is_caught() {
         ("a shifted operand", store(Form::Nn), [17, 15, 16, 0], bound_past_its_end(0)),
         ("a shifted output", store(Form::Nn), [17, 15, 16, 0], bound_past_its_end(2)),
         ("a row of the sum short", Kernel::ColumnSum, [65, 15, 0, 0], one_less(0)),
+        // Sizes that variants on vectors take.
+        ("a row short of vectors", store(Form::Nt), [20, 16, 12, 0], one_less(0)),
+        ("a vector of columns short", store(Form::Nn), [20, 16, 12, 0], vector_less(1)),
+        ("a vector of terms short", store(Form::Nt), [20, 16, 12, 0], vector_less(2)),
+        ("a term short of vectors", store(Form::Tn), [20, 16, 13, 0], one_less(2)),
+        ("a vector of rows short", store(Form::Tn), [20, 16, 13, 0], vector_less(0)),
+        ("a part short", parts.clone(), [20, 16, 33, 3], one_less(3)),
+        ("a term of the last part short", parts, [20, 16, 33, 3], one_less(2)),
+        ("a row of the sum of vectors short", Kernel::ColumnSum, [65, 36, 0, 0], one_less(0)),
+        ("a vector of the sum short", Kernel::ColumnSum, [65, 36, 0, 0], vector_less(1)),
+        ("a vector not updated", Kernel::Update(Rule::Momentum), [1028, 0, 0, 0], vector_less(0)),
     ];
     for device in devices() {
         for (what, kernel, dims, fault) in &faults {

@@ -458,6 +458,9 @@ impl Executor for GpuExecutor {
         let index = locate(&self.plan, slot, &range, Element::Real)?;
         if self.plan.slots[index].element == Element::Half {
             let values: Vec<f32> = pieces.flatten().copied().take(range.len()).collect();
+            if values.len() < range.len() {
+                return Err(Error::shape("the numbers to stream", range.len(), values.len()));
+            }
             return self.write_halves(slot, range.start, &values);
         }
         self.uploads.write(&self.gpu, &self.buffers[index], range, pieces)

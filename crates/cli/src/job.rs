@@ -12,8 +12,8 @@ use wgrad::plan::{Plan, Planner, TrainingOptions};
 use wgrad::train::streamed_rows;
 use wgrad::tune::{self, Pinned, Tuner};
 use wgrad::{
-    Activation, Bias, Dataset, Device, Error, Init, Loss, Model, Network, Optimizer, Params, PrecisionChoice, Result,
-    Trainer, TrainerOptions,
+    Activation, Bias, Dataset, Device, Error, Init, Loss, Model, Network, Optimizer, Params, Precision,
+    PrecisionChoice, Result, Trainer, TrainerOptions,
 };
 
 /// A training run: its settings without a gap, and what they came to.
@@ -50,6 +50,8 @@ struct Recorded {
     /// The device's name.
     device: String,
     batch: usize,
+    /// The precision's name.
+    precision: String,
     pinned: Pinned,
     /// Whether nothing else will do.
     demanded: bool,
@@ -63,6 +65,7 @@ impl Recorded {
             path: path.to_owned(),
             device: notes["device"].as_str()?.to_owned(),
             batch: usize::try_from(notes["batch"].as_u64()?).ok()?,
+            precision: notes["precision"].as_str().unwrap_or(Precision::F32.name()).to_owned(),
             pinned: serde_json::from_value(notes["choices"].clone()).ok()?,
             demanded,
         })
@@ -212,7 +215,7 @@ impl Job {
 
     /// Why the recorded choices would not give the recorded bits.
     fn obstacle(&self, recorded: &Recorded, device: &Device) -> Result<Option<String>> {
-        let Recorded { device: name, batch, pinned, .. } = recorded;
+        let Recorded { device: name, batch, precision, pinned, .. } = recorded;
         if *name != device.name() {
             return Ok(Some(format!("it was trained on {name}, and this is {}", device.name())));
         }
@@ -221,6 +224,10 @@ impl Job {
         }
         if *batch != self.options.batch {
             return Ok(Some(format!("it was trained in batches of {batch}, not {}", self.options.batch)));
+        }
+        if *precision != self.options.precision.name() {
+            let found = self.options.precision;
+            return Ok(Some(format!("it was trained with --precision {precision}, and this run has {found}")));
         }
         if matches!(device, Device::Cpu) {
             return Ok(None);

@@ -97,6 +97,7 @@ fn a_model_keeps_the_choices_and_like_repeats_them() {
 
     for (arguments, word) in [
         (format!("{train} --like naive.safetensors --batch 31"), "in batches of 32"),
+        (format!("{train} --like naive.safetensors --precision f16"), "--precision f32"),
         (format!("{train} --like naive.safetensors --hidden 21"), "which variant ran"),
     ] {
         folder.wgrad_on("gpu", &[], &arguments).refused(2, &[word, "--like"]);
