@@ -216,8 +216,9 @@ impl Tuner {
         Tuner { cache, effort, budget: None }
     }
 
-    /// The same within another budget than 3 s on a software rasteriser and 2 s elsewhere; it counts for
-    /// [`Effort::Budget`], and anew for each call of [`Tuner::tune`].
+    /// The same within another budget than 3 s on a software rasteriser and 2 s elsewhere: no new candidate begins
+    /// after it. A race of planners, with what a driver takes to compile them, is not cut short. The budget
+    /// counts for [`Effort::Budget`], and anew for each call of [`Tuner::tune`].
     pub fn within(self, budget: Duration) -> Self {
         Tuner { budget: Some(budget), ..self }
     }
