@@ -37,6 +37,16 @@ pub enum Error {
     /// A setting is out of range, unknown, or contradicts another one.
     #[error("{0}")]
     Config(String),
+    /// The text of an expression cannot be understood.
+    #[error("column {column}: {what}\n{}", pointed(text, *column))]
+    Expression {
+        /// The line.
+        text: String,
+        /// The place in it, counted from 1 in characters.
+        column: usize,
+        /// What was expected and what was found.
+        what: String,
+    },
     /// No adapter, a lost device, or an adapter that cannot hold the network.
     #[error("{0}")]
     Device(String),
@@ -67,6 +77,18 @@ impl Error {
     pub(crate) fn shape(what: impl Into<String>, expected: impl ToString, found: impl ToString) -> Error {
         Error::Shape { what: what.into(), expected: expected.to_string(), found: found.to_string() }
     }
+}
+
+/// The part of a line around a column, and a mark below the column.
+fn pointed(line: &str, column: usize) -> String {
+    const BEFORE: usize = 50;
+    const WIDTH: usize = 70;
+    let first = column.saturating_sub(BEFORE);
+    let shown: String = line.chars().skip(first).take(WIDTH).map(|c| if c == '\t' { ' ' } else { c }).collect();
+    let dots = if first > 0 { "…" } else { "" };
+    let rest = if line.chars().count() > first + WIDTH { "…" } else { "" };
+    let mark = (column + dots.chars().count()).saturating_sub(first);
+    format!("  {dots}{shown}{rest}\n  {:>mark$}", "^")
 }
 
 /// `len` zeros, or an error that says how many bytes were needed where memory does not hold them.

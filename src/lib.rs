@@ -38,6 +38,7 @@ pub mod device;
 pub mod error;
 pub mod executor;
 pub mod gpu;
+pub mod graph;
 pub mod init;
 pub mod kernel;
 pub mod loss;

@@ -45,6 +45,10 @@ pub trait Real:
     fn ln(self) -> Self;
     /// `log(1 + x)`, exact to the last few bits near 0 too.
     fn ln_1p(self) -> Self;
+    /// `√x`; NaN where `x < 0`.
+    fn sqrt(self) -> Self;
+    /// `x^y`; NaN where `x < 0` and `y` is no integer.
+    fn powf(self, y: Self) -> Self;
     /// The hyperbolic tangent.
     fn tanh(self) -> Self;
     /// The sine.
@@ -106,6 +110,10 @@ macro_rules! real {
             fn max(self, other: Self) -> Self {
                 $type::max(self, other)
             }
+            #[inline]
+            fn powf(self, y: Self) -> Self {
+                $type::powf(self, y)
+            }
             $(#[inline]
             fn $name(self) -> Self {
                 $function(self)
@@ -156,11 +164,11 @@ macro_rules! real {
 }
 
 real!(f32, gemm_f32::gemm::f32::get_gemm_fn, round_to_half, {
-    abs = f32::abs, exp = exp, exp_m1 = exp_m1, ln = f32::ln, ln_1p = ln_1p, tanh = tanh, sin = f32::sin,
+    abs = f32::abs, exp = exp, exp_m1 = exp_m1, ln = f32::ln, ln_1p = ln_1p, sqrt = f32::sqrt, tanh = tanh, sin = f32::sin,
     cos = f32::cos, erf = libm::erff
 });
 real!(f64, gemm_f64::gemm::f64::get_gemm_fn, keep, {
-    abs = f64::abs, exp = f64::exp, exp_m1 = f64::exp_m1, ln = f64::ln, ln_1p = f64::ln_1p, tanh = f64::tanh,
+    abs = f64::abs, exp = f64::exp, exp_m1 = f64::exp_m1, ln = f64::ln, ln_1p = f64::ln_1p, sqrt = f64::sqrt, tanh = f64::tanh,
     sin = f64::sin, cos = f64::cos, erf = libm::erf
 });
 

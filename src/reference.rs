@@ -4,7 +4,7 @@
 //! How far f32 may be from it follows from the same equations, computed with [`Bounded`] numbers.
 
 mod half;
-mod number;
+pub(crate) mod number;
 
 use half::HalfBounded;
 pub use number::{Bounded, Number};

@@ -1,0 +1,174 @@
+//! A graph cut out of its [`Graph`](super::Graph): plain data that can be kept, sent and computed.
+
+use super::op::{Arithmetic, Binary, Node, Unary};
+use crate::real::Real;
+use crate::{Error, Result};
+
+/// The place of a node among the nodes of its graph. Operands have lower ones than what is computed from them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Id(u32);
+
+impl Id {
+    pub(super) fn at(place: usize) -> Id {
+        Id(u32::try_from(place).unwrap_or(u32::MAX))
+    }
+
+    /// The place as an index.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Elements that are computed together: each operation is one loop over so many.
+const BLOCK: usize = 128;
+
+/// Named inputs and the expressions that are computed from them, without anything that those do not need.
+///
+/// ```
+/// use wgrad::graph::Graph;
+/// let graph = Graph::new();
+/// let [x, y] = graph.variables(["x", "y"]);
+/// let z = (x + y).powi(2);
+/// let slope = graph.function(&["x", "y"], &[z, z.backward().of(x)])?;
+/// assert_eq!(slope.eval(&[3.0, 4.0]), [49.0, 14.0]);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Function {
+    pub(super) inputs: Vec<String>,
+    pub(super) nodes: Vec<Node>,
+    pub(super) outputs: Vec<Id>,
+}
+
+impl Function {
+    /// What the inputs are called, in order.
+    pub fn inputs(&self) -> &[String] {
+        &self.inputs
+    }
+
+    /// Every node, operands before what is computed from them.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The nodes that are put out.
+    pub fn outputs(&self) -> &[Id] {
+        &self.outputs
+    }
+
+    /// Whether the outputs depend on the input of this name.
+    pub fn uses(&self, input: &str) -> bool {
+        self.inputs.iter().position(|name| name == input).is_some_and(|i| self.nodes.contains(&Node::Variable(i)))
+    }
+
+    /// The outputs for one number per input; an input that is missing is NaN.
+    pub fn eval<T: Real>(&self, inputs: &[T]) -> Vec<T> {
+        self.compute(|i| inputs.get(i).copied().unwrap_or(T::zero() / T::zero()))
+    }
+
+    /// The values of all nodes.
+    pub(crate) fn values<A: Arithmetic>(&self, input: impl Fn(usize) -> A) -> Vec<A> {
+        let mut values: Vec<A> = Vec::with_capacity(self.nodes.len());
+        for node in &self.nodes {
+            let at = |id: Id| values[id.index()];
+            values.push(match *node {
+                Node::Variable(i) => input(i),
+                Node::Constant(bits) => A::constant(f64::from_bits(bits)),
+                Node::Unary(op, x) => A::unary(op, at(x)),
+                Node::Binary(op, x, y) => A::binary(op, at(x), at(y)),
+                Node::Select(condition, a, b) => A::select(at(condition), at(a), at(b)),
+            });
+        }
+        values
+    }
+
+    /// The values of the outputs.
+    pub(crate) fn compute<A: Arithmetic>(&self, input: impl Fn(usize) -> A) -> Vec<A> {
+        let values = self.values(input);
+        self.outputs.iter().map(|id| values[id.index()]).collect()
+    }
+
+    /// The outputs for many numbers per input: `inputs[i]` and `outputs[o]` are columns of one length. `scratch` is memory
+    /// that is kept from call to call.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the number of columns or a length is wrong.
+    pub fn eval_columns<T: Real>(&self, inputs: &[&[T]], outputs: &mut [&mut [T]], scratch: &mut Vec<T>) -> Result<()> {
+        let rows = outputs.first().map_or(0, |column| column.len());
+        if inputs.len() != self.inputs.len() {
+            return Err(Error::shape("columns of inputs", self.inputs.len(), inputs.len()));
+        }
+        if outputs.len() != self.outputs.len() {
+            return Err(Error::shape("columns of outputs", self.outputs.len(), outputs.len()));
+        }
+        let lengths = inputs.iter().map(|column| column.len()).chain(outputs.iter().map(|column| column.len()));
+        if let Some(length) = lengths.into_iter().find(|&length| length != rows) {
+            return Err(Error::shape("length of a column", rows, length));
+        }
+        for first in (0..rows).step_by(BLOCK) {
+            let len = BLOCK.min(rows - first);
+            self.block(|i| &inputs[i][first..first + len], len, scratch);
+            for (&output, column) in self.outputs.iter().zip(outputs.iter_mut()) {
+                column[first..first + len].copy_from_slice(&scratch[output.index() * BLOCK..][..len]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Every node's values for at most [`BLOCK`] numbers per input, node by node in `scratch`.
+    fn block<'a, T: Real>(&self, input: impl Fn(usize) -> &'a [T], len: usize, scratch: &mut Vec<T>) {
+        scratch.resize(self.nodes.len() * BLOCK, T::zero());
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for (place, node) in self.nodes.iter().enumerate() {
+                    let (before, target) = scratch.split_at_mut(place * BLOCK);
+                    let target = &mut target[..len];
+                    let at = |id: Id| &before[id.index() * BLOCK..][..len];
+                    match *node {
+                        Node::Variable(i) => target.copy_from_slice(input(i)),
+                        Node::Constant(bits) => target.fill(T::of(f64::from_bits(bits))),
+                        Node::Unary(op, x) => each_unary(op, at(x), target),
+                        Node::Binary(op, x, y) => each_binary(op, at(x), at(y), target),
+                        Node::Select(condition, a, b) => {
+                            for (((target, &c), &a), &b) in target.iter_mut().zip(at(condition)).zip(at(a)).zip(at(b)) {
+                                *target = T::select(c, a, b);
+                            }
+                        }
+                    }
+                }
+            },
+        );
+    }
+}
+
+/// Expands `$body` once for each of the operations named, so that the loop in it has no match inside.
+macro_rules! with_operation {
+    ($op:expr, $type:ident { $($name:ident)* }, |$constant:ident| $body:expr) => {
+        match $op {
+            $($type::$name => {
+                let $constant = $type::$name;
+                $body
+            })*
+            $constant => $body,
+        }
+    };
+}
+
+#[inline(always)]
+fn each_unary<T: Real>(op: Unary, x: &[T], target: &mut [T]) {
+    with_operation!(op, Unary { Negate Exp Log Sqrt Abs Sin Cos Tanh Sigmoid Softplus Relu }, |op| {
+        for (target, &x) in target.iter_mut().zip(x) {
+            *target = op.value(x);
+        }
+    });
+}
+
+#[inline(always)]
+fn each_binary<T: Real>(op: Binary, x: &[T], y: &[T], target: &mut [T]) {
+    with_operation!(op, Binary { Add Subtract Multiply Divide Min Max Less LessEqual Equal NotEqual }, |op| {
+        for ((target, &x), &y) in target.iter_mut().zip(x).zip(y) {
+            *target = op.value(x, y);
+        }
+    });
+}
