@@ -4,6 +4,7 @@
 mod broadcast;
 mod cooperative;
 pub mod fused;
+pub mod jet;
 pub mod mixed;
 pub mod resident;
 mod tiled_vector;
@@ -12,6 +13,7 @@ mod whole;
 pub use broadcast::Broadcast;
 pub use cooperative::Cooperative;
 pub use fused::{Fused, FusedSum};
+pub use jet::{Jet, JetPass};
 pub use mixed::Mixed;
 pub use resident::Resident;
 pub use whole::Whole;
@@ -56,6 +58,8 @@ pub enum Kernel {
     Fused(Arc<Fused>),
     /// The sums of the parts' gradients, stored or used for the update: `dims = [parts, first, length]`.
     FusedSum(Arc<FusedSum>),
+    /// A kernel between matrix products of jets; its sizes stand at [`JetPass`].
+    Jet(Arc<Jet>),
 }
 
 /// Which operand of a matrix product is transposed in memory.
@@ -277,6 +281,7 @@ impl Kernel {
             Kernel::Resident(_) => "resident",
             Kernel::Fused(_) => "fused",
             Kernel::FusedSum(_) => "fused_sum",
+            Kernel::Jet(jet) => jet.stem(),
         }
     }
 
@@ -308,6 +313,7 @@ impl Kernel {
         all.extend(Rule::ALL.iter().map(|&rule| Kernel::Update(rule)));
         all.extend(Resident::samples().into_iter().map(|resident| Kernel::Resident(Arc::new(resident))));
         all.extend(fused::samples());
+        all.extend(Jet::samples().into_iter().map(|jet| Kernel::Jet(Arc::new(jet))));
         let mixed = Kernel::all_mixed(&all);
         all.extend(mixed);
         all
@@ -320,6 +326,7 @@ impl Kernel {
         match *self {
             Kernel::Fused(ref fused) => fused.bindings(),
             Kernel::FusedSum(ref sum) => sum.bindings(),
+            Kernel::Jet(ref jet) => jet.bindings(),
             Kernel::Gather => vec![
                 binding(1, "schedule", Read, Word),
                 binding(2, "clock", Read, Word),
@@ -411,7 +418,7 @@ impl Kernel {
                 std::iter::once(Variant::Naive).chain(lanes).chain(registers).collect()
             }
             Kernel::Fused(fused) => fused.variants(subgroup),
-            Kernel::Gather | Kernel::FusedSum(_) => vec![Variant::Naive],
+            Kernel::Gather | Kernel::FusedSum(_) | Kernel::Jet(_) => vec![Variant::Naive],
         }
     }
 
@@ -471,7 +478,7 @@ impl Kernel {
         let [x, y, z, w] = dims.map(|d| d as usize);
         const ENTRY: usize = ScheduleEntry::WORDS;
         match *self {
-            Kernel::Gather => vec![ENTRY, 1, 1, y, z, x * y, x * z],
+            Kernel::Gather => vec![ENTRY, 1, 1, y, z.max(1), x * y, (x * z).max(1)],
             Kernel::Matmul { epilogue, .. } => {
                 let mut all = vec![x * z, z * y, x * y];
                 match epilogue {
@@ -497,6 +504,7 @@ impl Kernel {
             Kernel::Resident(ref resident) => resident.lengths(x, z, ENTRY),
             Kernel::Fused(ref fused) => fused.lengths([x, y]),
             Kernel::FusedSum(ref sum) => sum.lengths([x, y, z]),
+            Kernel::Jet(ref jet) => jet.lengths([x, y, z, w]),
         }
     }
 
@@ -529,7 +537,7 @@ impl Kernel {
             (Kernel::LossSum, _) => x,
             (Kernel::ColumnSum, Variant::Strided | Variant::StridedVector) => x.div_ceil(16) + 4,
             (Kernel::ColumnSum, _) => x,
-            (Kernel::Gather | Kernel::Update(_), _) => 0,
+            (Kernel::Gather | Kernel::Update(_) | Kernel::Jet(_), _) => 0,
             (Kernel::Mixed(mixed), _) => mixed.loop_iterations(variant, dims),
             (Kernel::Resident(resident), variant) => resident.loop_iterations(lanes_of(variant), x, y),
             (Kernel::Fused(fused), _) => fused.loop_iterations(variant, [x as usize, y as usize]),
@@ -572,6 +580,7 @@ impl Kernel {
             (Kernel::Resident(_), _) => [1, 1, 1],
             (Kernel::Fused(_), _) => [x.div_ceil(y.max(1)) as u32, 1, 1],
             (Kernel::FusedSum(_), _) => linear(z.div_ceil(64)),
+            (Kernel::Jet(jet), _) => jet.workgroups(dims),
         }
     }
 
@@ -596,6 +605,7 @@ impl Kernel {
             }
             Kernel::Fused(fused) => fused.work(x),
             Kernel::FusedSum(_) => (x * z, 4.0 * x * z),
+            Kernel::Jet(jet) => jet.work(dims),
         }
     }
 
@@ -643,6 +653,11 @@ impl Kernel {
             Kernel::FusedSum(ref sum) => {
                 generated = sum.wgsl();
                 parts.extend([element, &generated]);
+            }
+            Kernel::Jet(ref jet) => {
+                generated = jet.wgsl();
+                parts.extend(jet.uses_schedule().then_some(SCHEDULE));
+                parts.extend([MATH, include_str!("../shaders/graph.wgsl"), &generated]);
             }
             Kernel::Gather => parts.extend([stored_as, SCHEDULE, include_str!("../shaders/gather.wgsl")]),
             Kernel::Matmul { form, epilogue } => {
@@ -774,6 +789,7 @@ impl std::fmt::Display for Kernel {
             }
             Kernel::Fused(fused) => fused.to_string(),
             Kernel::FusedSum(sum) => sum.to_string(),
+            Kernel::Jet(jet) => jet.to_string(),
             Kernel::Gather | Kernel::LossSum | Kernel::ColumnSum => self.stem().to_owned(),
         })
     }

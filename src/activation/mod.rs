@@ -4,6 +4,7 @@
 //! registry below. Every test, check and command finds it from there.
 
 use crate::error::did_you_mean;
+use crate::graph::{Expr, Graph};
 use crate::real::Real;
 use crate::{Error, Result};
 
@@ -54,6 +55,11 @@ macro_rules! activations {
                 match self { $(Activation::$variant => $stem::derivative(stored)),* }
             }
 
+            /// The formula as an expression of `x`, in the language of [`Graph::parse`].
+            pub fn expression(self) -> &'static str {
+                match self { $(Activation::$variant => $stem::EXPRESSION),* }
+            }
+
             /// The WGSL functions `activation` and `activation_derivative`.
             pub(crate) fn wgsl(self) -> &'static str {
                 match self {
@@ -98,6 +104,29 @@ impl Activation {
     }
 }
 
+impl Activation {
+    /// The activation of a node of a graph.
+    ///
+    /// # Errors
+    /// Those of [`Graph::parse`].
+    pub fn on<'g>(self, x: Expr<'g>) -> Result<Expr<'g>> {
+        let graph = Graph::new();
+        let value = graph.parse(self.expression(), &["x"])?;
+        let results = x.graph().call(&graph.function(&["x"], &[value])?, &[x])?;
+        results.first().copied().ok_or_else(|| Error::shape("results of an activation", 1, 0))
+    }
+
+    /// Whether every derivative is continuous, so that losses may contain derivatives of the network's output.
+    ///
+    /// # Errors
+    /// Those of [`Graph::parse`].
+    pub fn is_smooth(self) -> Result<bool> {
+        let graph = Graph::new();
+        let value = graph.parse(self.expression(), &["x"])?;
+        Ok(graph.function(&["x"], &[value])?.is_smooth())
+    }
+}
+
 impl std::fmt::Display for Activation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(self.name())
@@ -116,5 +145,36 @@ impl std::str::FromStr for Activation {
                 known.join(", ")
             ))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The formula as text, differentiated, is what the hand-written functions compute.
+    #[test]
+    fn expressions_are_the_functions() -> Result<()> {
+        for &activation in Activation::ALL {
+            let graph = Graph::new();
+            let x = graph.variable("x");
+            let value = activation.on(x)?;
+            let f = graph.function(&["x"], &[value, value.backward().of(x)])?;
+            for x in (-60..=60).map(|i| f64::from(i) * 0.125) {
+                let [found, expected] = [f.eval(&[x]), vec![activation.value(x), activation.derivative_at(x)]];
+                let near = found.iter().zip(&expected).all(|(a, b)| (a - b).abs() <= 1e-14 * (1.0 + b.abs()));
+                assert!(near, "{activation} at {x}: {found:?}, expected {expected:?}");
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn smooth_activations_are_known() -> Result<()> {
+        use Activation::{Elu, LeakyRelu, Relu};
+        for &activation in Activation::ALL {
+            assert_eq!(activation.is_smooth()?, ![Relu, LeakyRelu, Elu].contains(&activation), "{activation}");
+        }
+        Ok(())
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! `wgrad check` prints what [`run`] finds; the tests demand that all of it passes, and that planted faults do not.
 
+pub mod equations;
 pub mod gradients;
 pub mod kernels;
 mod mixed;
@@ -90,5 +91,6 @@ pub fn run(device: &Device, seed: u64, watch: &mut dyn FnMut(&Outcome)) -> Resul
     };
     kernels::run(device, seed, &mut take)?;
     gradients::run(device, seed, &mut take)?;
+    equations::run(device, seed, &mut take)?;
     Ok(Report { device: device.name(), outcomes })
 }

@@ -33,6 +33,11 @@ impl<'g> Gradients<'g> {
         }
     }
 
+    /// Whether the expression is computed from `x`.
+    pub fn depends_on(&self, x: Expr<'g>) -> bool {
+        self.arriving.get(x.id.index()).is_some_and(Option::is_some)
+    }
+
     /// What each node hands to its operands, from the result on.
     pub fn edges(&self) -> &[Edge] {
         &self.edges

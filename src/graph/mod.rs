@@ -23,13 +23,16 @@
 //! `-0`, infinity or NaN.
 
 mod backward;
+mod network;
 mod op;
 mod parse;
 mod program;
 mod wgsl;
 
 pub use backward::{Edge, Gradients};
+pub(crate) use op::Arithmetic;
 pub use op::{Binary, Node, Unary};
+pub use parse::identifiers;
 pub use program::{Function, Id};
 
 use crate::{Error, Result};

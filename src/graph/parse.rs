@@ -41,6 +41,26 @@ impl Graph {
     }
 }
 
+/// The names that a text uses, neither those of functions nor those that it defines, each once.
+///
+/// # Errors
+/// [`Error::Expression`] where a character or a number cannot be read.
+pub fn identifiers(text: &str) -> Result<Vec<String>> {
+    let tokens = tokens(text)?;
+    let mut names: Vec<String> = Vec::new();
+    for (i, (token, _)) in tokens.iter().enumerate() {
+        let defines = tokens.get(i + 1).is_some_and(|(next, _)| *next == Token::Symbol("="));
+        if let Token::Name(name) = token
+            && !defines
+            && arity(name).is_none()
+            && !names.contains(name)
+        {
+            names.push(name.clone());
+        }
+    }
+    Ok(names)
+}
+
 #[derive(Clone, Debug, PartialEq)]
 enum Token {
     Number(f64),

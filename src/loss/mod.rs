@@ -36,6 +36,10 @@ pub struct Row<T> {
     pub target_sum: T,
 }
 
+mod equation;
+
+pub use equation::{Equation, EquationText};
+
 macro_rules! losses {
     ($($(#[$doc:meta])* $variant:ident = $stem:ident),* $(,)?) => {
         $(mod $stem;)*
@@ -46,38 +50,45 @@ macro_rules! losses {
         #[non_exhaustive]
         pub enum Loss {
             $($(#[$doc])* $variant,)*
+            /// An expression of inputs, outputs and derivatives of these by those, averaged over the batch.
+            #[serde(untagged)]
+            Equation(Equation),
         }
 
         impl Loss {
-            /// Every loss, in the order of the registry.
+            /// Every loss of output and target alone, in the order of the registry.
             pub const ALL: &'static [Loss] = &[$(Loss::$variant),*];
 
             /// The name in model files, on the command line and in `shaders/loss/`.
             pub fn name(self) -> &'static str {
-                match self { $(Loss::$variant => stringify!($stem)),* }
+                match self { $(Loss::$variant => stringify!($stem),)* Loss::Equation(_) => "equation" }
             }
 
             /// What the sum is divided by.
             pub fn reduction(self) -> Reduction {
-                match self { $(Loss::$variant => $stem::REDUCTION),* }
+                match self { $(Loss::$variant => $stem::REDUCTION,)* Loss::Equation(_) => Reduction::Samples }
             }
 
-            /// The part that one output has in the loss, before reduction.
+            /// The part that one output has in the loss, before reduction; NaN for an equation, which is more than a
+            /// function of these.
             #[inline(always)]
             pub fn value<T: Real>(self, y: T, t: T, row: Row<T>) -> T {
-                match self { $(Loss::$variant => $stem::value(y, t, row)),* }
+                match self { $(Loss::$variant => $stem::value(y, t, row),)* Loss::Equation(_) => T::zero() / T::zero() }
             }
 
-            /// The derivative of the row's loss with respect to this output `y`, before reduction.
+            /// The derivative of the row's loss with respect to this output `y`, before reduction; NaN for an equation.
             #[inline(always)]
             pub fn derivative<T: Real>(self, y: T, t: T, row: Row<T>) -> T {
-                match self { $(Loss::$variant => $stem::derivative(y, t, row)),* }
+                match self { $(Loss::$variant => $stem::derivative(y, t, row),)* Loss::Equation(_) => T::zero() / T::zero() }
             }
 
             /// The WGSL functions `loss_value` and `loss_derivative`.
             pub(crate) fn wgsl(self) -> &'static str {
                 match self {
-                    $(Loss::$variant => include_str!(concat!("../../shaders/loss/", stringify!($stem), ".wgsl"))),*
+                    $(Loss::$variant =>
+                        include_str!(concat!("../../shaders/loss/", stringify!($stem), ".wgsl")),)*
+                    // Its text is generated with its kernel.
+                    Loss::Equation(_) => "",
                 }
             }
         }
@@ -102,6 +113,25 @@ losses! {
 }
 
 impl Loss {
+    /// A loss that contains derivatives of the network's outputs by its inputs; see [`Equation`].
+    ///
+    /// # Errors
+    /// Those of [`Equation::new`].
+    pub fn equation(equation: &str, inputs: &[&str], outputs: &[&str], data: &[&str]) -> Result<Self> {
+        let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        let (equation, inputs) = (equation.to_owned(), owned(inputs));
+        let text = EquationText { equation, inputs, outputs: owned(outputs), data: owned(data) };
+        Ok(Loss::Equation(Equation::new(text)?))
+    }
+
+    /// How many numbers the target of a sample has for a network with `outputs` outputs.
+    pub fn target_width(self, outputs: usize) -> usize {
+        match self {
+            Loss::Equation(equation) => equation.text().data.len(),
+            _ => outputs,
+        }
+    }
+
     /// Whether an element needs [`Row::log_sum_exp`]; the other losses skip that reduction.
     pub(crate) fn uses_softmax(self) -> bool {
         self == Loss::SoftmaxCrossEntropy
@@ -129,7 +159,10 @@ impl Loss {
 
 impl std::fmt::Display for Loss {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(self.name())
+        match self {
+            Loss::Equation(equation) => equation.fmt(f),
+            _ => f.pad(self.name()),
+        }
     }
 }
 

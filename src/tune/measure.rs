@@ -156,7 +156,7 @@ pub(super) fn step_seconds(
     // Small enough for sums over wide layers to stay in the middle of the activations.
     let values: Vec<f32> = numbers(Params::of(network).len).iter().map(|x| 0.1 * x).collect();
     let mut trainer = Trainer::with_variants(device, network.clone(), &values, options, variants)?;
-    let targets: Vec<f32> = numbers(batch * network.outputs()).iter().map(|x| x + 0.5).collect();
+    let targets: Vec<f32> = numbers(batch * loss.target_width(network.outputs())).iter().map(|x| x + 0.5).collect();
     trainer.load(&Batch { inputs: &numbers(batch * network.inputs), targets: &targets })?;
     let run = |times| {
         trainer.repeat(times)?;
