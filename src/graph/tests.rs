@@ -35,6 +35,8 @@ fn text_means_what_it_says() {
         ("select(x == 3, 1, 0) + select(x != 3, 5, 7)", 8.0),
         ("r = x − y; r × r ÷ 2", 0.5),
         ("a = x\n\nb = a * y\nb + a", 15.0),
+        ("x\n  + y *\n 2\n", 11.0),
+        ("max(x,\n y)\n", 4.0),
         ("pow(y, x) + pow(y, 0.5)", 66.0),
         ("sqrt(y) + abs(-x) + relu(-1 * x) + exp(0) + log(1)", 6.0),
         ("cos(2*pi) + sin(0)", 1.0),
@@ -75,6 +77,7 @@ fn what_is_wrong_is_pointed_at() {
         ("x = 3", 1, "\"x\" has a meaning already"),
         ("sin = 3", 1, "\"sin\" is built in"),
         ("", 1, "expected an expression, found nothing"),
+        ("x; y", 1, "this is neither the result, which comes last, nor has it a name"),
         ("a = x; \n b = ;", 6, "expected a number, a name or \"(\""),
     ];
     for (text, column, what) in cases {

@@ -2,6 +2,7 @@
 //! whose components are further rows of every matrix.
 
 use super::{Binding, Phase, Plan, ScheduleEntry, Slot, TrainingOptions, Wiring, whole};
+use crate::activation::Activation;
 use crate::jet::Components;
 use crate::kernel::{Epilogue, Form, Jet, JetPass, Kernel};
 use crate::loss::Equation;
@@ -108,10 +109,13 @@ impl Plan {
 
     fn jet_backward(&mut self, wiring: &Wiring<'_>, components: &Components, i: usize, all: bool) -> Result<()> {
         let layer = &wiring.network.layers[i];
-        let bindings = vec![preactivation(wiring, i), wiring.delta(i)];
-        let pass = JetPass::Delta { activation: layer.activation };
-        let dims = [wiring.biased, layer.outputs];
-        self.push(Phase::Backward, jet(components, pass)?, dims, bindings, format!("layers.{i} delta"))?;
+        // Behind a linear unit the two are the same.
+        if layer.activation != Activation::Linear {
+            let bindings = vec![preactivation(wiring, i), wiring.delta(i)];
+            let pass = JetPass::Delta { activation: layer.activation };
+            let dims = [wiring.biased, layer.outputs];
+            self.push(Phase::Backward, jet(components, pass)?, dims, bindings, format!("layers.{i} delta"))?;
+        }
         self.weight_gradient(wiring, i, all)?;
         self.bias_gradient(wiring, i, all)?;
         let product = Kernel::Matmul { form: Form::Nn, epilogue: Epilogue::Store };
