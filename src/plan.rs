@@ -6,6 +6,7 @@ mod jets;
 mod memory;
 mod resident;
 
+pub(crate) use jets::check_smooth;
 pub use memory::Group;
 
 use crate::activation::{Activation, Stored};

@@ -10,9 +10,11 @@ mod signed_distance;
 
 use wgrad::check::gradients::Case;
 use wgrad::data::Task;
+use wgrad::graph::Graph;
 use wgrad::jet::Components;
 use wgrad::kernel::{Jet, JetPass, Kernel};
 use wgrad::plan::{Phase, Plan, Planner, Slot, TrainingOptions};
+use wgrad::predict::derivatives;
 use wgrad::{Activation, Batch, Dataset, Device, Loss, Matrix, Model, Network, Precision, Trainer, TrainerOptions};
 
 fn heat() -> Loss {
@@ -154,6 +156,36 @@ fn an_equation_without_data_trains() {
     }
 }
 
+/// Derivatives of the output by the inputs are those of the network as a graph, batch by batch.
+#[test]
+fn derivatives_of_the_output_are_computed() {
+    let network = network();
+    let values =
+        Trainer::new(&Device::Cpu, network.clone(), TrainerOptions::new(heat())).unwrap().parameters().unwrap();
+    let rows = 1030;
+    let inputs = Matrix::new(rows, 2, (0..2 * rows).map(|i| (i as f32 * 0.37).sin()).collect()).unwrap();
+    let graph = Graph::new();
+    let [x, t] = graph.variables(["x", "t"]);
+    let params: Vec<_> = values.iter().map(|&p| graph.constant(p.into())).collect();
+    let u = graph.network(&network, &params, &[x, t]).unwrap()[0];
+    let exact = [u, u.backward().of(t), u.backward().of(x).backward().of(x), u.backward().of(x).backward().of(t)];
+    let exact = graph.function(&["x", "t"], &exact).unwrap();
+    for device in [Device::Cpu, common::gpu()] {
+        let wanted = [vec![], vec![1], vec![0, 0], vec![1, 0]];
+        let found = derivatives(&device, &network, &values, &inputs, &wanted).unwrap();
+        for r in [0, 1, 1023, 1024, 1029] {
+            let row: Vec<f64> = inputs.row(r).iter().map(|&x| x.into()).collect();
+            for (found, exact) in found.iter().zip(exact.eval(&row)) {
+                assert!((f64::from(found.row(r)[0]) - exact).abs() < 1e-5, "{}, row {r}", device.name());
+            }
+        }
+        let relu = Network::new(2).dense(1, Activation::Relu);
+        let values = vec![0.0; wgrad::Params::of(&relu).len];
+        assert!(derivatives(&device, &relu, &values, &inputs, &[vec![0]]).is_err());
+        assert!(derivatives(&device, &network, &values, &inputs, &[vec![2]]).is_err(), "there is no third input");
+    }
+}
+
 #[test]
 fn what_cannot_be_done_is_said() {
     let refused = |network: Network, options: TrainingOptions| {
@@ -161,7 +193,7 @@ fn what_cannot_be_done_is_said() {
     };
     let options = TrainingOptions::new(4, heat());
     let relu = Network::new(2).dense(3, Activation::Relu).dense(1, Activation::Linear);
-    assert!(refused(relu, options).contains("needs smooth activations, but layer 0 has relu"));
+    assert!(refused(relu, options).contains("need smooth activations, but layer 0 has relu"));
     let narrow = Network::new(1).dense(1, Activation::Tanh);
     assert!(refused(narrow, options).contains("names 2 inputs (x, t), but the network 1-1 has 1"));
     let half = TrainingOptions { precision: Precision::F16, ..options };

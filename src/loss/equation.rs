@@ -4,6 +4,7 @@
 use crate::graph::{Function, Graph, identifiers};
 use crate::jet::{Components, Derivative};
 use crate::network::Network;
+use crate::plan::check_smooth;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
@@ -90,18 +91,7 @@ impl Equation {
                 )));
             }
         }
-        if self.components().len() > 1 {
-            for (i, layer) in network.layers.iter().enumerate() {
-                if !layer.activation.is_smooth()? {
-                    return Err(Error::Config(format!(
-                        "an equation with derivatives needs smooth activations, but layer {i} has {}, whose derivative \
-                         jumps; use tanh, sine, softplus, silu or gelu",
-                        layer.activation
-                    )));
-                }
-            }
-        }
-        Ok(())
+        check_smooth(network, self.components())
     }
 }
 

@@ -32,14 +32,7 @@ impl Plan {
         let components = equation.components();
         let params = Params::of(network);
         let mut plan = Plan { batch: options.batch, params: params.clone(), ..Plan::default() };
-        let rows = options.batch.checked_mul(components.len()).filter(|&rows| u32::try_from(rows).is_ok());
-        let rows = rows.ok_or_else(|| {
-            Error::Config(format!(
-                "a batch of {} rows with {} derivatives each is more than 2³² - 1 rows; use a smaller batch",
-                options.batch,
-                components.len()
-            ))
-        })?;
+        let rows = rows(options.batch, components)?;
         super::check_batch(network, rows)?;
         let (loss, precision) = (Some(options.loss), Precision::F32);
         let wiring = Wiring { network, params: &params, batch: rows, biased: options.batch, loss, precision };
@@ -49,15 +42,7 @@ impl Plan {
             plan.gather(network, options)?;
         }
         plan.add(Slot::Params, params.len);
-        let input = plan.add(Slot::Input, options.batch * network.inputs);
-        if components.len() > 1 {
-            let bindings = vec![input, plan.add(Slot::InputJets, rows * network.inputs)];
-            let dims = [options.batch, network.inputs];
-            plan.push(Phase::Forward, jet(components, JetPass::Input)?, dims, bindings, "jets of the input")?;
-        }
-        for i in 0..=last {
-            plan.jet_forward(&wiring, components, i)?;
-        }
+        plan.jet_forward(&wiring, components)?;
         for i in 0..=last {
             plan.grow(wiring.delta(i));
         }
@@ -91,7 +76,37 @@ impl Plan {
         Ok(plan)
     }
 
-    fn jet_forward(&mut self, wiring: &Wiring<'_>, components: &Components, i: usize) -> Result<()> {
+    /// The forward pass alone, on the jets of `components`: the output slot holds one component behind the other.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where an activation is not smooth, or the batch is too large.
+    pub fn jet_prediction(network: &Network, batch: usize, components: &Components) -> Result<Plan> {
+        network.validate()?;
+        check_smooth(network, components)?;
+        let rows = rows(batch, components)?;
+        super::check_batch(network, rows)?;
+        let params = Params::of(network);
+        let mut plan = Plan { batch, params: params.clone(), ..Plan::default() };
+        let wiring =
+            Wiring { network, params: &params, batch: rows, biased: batch, loss: None, precision: Precision::F32 };
+        plan.add(Slot::Params, params.len);
+        plan.jet_forward(&wiring, components)?;
+        plan.validate()?;
+        Ok(plan)
+    }
+
+    /// The jets of the inputs and what the layers make of them.
+    fn jet_forward(&mut self, wiring: &Wiring<'_>, components: &Components) -> Result<()> {
+        let input = self.add(Slot::Input, wiring.biased * wiring.network.inputs);
+        if components.len() > 1 {
+            let bindings = vec![input, self.add(Slot::InputJets, wiring.batch * wiring.network.inputs)];
+            let dims = [wiring.biased, wiring.network.inputs];
+            self.push(Phase::Forward, jet(components, JetPass::Input)?, dims, bindings, "jets of the input")?;
+        }
+        (0..wiring.network.layers.len()).try_for_each(|i| self.jet_layer(wiring, components, i))
+    }
+
+    fn jet_layer(&mut self, wiring: &Wiring<'_>, components: &Components, i: usize) -> Result<()> {
         let layer = &wiring.network.layers[i];
         let z = self.grow(preactivation(wiring, i));
         let product = Kernel::Matmul { form: Form::Nt, epilogue: Epilogue::Store };
@@ -133,6 +148,31 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+/// Rows of a matrix of jets.
+fn rows(batch: usize, components: &Components) -> Result<usize> {
+    let rows = batch.checked_mul(components.len()).filter(|&rows| u32::try_from(rows).is_ok());
+    rows.ok_or_else(|| {
+        Error::Config(format!(
+            "a batch of {batch} rows with {} derivatives each is more than 2³² - 1 rows; use a smaller batch",
+            components.len()
+        ))
+    })
+}
+
+/// Checks that every derivative of every order exists.
+pub(crate) fn check_smooth(network: &Network, components: &Components) -> Result<()> {
+    for (i, layer) in network.layers.iter().enumerate() {
+        if components.len() > 1 && !layer.activation.is_smooth()? {
+            return Err(Error::Config(format!(
+                "derivatives of the output need smooth activations, but layer {i} has {}, whose derivative jumps; use \
+                 tanh, sine, softplus, silu or gelu",
+                layer.activation
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn jet(components: &Components, pass: JetPass) -> Result<Kernel> {
