@@ -468,6 +468,22 @@ impl Plan {
         Ok(plan)
     }
 
+    /// The phases of a training step as this plan is for: on batches of the data set where it holds one.
+    pub fn training_phases(&self) -> &'static [Phase] {
+        match self.slot(Slot::Order) {
+            Some(_) => self.planner.gathered_step(),
+            None => self.planner.step(),
+        }
+    }
+
+    /// The steps of `phases` alone, with the slots that they bind.
+    pub fn only(mut self, phases: &[Phase]) -> Plan {
+        self.steps.retain(|step| phases.contains(&step.phase));
+        let used: Vec<_> = self.steps.iter().flat_map(|step| &step.bindings).map(|binding| binding.slot).collect();
+        self.slots.retain(|info| used.contains(&info.slot));
+        self
+    }
+
     /// A plan of one step, for checking and timing a kernel by itself.
     pub fn single(kernel: Kernel, uniform: Uniform, slots: Vec<SlotInfo>, bindings: Vec<Binding>) -> Result<Plan> {
         let label = kernel.to_string();

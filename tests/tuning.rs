@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -157,6 +159,45 @@ fn planners_are_raced_and_a_wrong_one_is_excluded() {
         let specialist = *planner != Planner::LayerWise;
         assert_eq!(matches!(outcome, Outcome::Excluded(_)), specialist, "{planner}: {outcome:?}");
     }
+}
+
+#[test]
+fn a_planner_that_may_not_be_done_in_time_is_postponed() {
+    let network = Network::new(4).dense(8, Activation::Tanh).dense(3, Activation::Linear);
+    let options = TrainingOptions { data_rows: 100, ..job(&network).options };
+    let raced = Job { planner: None, options, ..job(&network) };
+    let (gpu, folder) = (common::gpu(), tempfile::tempdir().unwrap());
+    let checked = RefCell::new(BTreeSet::new());
+    // The specialist with the shorter text comes first. It is slow, so the other one is expected to be slower.
+    let slowly = |_: Variant, plan: &mut Plan| {
+        let kernel = &plan.steps[0].kernel;
+        checked.borrow_mut().insert(kernel.to_string());
+        if kernel.stem() == "resident" {
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    };
+    let mut hurried = tuner(folder.path(), Effort::Budget).within(Duration::from_secs(4));
+    let first = hurried.tune_tampered(&gpu, &raced, &slowly).unwrap();
+    let outcome = |tuning: &Tuning, wanted| {
+        tuning.planners.iter().find_map(|(planner, outcome)| (*planner == wanted).then(|| outcome.clone())).unwrap()
+    };
+    assert!(matches!(outcome(&first, Planner::LayerWise), Outcome::Seconds(_)), "{first:?}");
+    let Outcome::Postponed(expected) = outcome(&first, Planner::Fused) else { panic!("{first:?}") };
+    let why = first.incomplete.as_ref().unwrap();
+    assert!(why.contains("the planner fused") && why.contains("wgrad tune"), "{why}");
+    // Where it is not expected to be done in time at all, the next run need not try.
+    let mut hurried = tuner(folder.path(), Effort::Budget).within(Duration::from_secs_f64(0.9 * expected));
+    let again = hurried.tune_tampered(&gpu, &raced, &slowly).unwrap();
+    assert_eq!((outcome(&again, Planner::Fused), &again.pinned), (Outcome::Postponed(expected), &first.pinned));
+
+    checked.take();
+    let next = tuner(folder.path(), Effort::Everything).tune_tampered(&gpu, &raced, &slowly).unwrap();
+    assert!(matches!(outcome(&next, Planner::Fused), Outcome::Seconds(_)), "{next:?}");
+    // It goes on where the first one stopped, and with the text that will run: the one that gathers.
+    let fused = |kernel: &&String| kernel.starts_with("fused");
+    let checked = checked.take();
+    assert_eq!(checked.iter().filter(fused).count(), 1, "{checked:?}");
+    assert!(checked.iter().find(fused).unwrap().contains("gathers"), "{checked:?}");
 }
 
 /// The parameters after a few steps with the given variants.
