@@ -377,6 +377,12 @@ impl Plan {
         }
     }
 
+    /// Output and loss of batches of a data set, without what only training needs. `options` are those of training, with
+    /// [`TrainingOptions::data_rows`].
+    pub fn evaluation(network: &Network, options: &TrainingOptions) -> Result<Plan> {
+        Ok(Self::training(network, options)?.only(options.planner.gathered_loss()))
+    }
+
     /// The forward pass alone, wired by `planner`.
     pub fn prediction_by(planner: Planner, network: &Network, batch: usize) -> Result<Plan> {
         network.validate()?;

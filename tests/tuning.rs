@@ -237,6 +237,34 @@ fn a_pinned_choice_gives_the_same_bits_whatever_the_cache_says() {
 }
 
 #[test]
+fn a_prediction_takes_what_is_noted_and_what_was_measured() {
+    let (gpu, network, folder) = (common::gpu(), network(), tempfile::tempdir().unwrap());
+    let plan = Plan::prediction(&network, 48).unwrap();
+    let recall = |effort, noted: &str| {
+        let noted: Variants = serde_json::from_str(noted).unwrap();
+        tuner(folder.path(), effort).recall_plan(&gpu, &plan, &noted).unwrap()
+    };
+    let first = &plan.steps[0];
+    let variant = |variants: &Variants| variants.get(&first.kernel, first.uniform.dims).unwrap().to_owned();
+    let heuristic = variant(&recall(Effort::Recall, "{}"));
+    assert_ne!(heuristic, "naive");
+    let noted = r#"{"matmul_nt + bias + tanh 48×65×36": "naive"}"#;
+    assert_eq!(variant(&recall(Effort::Recall, noted)), "naive");
+    let gone = r#"{"matmul_nt + bias + tanh 48×65×36": "broadcast1x2x3"}"#;
+    assert_eq!(variant(&recall(Effort::Recall, gone)), heuristic);
+
+    // The heuristic's choice is found wrong, so another one is remembered.
+    let tamper = |found: Variant, plan: &mut Plan| {
+        if plan.steps[0].kernel == first.kernel && found.to_string() == heuristic {
+            plan.steps[0].uniform.dims[2] -= 1;
+        }
+    };
+    tuner(folder.path(), Effort::Everything).tune_tampered(&gpu, &job(&network), &tamper).unwrap();
+    assert_ne!(variant(&recall(Effort::Recall, "{}")), heuristic);
+    assert_eq!(variant(&recall(Effort::None, "{}")), heuristic);
+}
+
+#[test]
 fn a_pinned_variant_that_is_not_there_is_an_error() {
     let (gpu, network) = (common::gpu(), network());
     let missing = r#"{"matmul_nt + bias + tanh 48×65×36": "broadcast1x2x3"}"#;

@@ -316,7 +316,23 @@ impl Tuner {
     /// # Errors
     /// As [`Tuner::tune`].
     pub fn tune_plan(&mut self, device: &Device, plan: &Plan) -> Result<Vec<Verdict>> {
-        self.variants(&mut self.session(device, &|_, _| {}), device, plan)
+        let phases: Vec<_> = plan.steps.iter().map(|step| step.phase).collect();
+        self.variants(&mut self.session(device, &|_, _| {}), device, plan, &phases)
+    }
+
+    /// The variants to run `plan` by on `device` where nothing is to be measured: as they are `noted`, else as they were
+    /// measured before, else by rule of thumb. What is noted and does not run there is passed over.
+    ///
+    /// # Errors
+    /// As [`Tuner::tune`].
+    pub fn recall_plan(&mut self, device: &Device, plan: &Plan, noted: &Variants) -> Result<Variants> {
+        let mut verdicts = self.tune_plan(device, plan)?;
+        for verdict in &mut verdicts {
+            let name = noted.get(&verdict.kernel, verdict.dims);
+            let there = verdict.candidates.iter().find(|(variant, _)| name == Some(&variant.to_string()));
+            verdict.winner = there.map_or(verdict.winner, |(variant, _)| *variant);
+        }
+        Ok(Variants::of(&verdicts))
     }
 
     fn recall(&self, key: &str) -> Option<&Record> {
