@@ -394,6 +394,12 @@ impl Plan {
         }
     }
 
+    /// Output and loss of batches of a data set, without what only training needs. `options` are those of training, with
+    /// [`TrainingOptions::data_rows`].
+    pub fn evaluation(network: &Network, options: &TrainingOptions) -> Result<Plan> {
+        Ok(Self::training(network, options)?.only(options.planner.gathered_loss()))
+    }
+
     /// The forward pass alone, wired by `planner`.
     pub fn prediction_by(planner: Planner, network: &Network, batch: usize) -> Result<Plan> {
         network.validate()?;
@@ -481,6 +487,22 @@ impl Plan {
         }
         plan.validate()?;
         Ok(plan)
+    }
+
+    /// The phases of a training step as this plan is for: on batches of the data set where it holds one.
+    pub fn training_phases(&self) -> &'static [Phase] {
+        match self.slot(Slot::Order) {
+            Some(_) => self.planner.gathered_step(),
+            None => self.planner.step(),
+        }
+    }
+
+    /// The steps of `phases` alone, with the slots that they bind.
+    pub fn only(mut self, phases: &[Phase]) -> Plan {
+        self.steps.retain(|step| phases.contains(&step.phase));
+        let used: Vec<_> = self.steps.iter().flat_map(|step| &step.bindings).map(|binding| binding.slot).collect();
+        self.slots.retain(|info| used.contains(&info.slot));
+        self
     }
 
     /// A plan of one step, for checking and timing a kernel by itself.

@@ -4,6 +4,7 @@ use crate::data::Matrix;
 use crate::device::Device;
 use crate::executor::{Executor, Readback};
 use crate::jet::{Components, Derivative};
+use crate::gpu::VariantChoice;
 use crate::network::Network;
 use crate::params::Params;
 use crate::plan::{Phase, Plan, Planner, Slot};
@@ -26,12 +27,24 @@ impl Predictor {
     /// # Errors
     /// Where the planner does not take the network, or the device cannot hold it.
     pub fn by(planner: Planner, device: &Device, network: &Network, values: &[f32], batch: usize) -> Result<Self> {
+        Self::with_variants(planner, device, network, values, batch, VariantChoice::Heuristic)
+    }
+
+    /// The same with given kernel variants, such as a [`Tuner`](crate::tune::Tuner) recalls.
+    pub fn with_variants(
+        planner: Planner,
+        device: &Device,
+        network: &Network,
+        values: &[f32],
+        batch: usize,
+        variants: VariantChoice,
+    ) -> Result<Self> {
         let plan = Plan::prediction_by(planner, network, batch)?;
         let params = Params::of(network);
         if values.len() != params.len {
             return Err(Error::shape("the parameter arena", params.len, values.len()));
         }
-        let mut executor = device.executor(plan)?;
+        let mut executor = device.executor_with(plan, variants)?;
         executor.write(Slot::Params, 0, values)?;
         Ok(Predictor { network: network.clone(), executor })
     }

@@ -124,6 +124,8 @@ pub struct Trainer {
     params: Params,
     options: TrainerOptions,
     variants: VariantChoice,
+    /// The plan for this network by these options.
+    wire: fn(&Network, &TrainingOptions) -> Result<Plan>,
     executor: Box<dyn Executor>,
     /// Steps since the schedule was last written.
     clock: usize,
@@ -163,7 +165,19 @@ impl Trainer {
         variants: VariantChoice,
     ) -> Result<Self> {
         check_learning_rate(options.learning_rate)?;
-        let plan = Plan::training(&network, &plan_options(device, &options, options.losses_kept, 0)?)?;
+        Self::wired(device, network, values, options, variants, 0, Plan::training)
+    }
+
+    fn wired(
+        device: &Device,
+        network: Network,
+        values: &[f32],
+        options: TrainerOptions,
+        variants: VariantChoice,
+        data_rows: usize,
+        wire: fn(&Network, &TrainingOptions) -> Result<Plan>,
+    ) -> Result<Self> {
+        let plan = wire(&network, &plan_options(device, &options, options.losses_kept, data_rows)?)?;
         let mut trainer = Trainer {
             params: Params::of(&network),
             executor: device.executor_with(plan, variants.clone())?,
@@ -171,6 +185,7 @@ impl Trainer {
             network,
             options,
             variants,
+            wire,
             clock: 0,
             loaded_rows: 0,
             scheduled: None,
@@ -406,7 +421,7 @@ impl Trainer {
         let held = self.region.unwrap_or(rows);
         let room = |slot, needed| self.executor.plan().slot(slot).is_some_and(|info| info.len >= needed);
         if !(room(Slot::Order, held) && room(Slot::Losses, steps)) {
-            self.rebuild(Plan::training(&self.network, &plan_options(&self.device, &self.options, steps, held)?)?)?;
+            self.rebuild((self.wire)(&self.network, &plan_options(&self.device, &self.options, steps, held)?)?)?;
         }
         if self.region.is_some() {
             // Rows arrive in the order of training.
@@ -594,6 +609,19 @@ pub fn gradients(
         params: executor.read(Slot::Gradients, 0..params.len)?.wait()?,
         input: executor.read(Slot::InputGradient, 0..rows * network.inputs)?.wait()?,
     })
+}
+
+/// How `network` with the parameters `values` does on `data`, in batches and by the planner of `options`. Nothing is built
+/// that only training needs.
+pub fn evaluate(
+    device: &Device,
+    network: Network,
+    values: &[f32],
+    options: TrainerOptions,
+    variants: VariantChoice,
+    data: &Dataset,
+) -> Result<Evaluation> {
+    Trainer::wired(device, network, values, options, variants, options.batch, Plan::evaluation)?.evaluate(data)
 }
 
 fn check_learning_rate(learning_rate: f32) -> Result<()> {

@@ -7,6 +7,7 @@ mod files;
 mod interrupt;
 mod job;
 mod progress;
+mod recorded;
 mod settings;
 mod size;
 mod sources;
