@@ -6,6 +6,7 @@ mod context;
 mod files;
 mod interrupt;
 mod job;
+mod picture;
 mod progress;
 mod recorded;
 mod settings;

@@ -4,6 +4,7 @@
 mod config;
 mod gpu;
 mod gradients;
+mod graph;
 mod models;
 mod support;
 mod tools;
