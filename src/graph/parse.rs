@@ -29,7 +29,12 @@ impl Graph {
     /// [`Error::Expression`] with the place: an unknown name, a missing operand, a condition that is used as a number, a
     /// division by a constant 0, more than 256 levels of nesting.
     pub fn parse<'g>(&'g self, text: &str, names: &[&str]) -> Result<Expr<'g>> {
-        Ok(Parser::new(self, text, Names::Known(names))?.definitions()?.1)
+        Ok(self.parse_named(text, names)?.1)
+    }
+
+    /// [`Graph::parse`], and what the result is called, if it is.
+    pub(crate) fn parse_named<'g>(&'g self, text: &str, names: &[&str]) -> Result<(Option<String>, Expr<'g>)> {
+        Parser::new(self, text, Names::Known(names))?.definitions()
     }
 
     /// Reads an expression whose variables may bear any name, and what the result is called, if it is.
