@@ -180,3 +180,80 @@ impl Debug for Custom {
         write!(f, "{:?} {:?}", self.text(), self.parameters())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use crate::{Activation, Error, Loss, loss::Reduction};
+    use std::collections::HashSet;
+
+    #[test]
+    fn equal_texts_are_one_function() {
+        let mish = Activation::custom("mish = x * tanh(softplus(x))").unwrap();
+        assert_eq!(Activation::custom("  mish =\tx * tanh(softplus(x))\u{2028}\n").unwrap(), mish);
+        assert_ne!(Activation::custom("mash = x * tanh(softplus(x))").unwrap(), mish);
+        assert_eq!(mish.to_string().parse::<Activation>().unwrap(), mish);
+        assert_eq!("x * sigmoid(x)".parse::<Activation>().unwrap().name(), "x * sigmoid(x)");
+
+        let text = "a * abs(y - t) + b * (y - t)^2";
+        let loss = Loss::custom(text, &[("a", 1.0), ("b", 2.0)]).unwrap();
+        assert_eq!(Loss::custom(text, &[("b", 2.0), ("a", 1.0)]).unwrap(), loss);
+        let others = [
+            Loss::custom(text, &[("a", 1.0), ("b", 2.5)]).unwrap(),
+            Loss::custom_over(Reduction::Samples, text, &[("a", 1.0), ("b", 2.0)]).unwrap(),
+        ];
+        assert_eq!(others.into_iter().chain([loss]).collect::<HashSet<_>>().len(), 3);
+        assert_eq!(loss.to_string(), format!("{text}, a = 1, b = 2"));
+    }
+
+    #[test]
+    fn lines_are_definitions() {
+        let f = Activation::custom("\n s = sigmoid(x)\n\n\n swish = x * s \r\n").unwrap();
+        assert_eq!((f.to_string().as_str(), f.name()), ("s = sigmoid(x); swish = x * s", "swish"));
+        assert_eq!((f.value(3.0), f.derivative(0.0)), (Activation::Silu.value(3.0), 0.5));
+    }
+
+    #[test]
+    fn what_is_no_activation_is_refused() {
+        let cases = [
+            ("f = 3 + 1", 1, "an activation is a function of x, but this does not depend on x"),
+            ("f = x * yy", 9, "unknown name \"yy\"; known: x"),
+            ("f = tahn(x)", 5, "unknown function \"tahn\" (did you mean \"tanh\"?)"),
+            ("x + 1e39", 5, "1e39 is not a finite 32-bit number"),
+            ("3e38 * (2 * x)", 1, "its derivative cannot be computed: the constant 6e38 is not a finite 32-bit number"),
+            ("log(x)", 1, "the value at x = 0 is -inf"),
+            ("sqrt(abs(x))", 1, "the derivative at x = 0 is NaN"),
+        ];
+        for (text, at, words) in cases {
+            match Activation::custom(text) {
+                Err(Error::Expression { column, what, .. }) if column == at && what.starts_with(words) => {}
+                other => unreachable!("{text}: {other:?}"),
+            }
+        }
+        let long = Activation::custom(&format!("x{}", " + x".repeat(2000))).unwrap_err().to_string();
+        assert!(long.contains("4096 characters at the most, found 8001"), "{long}");
+        let unknown = "mish".parse::<Activation>().unwrap_err().to_string();
+        assert!(unknown.starts_with("unknown activation \"mish\"") && unknown.contains("an expression"), "{unknown}");
+    }
+
+    #[test]
+    fn what_is_no_loss_is_refused() {
+        let refusal = |text: &str, parameters: &[(&str, f64)]| match Loss::custom(text, parameters) {
+            Ok(loss) => format!("{loss} was taken"),
+            Err(error) => error.to_string(),
+        };
+        for (text, parameters, words) in [
+            ("t^2", &[][..], "a loss is a function of y, but this does not depend on y"),
+            ("(y - x)^2", &[], "unknown name \"x\"; known: y, t"),
+            ("(y - t)^2", &[("d", 1.0)], "the parameter \"d\" is not used; leave it out"),
+            ("d * (y - t)^2", &[("d", f64::NAN)], "the parameter \"d\" of \"d * (y - t)^2\" is NaN"),
+            ("d * (y - t)^2", &[("d", 1.0), ("d", 2.0)], "has another meaning already"),
+            ("(y - t)^2", &[("y", 1.0)], "has another meaning already"),
+            ("(y - t)^2 / d", &[("d", 0.0)], "gives no finite number"),
+            ("exp(100 * d) * y", &[("d", 1.0)], "is not a finite 32-bit number"),
+        ] {
+            let found = refusal(text, parameters);
+            assert!(found.contains(words), "{text}: {found}");
+        }
+    }
+}

@@ -3,11 +3,8 @@ use crate::graph::Function;
 use crate::real::Real;
 use crate::{Error, Result};
 
-const KIND: Kind = Kind {
-    what: "an activation",
-    inputs: &["x"],
-    signatures: ["activation(x: f32)", "activation_derivative(x: f32)"],
-};
+const KIND: Kind =
+    Kind { what: "an activation", inputs: &["x"], signatures: ["activation(x: f32)", "activation_derivative(x: f32)"] };
 
 /// An activation that was given as text: [`Activation::custom`](super::Activation::custom).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

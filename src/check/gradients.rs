@@ -276,7 +276,7 @@ fn against_differences(case: &Case) -> Result<Result<Vec<Comparison>, String>> {
 }
 
 /// Runs the case on two executors: not a bit may differ.
-fn twice(case: &Case, device: &Device) -> Result<Result<Vec<Comparison>, String>> {
+pub(super) fn twice(case: &Case, device: &Device) -> Result<Result<Vec<Comparison>, String>> {
     let first = case.run(device.executor(case.plan()?)?.as_mut())?;
     let second = case.run(device.executor(case.plan()?)?.as_mut())?;
     let params = Params::of(&case.network);

@@ -4,6 +4,7 @@ use super::op::{Arithmetic, Binary, Node, Unary};
 use crate::real::Real;
 use crate::{Error, Result};
 use std::cell::RefCell;
+use std::cmp::Ordering;
 
 /// The place of a node among the nodes of its graph. Operands have lower ones than what is computed from them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,6 +88,20 @@ impl Function {
     pub(crate) fn compute<A: Arithmetic>(&self, input: impl Fn(usize) -> A) -> Vec<A> {
         let values = self.values(input);
         self.outputs.iter().map(|id| values[id.index()]).collect()
+    }
+
+    /// On which side of each kink or jump the inputs lie: between inputs that agree in this nothing is kinked.
+    pub(crate) fn sides(&self, input: impl Fn(usize) -> f64) -> Vec<Option<Ordering>> {
+        let values = self.values(input);
+        let at = |id: Id| values[id.index()];
+        let side = |node: &Node| match *node {
+            Node::Unary(Unary::Abs | Unary::Relu, x) => at(x).partial_cmp(&0.0),
+            Node::Binary(op, x, y) if op.is_comparison() || matches!(op, Binary::Min | Binary::Max) => {
+                at(x).partial_cmp(&at(y))
+            }
+            _ => Some(Ordering::Equal),
+        };
+        self.nodes.iter().map(side).collect()
     }
 
     /// The outputs for many numbers per input: `inputs[i]` and `outputs[o]` are columns of one length. `scratch` is memory

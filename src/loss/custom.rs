@@ -91,7 +91,8 @@ impl Serialize for Loss {
         match *self {
             Loss::Custom(custom) if custom.reduction != Reduction::default() || !custom.parameters().is_empty() => {
                 let parameters = custom.parameters().iter().cloned().collect();
-                Table { custom: custom.text().to_owned(), parameters, reduction: custom.reduction }.serialize(serializer)
+                Table { custom: custom.text().to_owned(), parameters, reduction: custom.reduction }
+                    .serialize(serializer)
             }
             Loss::Custom(custom) => serializer.serialize_str(custom.text()),
             registered => serializer.serialize_str(registered.name()),
