@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Init {
-    /// He for the relu family (relu, leaky relu, elu, silu, gelu, softplus), Xavier for the others; uniform.
+    /// He for the relu family (relu, leaky relu, elu, silu, gelu, softplus), Xavier for the others; uniform. For a custom
+    /// activation, He's argument with its own mean square: uniform in ±√(3 / (inputs · E f(z)²)) for normal `z`, which
+    /// keeps the variance of pre-activations from layer to layer; Xavier where that mean is 0 or not finite.
     #[default]
     Auto,
     /// Uniform in ±√(6 / (inputs + outputs)). Glorot and Bengio 2010.
@@ -38,10 +40,14 @@ pub enum Init {
 }
 
 impl Init {
-    fn resolve(self, activation: Activation) -> Init {
-        use Activation::{Elu, Gelu, LeakyRelu, Relu, Silu, Softplus};
+    fn resolve(self, activation: Activation, inputs: f64) -> Init {
+        use Activation::{Custom, Elu, Gelu, LeakyRelu, Relu, Silu, Softplus};
         match (self, activation) {
             (Init::Auto, Relu | LeakyRelu | Elu | Silu | Gelu | Softplus) => Init::HeUniform,
+            (Init::Auto, Custom(_)) => {
+                let bound = (3.0 / (inputs * mean_square(activation))).sqrt();
+                if is_positive(bound) { Init::Uniform { bound } } else { Init::XavierUniform }
+            }
             (Init::Auto, _) => Init::XavierUniform,
             (explicit, _) => explicit,
         }
@@ -55,7 +61,7 @@ pub fn initialize(network: &Network, params: &Params, init: Init, seed: u64) -> 
     for tensor in params.tensors.iter().filter(|t| t.role == Role::Weight) {
         let (inputs, outputs) = (tensor.cols as f64, tensor.rows as f64);
         let values = &mut arena[tensor.range()];
-        match init.resolve(network.layers[tensor.layer].activation) {
+        match init.resolve(network.layers[tensor.layer].activation, inputs) {
             Init::Auto | Init::XavierUniform => uniform((6.0 / (inputs + outputs)).sqrt(), values, &mut rng)?,
             Init::XavierNormal => normal((2.0 / (inputs + outputs)).sqrt(), values, &mut rng)?,
             Init::HeUniform => uniform((6.0 / inputs).sqrt(), values, &mut rng)?,
@@ -65,6 +71,19 @@ pub fn initialize(network: &Network, params: &Params, init: Init, seed: u64) -> 
         }
     }
     Ok(arena)
+}
+
+/// `E f(z)²` for `z` from the standard normal distribution, by the trapezoidal rule; to 8 bits, so that the last digits of
+/// functions, which differ between machines, do not show in initial weights.
+fn mean_square(activation: Activation) -> f64 {
+    const STEPS: i32 = 512;
+    let term = |i: i32| {
+        let z = f64::from(i) / 64.0;
+        (-0.5 * z * z).exp() * activation.value(z).powi(2)
+    };
+    let mean = (-STEPS..=STEPS).map(term).sum::<f64>() / (64.0 * std::f64::consts::TAU.sqrt());
+    let unit = mean.log2().floor().exp2() / 128.0;
+    (mean / unit).round() * unit
 }
 
 /// Whether an `f32` can hold `x` as a positive number.
@@ -84,4 +103,30 @@ fn normal(deviation: f64, values: &mut [f32], rng: &mut impl rand::Rng) -> Resul
     let normal = Normal::new(0.0, deviation).ok().filter(|_| is_positive(deviation)).ok_or_else(refused)?;
     values.iter_mut().for_each(|w| *w = normal.sample(rng) as f32);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn a_custom_activation_starts_by_its_own_mean_square() {
+        let bound = |text: &str| match Init::Auto.resolve(Activation::custom(text).unwrap(), 50.0) {
+            Init::Uniform { bound } => bound,
+            other => panic!("{text}: {other:?}"),
+        };
+        // That of relu is ½: He's bound.
+        assert_eq!(bound("relu(x)"), (6.0 / 50.0f64).sqrt());
+        assert_eq!(bound("3 * x"), (3.0 / 450.0f64).sqrt());
+        let mish = bound("x * tanh(softplus(x))");
+        assert!((0.36..0.40).contains(&mish), "{mish}");
+        for strange in ["0 * x", "exp(60 * x)"] {
+            assert_eq!(
+                Init::Auto.resolve(Activation::custom(strange).unwrap(), 50.0),
+                Init::XavierUniform,
+                "{strange}"
+            );
+        }
+    }
 }

@@ -19,6 +19,7 @@ pub use resident::Resident;
 pub use whole::Whole;
 
 use crate::activation::{Activation, Stored};
+use crate::graph::PRELUDE;
 use crate::loss::Loss;
 use crate::network::Bias;
 use crate::optimizer::Rule;
@@ -620,7 +621,6 @@ impl Kernel {
         let half = stored == Element::Half;
         const UNIFORM: &str = include_str!("../shaders/uniform.wgsl");
         const SCHEDULE: &str = include_str!("../shaders/schedule.wgsl");
-        const MATH: &str = include_str!("../shaders/math.wgsl");
         let lanes = match variant {
             Variant::Lanes(lanes) => lanes,
             _ => 1,
@@ -641,10 +641,12 @@ impl Kernel {
         let (constants, generated, scale);
         match *self {
             Kernel::Resident(ref resident) => {
-                constants = resident.whole.activation_hooks();
+                let whole = &resident.whole;
+                constants = whole::activation_hooks(whole.activations());
                 generated = resident.wgsl(lanes_of(variant));
-                let (row, loss) = (include_str!("../shaders/loss/row.wgsl"), resident.whole.loss.wgsl());
-                parts.extend([SCHEDULE, element, MATH, &constants, row, loss, &generated]);
+                let math = math(whole.activations(), Some(whole.loss));
+                let (row, loss) = (include_str!("../shaders/loss/row.wgsl"), whole.loss.wgsl());
+                parts.extend([SCHEDULE, element, math, &constants, row, loss, &generated]);
             }
             Kernel::Fused(ref fused) => {
                 generated = fused.wgsl(variant);
@@ -657,7 +659,7 @@ impl Kernel {
             Kernel::Jet(ref jet) => {
                 generated = jet.wgsl();
                 parts.extend(jet.uses_schedule().then_some(SCHEDULE));
-                parts.extend([MATH, include_str!("../shaders/graph.wgsl"), &generated]);
+                parts.extend([PRELUDE, &generated]);
             }
             Kernel::Gather => parts.extend([stored_as, SCHEDULE, include_str!("../shaders/gather.wgsl")]),
             Kernel::Matmul { form, epilogue } => {
@@ -674,7 +676,7 @@ impl Kernel {
                 match epilogue {
                     Epilogue::Store | Epilogue::Parts => parts.push(include_str!("../shaders/matmul/store.wgsl")),
                     Epilogue::Forward { activation, bias, keep } => parts.extend([
-                        MATH,
+                        math([activation], None),
                         activation.wgsl(),
                         of_elements,
                         match bias {
@@ -690,7 +692,7 @@ impl Kernel {
                     ]),
                     Epilogue::Delta { activation } => {
                         let delta = include_str!("../shaders/matmul/delta.wgsl");
-                        parts.extend([MATH, activation.wgsl(), of_elements, delta]);
+                        parts.extend([math([activation], None), activation.wgsl(), of_elements, delta]);
                     }
                 }
                 parts.push(match variant {
@@ -716,7 +718,7 @@ impl Kernel {
                 parts.extend([
                     stored_as,
                     SCHEDULE,
-                    MATH,
+                    math([activation], Some(loss)),
                     activation.wgsl(),
                     include_str!("../shaders/loss/row.wgsl"),
                     loss.wgsl(),
@@ -751,6 +753,17 @@ impl Kernel {
     }
 }
 
+/// What the hook functions of these activations and of this loss call. Only expressions need more than the registry's
+/// functions do.
+fn math(activations: impl IntoIterator<Item = Activation>, loss: Option<Loss>) -> &'static str {
+    let from_text = activations.into_iter().any(|activation| activation.expressions().is_some())
+        || loss.is_some_and(|loss| loss.expressions().is_some());
+    match from_text {
+        true => PRELUDE,
+        false => include_str!("../shaders/math.wgsl"),
+    }
+}
+
 /// Invocations of a resident network's workgroup; `None` where the one has its numbers in registers.
 fn lanes_of(variant: Variant) -> Option<u32> {
     match variant {
@@ -775,17 +788,18 @@ impl std::fmt::Display for Kernel {
                             Bias::Shared => " + shared bias",
                             Bias::None => "",
                         };
-                        format!("matmul_{form}{bias} + {activation}{}", if *keep { " (keeps z)" } else { "" })
+                        let name = activation.name();
+                        format!("matmul_{form}{bias} + {name}{}", if *keep { " (keeps z)" } else { "" })
                     }
-                    Epilogue::Delta { activation } => format!("matmul_{form} × {activation}′"),
+                    Epilogue::Delta { activation } => format!("matmul_{form} × {}′", activation.name()),
                 }
             }
-            Kernel::Loss { loss, activation } => format!("loss {loss} × {activation}′"),
+            Kernel::Loss { loss, activation } => format!("loss {} × {}′", loss.name(), activation.name()),
             Kernel::Update(rule) => format!("update {}", rule.name()),
             Kernel::Mixed(mixed) => mixed.to_string(),
             Kernel::Resident(resident) => {
                 let Whole { network, loss, rule } = &resident.whole;
-                format!("resident {network} {loss} {}, {}", rule.name(), resident.pass.name())
+                format!("resident {network} {} {}, {}", loss.name(), rule.name(), resident.pass.name())
             }
             Kernel::Fused(fused) => fused.to_string(),
             Kernel::FusedSum(sum) => sum.to_string(),

@@ -33,6 +33,7 @@ pub mod check;
 pub mod checkpoint;
 pub mod compare;
 pub mod cpu;
+mod custom;
 pub mod data;
 pub mod device;
 pub mod error;

@@ -3,8 +3,8 @@
 use crate::data::Matrix;
 use crate::device::Device;
 use crate::executor::{Executor, Readback};
-use crate::jet::{Components, Derivative};
 use crate::gpu::VariantChoice;
+use crate::jet::{Components, Derivative};
 use crate::network::Network;
 use crate::params::Params;
 use crate::plan::{Phase, Plan, Planner, Slot};

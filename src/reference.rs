@@ -11,7 +11,7 @@ use half::HalfBounded;
 pub use number::{Bounded, Number};
 
 use crate::activation::Activation;
-use crate::loss::{Loss, Row};
+use crate::loss::Loss;
 use crate::network::{Layer, Network};
 use crate::params::{Params, Role, Tensor};
 use crate::{Error, Result};
@@ -178,7 +178,7 @@ impl Reference {
     fn predict<N: Number>(&self, values: &[f64], inputs: &[f64], rows: usize) -> Result<Vec<N>> {
         self.check(values, inputs, None, rows)?;
         let logits = self.pass(&given(values), inputs).z.pop().unwrap_or_default();
-        Ok(logits.iter().map(|&z| N::function(|[z]| self.output.value(z), [z])).collect())
+        Ok(logits.iter().map(|&z| N::activation(self.output, z)).collect())
     }
 
     /// `z_l = W_l a_{l−1} + b_l` and `a_l = f_l(z_l)` for each layer l, with `a_0 = x`.
@@ -187,7 +187,7 @@ impl Reference {
         let mut forward = Forward { inputs: Vec::new(), z: Vec::new(), output };
         for layer in &self.layers {
             let z = layer.forward(values, &forward.output);
-            let a = z.iter().map(|&z| N::function(|[z]| layer.activation.value(z), [z]).stored()).collect();
+            let a = z.iter().map(|&z| N::activation(layer.activation, z).stored()).collect();
             forward.inputs.push(std::mem::replace(&mut forward.output, a));
             forward.z.push(z);
         }
@@ -202,10 +202,9 @@ impl Reference {
             let log_sum_exp = N::log_sum_exp(y);
             let target_sum = N::sum(t.iter().map(|&t| N::given(t)));
             for (&y, &t) in y.iter().zip(t) {
-                let arguments = [y, N::given(t), log_sum_exp, target_sum];
-                let row = |log_sum_exp, target_sum| Row { log_sum_exp, target_sum };
-                terms.push(N::function(|[y, t, l, s]| self.loss.value(y, t, row(l, s)), arguments));
-                gradient.push(scale * N::function(|[y, t, l, s]| self.loss.derivative(y, t, row(l, s)), arguments));
+                let [value, derivative] = N::loss(self.loss, y, N::given(t), [log_sum_exp, target_sum]);
+                terms.push(value);
+                gradient.push(scale * derivative);
             }
         }
         (scale * N::sum(terms.into_iter()), gradient)

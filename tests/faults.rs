@@ -335,6 +335,51 @@ fn a_faulty_fused_step_is_caught() {
     }
 }
 
+/// Functions given as text: a coefficient, a parameter or a derivative that is off, by every planner.
+#[test]
+fn a_faulty_function_given_as_text_is_caught() {
+    let mish = |text: &str| Activation::custom(text).unwrap();
+    let huber =
+        |d| Loss::custom("select(abs(y - t) < d, 0.5 * (y - t)^2, d * (abs(y - t) - 0.5 * d))", &[("d", d)]).unwrap();
+    let honest = mish("x * tanh(softplus(x))");
+    let off = mish("x * tanh(softplus(1.001 * x))");
+    let network = Network::new(4).dense(6, honest).dense(5, honest).dense(3, Activation::Linear);
+    let case = |planner| Case { planner, ..Case::new(network.clone(), huber(0.5), 9, 1).unwrap() };
+    for change in [
+        |kernel: &mut Kernel, off: Activation, _: Loss| match kernel {
+            Kernel::Matmul { epilogue: Epilogue::Forward { activation, .. }, .. }
+                if *activation != Activation::Linear =>
+            {
+                *activation = off;
+            }
+            Kernel::Fused(fused) => Arc::make_mut(fused).network.layers[0].activation = off,
+            Kernel::Resident(resident) => Arc::make_mut(resident).whole.network.layers[1].activation = off,
+            _ => {}
+        },
+        |kernel: &mut Kernel, _: Activation, off: Loss| match kernel {
+            Kernel::Loss { loss, .. } => *loss = off,
+            Kernel::Fused(fused) => {
+                if let wgrad::kernel::fused::Pass::Training { loss, .. } = &mut Arc::make_mut(fused).pass {
+                    *loss = off;
+                }
+            }
+            Kernel::Resident(resident) => Arc::make_mut(resident).whole.loss = off,
+            _ => {}
+        },
+    ] {
+        for &planner in Planner::ALL {
+            demand_caught(&case(planner), "", |plan| {
+                plan.steps.iter_mut().for_each(|step| change(&mut step.kernel, off, huber(0.501)));
+            });
+        }
+    }
+    // The value is right and the derivative is not: only what is propagated back is off.
+    demand_caught(&case(Planner::LayerWise), "gradient", |plan| {
+        let step = step(plan, "layers.0 delta");
+        step.kernel = Kernel::Matmul { form: Form::Nn, epilogue: Epilogue::Delta { activation: off } };
+    });
+}
+
 /// The guard bands work: the checker sees what lands beside an output.
 #[test]
 fn writing_beside_the_output_is_caught() {

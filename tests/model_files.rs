@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use wgrad::checkpoint::save_tensors;
 use wgrad::data::{Scaling, ScalingKind, Task};
+use wgrad::loss::Reduction;
 use wgrad::{Activation, Bias, Error, Layer, Loss, Model, Network, Params};
 
 /// A file in a folder that goes away with it.
@@ -409,6 +410,50 @@ fn a_description_that_cannot_be_read() {
     assert_refused(load(&with_description(|d| d["\u{1b}[2J"] = json!(0.5))), &["unknown field ` [2J`"]);
     let words = ["its wgrad description cannot be read", "mish", "relu"];
     assert_refused(load(&with_description(|d| d["network"]["layers"][0]["activation"] = "mish".into())), &words);
+}
+
+#[test]
+fn functions_given_as_text_are_in_the_file() {
+    let at = place();
+    let mish = Activation::custom("s = softplus(x); mish = x * tanh(s)").unwrap();
+    let losses = [
+        Loss::custom("abs(y - t)^1.5", &[]).unwrap(),
+        Loss::custom_over(Reduction::Samples, "c * abs(y - t)^p", &[("p", 1.5), ("c", 0.1)]).unwrap(),
+    ];
+    for loss in losses {
+        let network = Network::new(2).dense(3, mish).dense(1, Activation::Linear);
+        let values = vec![0.5; Params::of(&network).len];
+        let model = Model { loss: Some(loss), ..Model::new(network, values).unwrap() };
+        model.save(&at.path).unwrap();
+        let loaded = Model::load(&at.path).unwrap();
+        assert_eq!((&loaded.network, loaded.loss), (&model.network, model.loss));
+    }
+    let text = String::from_utf8_lossy(&std::fs::read(&at.path).unwrap()).replace("\\\"", "\"");
+    for part in [
+        r#""activation":"s = softplus(x); mish = x * tanh(s)""#,
+        r#""loss":{"custom":"c * abs(y - t)^p","parameters":{"c":0.1,"p":1.5},"reduction":"samples"}"#,
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn functions_that_cannot_be_read() {
+    let activation = |text: &str| with_description(|d| d["network"]["layers"][0]["activation"] = text.into());
+    let words = ["its wgrad description cannot be read", "column 5", "unknown name \"y\"; known: x"];
+    assert_refused(load(&activation("x + y")), &words);
+    assert_refused(load(&activation("(x")), &["this parenthesis is never closed"]);
+    assert_refused(load(&activation(&"(".repeat(4000))), &["nested deeper than 256 levels"]);
+    assert_refused(load(&activation(&format!("x{}", "+x".repeat(100_000)))), &["4096 characters"]);
+    let loss = |value: Value| with_description(move |d| d["loss"] = value);
+    assert_refused(load(&loss(json!("y - u"))), &["unknown loss \"y - u\""]);
+    assert_refused(load(&loss(json!("(y - u)^2"))), &["unknown name \"u\"; known: y, t"]);
+    assert_refused(load(&loss(json!({ "custom": "(y - t)^2", "parameters": { "d": 1 } }))), &["\"d\" is not used"]);
+    assert_refused(
+        load(&loss(json!({ "custom": "(y - t)^2", "reductions": "samples" }))),
+        &["unknown field `reductions`"],
+    );
+    assert_refused(load(&loss(json!(3))), &["expected a loss: a name, an expression, or a table"]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 #![allow(clippy::panic)] // a test says what failed by panicking
 #![allow(clippy::unwrap_used)]
 
-use wgrad::plan::{Plan, TrainingOptions};
+use wgrad::plan::{Plan, Planner, TrainingOptions};
 use wgrad::{Activation, Bias, Loss, Network};
 
 #[test]
@@ -29,4 +29,26 @@ fn a_prediction_keeps_nothing_for_a_backward_pass() {
     let predict = Plan::prediction(&network, 100).unwrap();
     let names: Vec<_> = predict.slots.iter().map(|info| info.slot.to_string()).collect();
     assert_eq!(names, ["params", "input", "activation.0", "activation.1", "output"]);
+}
+
+#[test]
+fn functions_given_as_text_take_no_dispatch_of_their_own() {
+    let mish = Activation::custom("x * tanh(softplus(x))").unwrap();
+    let huber =
+        Loss::custom("select(abs(y - t) < d, 0.5 * (y - t)^2, d * (abs(y - t) - 0.5 * d))", &[("d", 2.0)]).unwrap();
+    for &planner in Planner::ALL {
+        let plan = |activation, loss| {
+            let network = Network::new(3).dense(5, activation).dense(4, activation).dense(2, activation);
+            let options = TrainingOptions { planner, data_rows: 100, ..TrainingOptions::new(8, loss) };
+            Plan::training(&network, &options).unwrap()
+        };
+        let (custom, registered) = (plan(mish, huber), plan(Activation::Gelu, Loss::Huber));
+        assert_eq!(
+            custom.dispatches(planner.gathered_step()),
+            registered.dispatches(planner.gathered_step()),
+            "{planner}"
+        );
+        assert_eq!(custom.steps.len(), registered.steps.len(), "{planner}");
+        assert_eq!(custom.bytes(), registered.bytes(), "{planner}");
+    }
 }

@@ -4,7 +4,7 @@
 
 mod common;
 
-use wgrad::check::{Outcome, equations, gradients, kernels};
+use wgrad::check::{Functions, Outcome, equations, gradients, kernels};
 use wgrad::{Device, Result};
 
 type Part = fn(&Device, u64, &mut dyn FnMut(Outcome)) -> Result<()>;
@@ -27,7 +27,10 @@ fn demand_groups(outcomes: &[Outcome], groups: &[&str]) {
     for group in groups {
         assert!(outcomes.iter().any(|o| o.group == *group), "nothing was checked of {group}");
         let half = |o: &Outcome| o.group == *group && o.subject.starts_with("f16");
-        assert!(*group == "reference" || outcomes.iter().any(half), "nothing was checked of {group} in f16");
+        assert!(
+            matches!(*group, "reference" | "derivative") || outcomes.iter().any(half),
+            "nothing was checked of {group} in f16"
+        );
     }
 }
 
@@ -46,6 +49,15 @@ fn gradients_hold_on_the_gpu() {
     demand_groups(&demand_all(&common::gpu(), gradients::run), &["gradient", "reference", "determinism"]);
 }
 
+fn functions(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<()> {
+    Functions::samples()?.iter().try_for_each(|functions| functions.run(device, seed, take))
+}
+
+#[test]
+fn functions_given_as_text_hold_on_the_gpu() {
+    demand_groups(&demand_all(&common::gpu(), functions), &["derivative", "kernel", "gradient", "determinism"]);
+}
+
 #[test]
 fn equations_hold_on_the_gpu() {
     assert_eq!(demand_all(&common::gpu(), equations::run).len(), 4);
@@ -53,6 +65,7 @@ fn equations_hold_on_the_gpu() {
 
 #[test]
 fn everything_holds_on_the_cpu() {
+    demand_all(&Device::Cpu, functions);
     demand_all(&Device::Cpu, kernels::run);
     demand_all(&Device::Cpu, gradients::run);
     demand_all(&Device::Cpu, equations::run);

@@ -5,11 +5,13 @@
 use naga::back::{glsl, hlsl, msl, spv};
 use naga::valid::{Capabilities, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, StorageAccess};
+use wgrad::check::Functions;
 use wgrad::kernel::{Access, BindingSpec, Cooperative, Element, Kernel, Mixed, Uniform, Variant};
 
 fn every_shader() -> Vec<(Kernel, Variant, Module, ModuleInfo)> {
     let mut all = Vec::new();
-    for kernel in Kernel::all() {
+    let samples = Functions::samples().expect("the samples are expressions");
+    for kernel in Kernel::all().into_iter().chain(samples.iter().flat_map(Functions::kernels)) {
         // Without subgroups, and with those of a software rasteriser, an NVIDIA and an AMD GPU.
         let variants = [None, Some(8), Some(32), Some(64)].map(|subgroup| kernel.variants(subgroup));
         let mut variants = variants.concat();

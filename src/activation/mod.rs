@@ -1,10 +1,16 @@
 //! Activations: the element-wise function behind each layer, `a = f(z)`.
 //!
 //! A member is one Rust file here, one WGSL file of the same name in `shaders/activation/`, and one line in the
-//! registry below. Every test, check and command finds it from there.
+//! registry below. Every test, check and command finds it from there. [`Activation::custom`] takes any other function as
+//! text.
 
+mod custom;
+
+pub use custom::Custom;
+
+use crate::custom::is_expression;
 use crate::error::did_you_mean;
-use crate::graph::{Expr, Graph};
+use crate::graph::{Expr, Function, Graph};
 use crate::real::Real;
 use crate::{Error, Result};
 
@@ -22,49 +28,67 @@ macro_rules! activations {
         $(mod $stem;)*
 
         /// The element-wise function behind a layer.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-        #[serde(rename_all = "snake_case")]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Activation {
             $($(#[$doc])* $variant,)*
+            /// Any other function: [`Activation::custom`].
+            Custom(Custom),
         }
 
         impl Activation {
-            /// Every activation, in the order of the registry.
+            /// Every activation of the registry, in its order.
             pub const ALL: &'static [Activation] = &[$(Activation::$variant),*];
 
-            /// The name in model files, on the command line and in `shaders/activation/`.
+            /// The name in model files, on the command line and in `shaders/activation/`; what a custom one calls its
+            /// result.
             pub fn name(self) -> &'static str {
-                match self { $(Activation::$variant => stringify!($stem)),* }
+                match self {
+                    $(Activation::$variant => stringify!($stem),)*
+                    Activation::Custom(custom) => custom.name(),
+                }
             }
 
             /// What the derivative is computed from.
             pub fn stored(self) -> Stored {
-                match self { $(Activation::$variant => $stem::STORED),* }
+                match self {
+                    $(Activation::$variant => $stem::STORED,)*
+                    Activation::Custom(_) => Stored::Preactivation,
+                }
             }
 
             /// `f(z)`
             #[inline(always)]
             pub fn value<T: Real>(self, z: T) -> T {
-                match self { $(Activation::$variant => $stem::value(z)),* }
+                match self {
+                    $(Activation::$variant => $stem::value(z),)*
+                    Activation::Custom(custom) => custom.value(z),
+                }
             }
 
             /// `f′(z)`, given what [`Activation::stored`] names: `a = f(z)` or `z` itself.
             #[inline(always)]
             pub fn derivative<T: Real>(self, stored: T) -> T {
-                match self { $(Activation::$variant => $stem::derivative(stored)),* }
+                match self {
+                    $(Activation::$variant => $stem::derivative(stored),)*
+                    Activation::Custom(custom) => custom.derivative(stored),
+                }
             }
 
             /// The formula as an expression of `x`, in the language of [`Graph::parse`].
             pub fn expression(self) -> &'static str {
-                match self { $(Activation::$variant => $stem::EXPRESSION),* }
+                match self {
+                    $(Activation::$variant => $stem::EXPRESSION,)*
+                    Activation::Custom(custom) => custom.text(),
+                }
             }
 
             /// The WGSL functions `activation` and `activation_derivative`.
             pub(crate) fn wgsl(self) -> &'static str {
                 match self {
                     $(Activation::$variant =>
-                        include_str!(concat!("../../shaders/activation/", stringify!($stem), ".wgsl"))),*
+                        include_str!(concat!("../../shaders/activation/", stringify!($stem), ".wgsl")),)*
+                    Activation::Custom(custom) => custom.wgsl(),
                 }
             }
         }
@@ -95,6 +119,43 @@ activations! {
 }
 
 impl Activation {
+    /// The function that `text` says: an expression in `x`, as [`Graph::parse`](crate::graph::Graph::parse) reads it, and
+    /// its derivative by reverse mode.
+    ///
+    /// ```
+    /// use wgrad::{Activation, Network};
+    /// let mish = Activation::custom("mish = x * tanh(softplus(x))")?;
+    /// assert_eq!((mish.name(), mish.value(0.0)), ("mish", 0.0));
+    /// let network = Network::new(2).dense(8, mish).dense(1, Activation::Linear);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// Equal texts are the same activation, kept for the life of the program as a string literal is. Training meets any
+    /// argument: where the expression or its derivative is not finite, neither are the gradients.
+    ///
+    /// # Errors
+    /// [`Error::Expression`] with the place of what cannot be read, where the expression does not use `x`, and where it or
+    /// its derivative is not finite at 0, which the rows meet that fill up a batch.
+    pub fn custom(text: &str) -> Result<Self> {
+        Custom::new(text).map(Activation::Custom)
+    }
+
+    /// The expressions of a custom activation and of its derivative.
+    pub(crate) fn expressions(self) -> Option<[&'static Function; 2]> {
+        match self {
+            Activation::Custom(custom) => Some(custom.expressions()),
+            _ => None,
+        }
+    }
+
+    /// The word that names the activation in WGSL that has several.
+    pub(crate) fn hook(self) -> &'static str {
+        match self {
+            Activation::Custom(custom) => custom.hook(),
+            registered => registered.name(),
+        }
+    }
+
     /// `f′(z)` from the pre-activation, whichever value the derivative is written in.
     pub fn derivative_at<T: Real>(self, z: T) -> T {
         match self.stored() {
@@ -128,23 +189,44 @@ impl Activation {
 }
 
 impl std::fmt::Display for Activation {
+    /// The name, or the text of a custom one: what [`str::parse`] takes.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(self.name())
+        match self {
+            Activation::Custom(custom) => f.pad(custom.text()),
+            registered => f.pad(registered.name()),
+        }
     }
 }
 
 impl std::str::FromStr for Activation {
     type Err = Error;
 
-    fn from_str(name: &str) -> Result<Self> {
-        Self::ALL.iter().copied().find(|a| a.name() == name).ok_or_else(|| {
-            let known: Vec<_> = Self::ALL.iter().map(|a| a.name()).collect();
-            Error::Config(format!(
-                "unknown activation {name:?}{}; known: {}",
-                did_you_mean(name, known.iter().copied()),
-                known.join(", ")
-            ))
-        })
+    /// The activation of this name, or that of this text.
+    fn from_str(text: &str) -> Result<Self> {
+        if let Some(&registered) = Self::ALL.iter().find(|activation| activation.name() == text) {
+            return Ok(registered);
+        }
+        if is_expression(text) {
+            return Activation::custom(text);
+        }
+        let known: Vec<_> = Self::ALL.iter().map(|a| a.name()).collect();
+        Err(Error::Config(format!(
+            "unknown activation {text:?}{}; known: {}, or an expression such as x * tanh(softplus(x))",
+            did_you_mean(text, known.iter().copied()),
+            known.join(", ")
+        )))
+    }
+}
+
+impl serde::Serialize for Activation {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Activation {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

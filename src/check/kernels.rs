@@ -15,7 +15,7 @@ use crate::device::Device;
 use crate::executor::Executor;
 use crate::gpu::VariantChoice;
 use crate::kernel::{Access, Element, Epilogue, Form, Kernel, Mixed, Uniform, Variant, part_length};
-use crate::loss::{Loss, Row};
+use crate::loss::Loss;
 use crate::network::Bias;
 use crate::params::ALIGNMENT;
 use crate::plan::{Binding, Phase, Plan, ScheduleEntry, Slot, SlotInfo};
@@ -68,7 +68,7 @@ pub fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<
 /// An unrolled text knows nothing of the epilogue behind it, and drivers compile the pair slowly: each such variant meets
 /// every fifth epilogue, another fifth than the next variant does. Likewise the faster texts of fused networks, and
 /// a resident network's workgroups of 1, 16, 64 and 256, whose texts differ by that alone: each network meets one of them.
-fn is_checked(kernel: &Kernel, number: usize, variant: Variant) -> bool {
+pub(super) fn is_checked(kernel: &Kernel, number: usize, variant: Variant) -> bool {
     let unrolled = match variant {
         Variant::Broadcast(_) | Variant::Tiled if matches!(kernel, Kernel::Fused(_)) => {
             return (number + usize::from(variant == Variant::Tiled)).is_multiple_of(3);
@@ -356,10 +356,14 @@ pub(super) fn contents(kernel: &Kernel, dims: [u32; 4], rng: &mut ChaCha8Rng) ->
             }
             all
         }
-        Kernel::Loss { activation, .. } => {
+        Kernel::Loss { loss, activation } => {
             let [schedule, clock] = schedule(x);
             let outputs = stored(activation, real(x * y, 6.0));
-            let targets = real(x * y, 1.5);
+            let mut targets = real(x * y, 1.5);
+            if let (Some(_), Contents::Real(targets)) = (loss.expressions(), &mut targets) {
+                // Like those that gradients are checked with: a loss of one's own may be defined on such alone.
+                targets.iter_mut().for_each(|t| *t = t.abs());
+            }
             let mut all = vec![schedule, clock, outputs, targets, Contents::Poison(x * y), Contents::Poison(x)];
             if activation.stored() == Stored::Preactivation {
                 all.push(real(x * y, 6.0));
@@ -418,12 +422,11 @@ pub(super) fn bounds(kernel: &Kernel, uniform: &Uniform, contents: &[Contents]) 
                     if keep {
                         out[if bias == Bias::None { 3 } else { 4 }] = errors(sums.clone());
                     }
-                    let value = |z| Bounded::function(|[z]| activation.value(z), [z]);
-                    out[2] = errors(sums.into_iter().map(value).collect());
+                    out[2] = errors(sums.into_iter().map(|z| Bounded::activation(activation, z)).collect());
                 }
                 Epilogue::Delta { activation } => {
-                    let slope = |s| Bounded::function(|[s]| activation.derivative(s), [s]);
-                    out[2] = errors(sums.into_iter().zip(given(3)).map(|(sum, s)| sum * slope(s)).collect());
+                    let deltas = sums.into_iter().zip(given(3));
+                    out[2] = errors(deltas.map(|(sum, s)| sum * Bounded::derivative(activation, s)).collect());
                 }
             }
         }
@@ -439,7 +442,7 @@ pub(super) fn bounds(kernel: &Kernel, uniform: &Uniform, contents: &[Contents]) 
                     continue;
                 }
                 let (values, deltas) = loss_row(loss, &outputs[range.clone()], &targets[range.clone()]);
-                let slopes = stored[range].iter().map(|&s| Bounded::function(|[s]| activation.derivative(s), [s]));
+                let slopes = stored[range].iter().map(|&s| Bounded::derivative(activation, s));
                 out[4].extend(deltas.into_iter().zip(slopes).map(|(d, slope)| (scale * d * slope).error));
                 out[5].push((scale * Bounded::sum(values.into_iter())).error);
             }
@@ -495,15 +498,6 @@ fn product(
 }
 
 fn loss_row(loss: Loss, y: &[Bounded], t: &[Bounded]) -> (Vec<Bounded>, Vec<Bounded>) {
-    let log_sum_exp = Bounded::log_sum_exp(y);
-    let target_sum = Bounded::sum(t.iter().copied());
-    let row = |log_sum_exp, target_sum| Row { log_sum_exp, target_sum };
-    let elements = y.iter().zip(t).map(|(&y, &t)| {
-        let arguments = [y, t, log_sum_exp, target_sum];
-        (
-            Bounded::function(|[y, t, l, s]| loss.value(y, t, row(l, s)), arguments),
-            Bounded::function(|[y, t, l, s]| loss.derivative(y, t, row(l, s)), arguments),
-        )
-    });
-    elements.unzip()
+    let row = [Bounded::log_sum_exp(y), Bounded::sum(t.iter().copied())];
+    y.iter().zip(t).map(|(&y, &t)| Bounded::loss(loss, y, t, row).into()).unzip()
 }

@@ -4,6 +4,7 @@
 //! `wgrad check` prints what [`run`] finds; the tests demand that all of it passes, and that planted faults do not.
 
 pub mod equations;
+mod functions;
 pub mod gradients;
 pub mod kernels;
 mod mixed;
@@ -13,10 +14,12 @@ use crate::Result;
 use crate::compare::Comparison;
 use crate::device::Device;
 
+pub use functions::Functions;
+
 /// What the cases of one subject came to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// `kernel`, `gradient`, `reference` or `determinism`.
+    /// `kernel`, `gradient`, `reference`, `derivative` or `determinism`.
     pub group: &'static str,
     /// What was checked: a kernel with its variant, an activation.
     pub subject: String,
@@ -57,6 +60,10 @@ impl Tally {
         Tally(Outcome { group, subject: subject.into(), cases: 0, worst: 0.0, failure: None })
     }
 
+    fn is_empty(&self) -> bool {
+        self.0.cases == 0
+    }
+
     fn add(&mut self, result: Result<Vec<Comparison>, String>) {
         match result {
             Ok(comparisons) => {
@@ -84,13 +91,31 @@ impl Tally {
 /// # Errors
 /// Where the device fails as such; wrong results are outcomes, not errors.
 pub fn run(device: &Device, seed: u64, watch: &mut dyn FnMut(&Outcome)) -> Result<Report> {
+    report(device, watch, |take| {
+        kernels::run(device, seed, take)?;
+        gradients::run(device, seed, take)?;
+        equations::run(device, seed, take)?;
+        Functions::samples()?.iter().try_for_each(|functions| functions.run(device, seed, take))
+    })
+}
+
+/// Checks what `functions` are computed with, and nothing else; otherwise like [`run`].
+///
+/// # Errors
+/// Those of [`run`].
+pub fn run_for(functions: &[Functions], device: &Device, seed: u64, watch: &mut dyn FnMut(&Outcome)) -> Result<Report> {
+    report(device, watch, |take| functions.iter().try_for_each(|functions| functions.run(device, seed, take)))
+}
+
+fn report(
+    device: &Device,
+    watch: &mut dyn FnMut(&Outcome),
+    run: impl FnOnce(&mut dyn FnMut(Outcome)) -> Result<()>,
+) -> Result<Report> {
     let mut outcomes = Vec::new();
-    let mut take = |outcome: Outcome| {
+    run(&mut |outcome| {
         watch(&outcome);
         outcomes.push(outcome);
-    };
-    kernels::run(device, seed, &mut take)?;
-    gradients::run(device, seed, &mut take)?;
-    equations::run(device, seed, &mut take)?;
+    })?;
     Ok(Report { device: device.name(), outcomes })
 }

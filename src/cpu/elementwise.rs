@@ -6,6 +6,9 @@ use crate::real::Real;
 
 /// `z ← f(z)`
 pub(super) fn activate<T: Real>(activation: Activation, values: &mut [T]) {
+    if let Some([value, _]) = activation.expressions() {
+        return value.each(values, &[], |z, value| *z = value);
+    }
     vectorized(
         #[inline(always)]
         || {
@@ -20,6 +23,9 @@ pub(super) fn activate<T: Real>(activation: Activation, values: &mut [T]) {
 
 /// `d ← d f′(s)`
 pub(super) fn multiply_by_derivative<T: Real>(activation: Activation, values: &mut [T], stored: &[T]) {
+    if let Some([_, derivative]) = activation.expressions() {
+        return derivative.each(values, &[stored], |d, slope| *d *= slope);
+    }
     vectorized(
         #[inline(always)]
         || {

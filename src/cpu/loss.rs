@@ -42,6 +42,13 @@ pub(super) fn rows_of<T: Real>(
     delta: &mut [T],
     row_loss: &mut [T],
 ) {
+    if let Some([value, derivative]) = loss.expressions() {
+        value.each(delta, &[y, t], |term, value| *term = value);
+        for (value, terms) in row_loss.iter_mut().zip(delta.chunks_exact(cols)) {
+            *value = scale * sum(terms, terms, |term, _| term);
+        }
+        return derivative.each(delta, &[y, t], |d, slope| *d = delta_scale * slope);
+    }
     vectorized(
         #[inline(always)]
         || {

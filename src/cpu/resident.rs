@@ -210,6 +210,9 @@ fn forward<T: Real>(layer: &Dense, params: &[T], activations: &mut [T], z: &mut 
     if layer.keeps() {
         z.copy_from_slice(a);
     }
+    if let Some([value, _]) = layer.activation.expressions() {
+        return value.each(a, &[], |a, value| *a = value);
+    }
     with_constant!(layer.activation, Activation::ALL, |f: Activation| {
         for a in &mut *a {
             *a = f.value(*a);
@@ -221,6 +224,12 @@ fn forward<T: Real>(layer: &Dense, params: &[T], activations: &mut [T], z: &mut 
 #[inline(always)]
 fn output_delta<T: Real>(layer: &Dense, loss: Loss, scale: T, y: &[T], targets: &[T], delta: &mut [T]) -> T {
     slopes(layer, delta, y);
+    if let Some([value, derivative]) = loss.expressions() {
+        let mut total = T::zero();
+        value.each(delta, &[y, targets], |_, term| total += term);
+        derivative.each(delta, &[y, targets], |d, slope| *d *= scale * slope);
+        return scale * total;
+    }
     with_constant!(loss, Loss::ALL, |loss: Loss| {
         let row = if loss.uses_softmax() { softmax_row(y, targets) } else { Row::default() };
         for (d, (&y, &t)) in delta.iter_mut().zip(y.iter().zip(targets)) {
@@ -235,6 +244,9 @@ fn output_delta<T: Real>(layer: &Dense, loss: Loss, scale: T, y: &[T], targets: 
 fn slopes<T: Real>(layer: &Dense, slopes: &mut [T], a: &[T]) {
     if !layer.keeps() {
         slopes.copy_from_slice(a);
+    }
+    if let Some([_, derivative]) = layer.activation.expressions() {
+        return derivative.each(slopes, &[], |slope, derivative| *slope = derivative);
     }
     with_constant!(layer.activation, Activation::ALL, |f: Activation| {
         for slope in &mut *slopes {

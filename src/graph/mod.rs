@@ -34,6 +34,7 @@ pub use backward::{Edge, Gradients};
 pub(crate) use op::Arithmetic;
 pub use op::{Binary, Node, Unary};
 pub use parse::identifiers;
+pub(crate) use parse::one_line;
 pub use program::{Function, Id};
 pub use trace::{Trace, TracedEdge, TracedNode};
 

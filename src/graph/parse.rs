@@ -30,7 +30,12 @@ impl Graph {
     /// [`Error::Expression`] with the place: an unknown name, a missing operand, a condition that is used as a number, a
     /// division by a constant 0, more than 256 levels of nesting.
     pub fn parse<'g>(&'g self, text: &str, names: &[&str]) -> Result<Expr<'g>> {
-        Ok(Parser::new(self, text, Names::Known(names))?.definitions()?.1)
+        Ok(self.parse_named(text, names)?.1)
+    }
+
+    /// [`Graph::parse`], and what the result is called, if it is.
+    pub(crate) fn parse_named<'g>(&'g self, text: &str, names: &[&str]) -> Result<(Option<String>, Expr<'g>)> {
+        Parser::new(self, text, Names::Known(names))?.definitions()
     }
 
     /// Reads an expression whose variables may bear any name, and what the result is called, if it is.
@@ -60,6 +65,16 @@ pub fn identifiers(text: &str) -> Result<Vec<String>> {
         }
     }
     Ok(names)
+}
+
+/// The text on one line, words one space apart: a new line that ends a definition becomes `;`.
+pub(crate) fn one_line(text: &str) -> String {
+    let ends: Vec<usize> = tokens(text).map_or(Vec::new(), |tokens| {
+        tokens.into_iter().filter(|(token, _)| *token == Token::Symbol(";")).map(|(_, at)| at).collect()
+    });
+    let joined: String =
+        text.char_indices().map(|(at, c)| if c == '\n' && ends.contains(&at) { ';' } else { c }).collect();
+    joined.split_whitespace().collect::<Vec<_>>().join(" ").replace(" ;", ";").replace(';', "; ").replace(";  ", "; ")
 }
 
 #[derive(Clone, Debug, PartialEq)]

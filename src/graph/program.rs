@@ -3,6 +3,8 @@
 use super::op::{Arithmetic, Binary, Node, Unary};
 use crate::real::Real;
 use crate::{Error, Result};
+use std::cell::RefCell;
+use std::cmp::Ordering;
 
 /// The place of a node among the nodes of its graph. Operands have lower ones than what is computed from them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -118,6 +120,20 @@ impl Function {
         self.outputs.iter().map(|id| values[id.index()]).collect()
     }
 
+    /// On which side of each kink or jump the inputs lie: between inputs that agree in this nothing is kinked.
+    pub(crate) fn sides(&self, input: impl Fn(usize) -> f64) -> Vec<Option<Ordering>> {
+        let values = self.values(input);
+        let at = |id: Id| values[id.index()];
+        let side = |node: &Node| match *node {
+            Node::Unary(Unary::Abs | Unary::Relu, x) => at(x).partial_cmp(&0.0),
+            Node::Binary(op, x, y) if op.is_comparison() || matches!(op, Binary::Min | Binary::Max) => {
+                at(x).partial_cmp(&at(y))
+            }
+            _ => Some(Ordering::Equal),
+        };
+        self.nodes.iter().map(side).collect()
+    }
+
     /// The outputs for many numbers per input: `inputs[i]` and `outputs[o]` are columns of one length. `scratch` is memory
     /// that is kept from call to call.
     ///
@@ -135,6 +151,7 @@ impl Function {
         if let Some(length) = lengths.into_iter().find(|&length| length != rows) {
             return Err(Error::shape("length of a column", rows, length));
         }
+        scratch.resize(self.nodes.len() * BLOCK, T::zero());
         for first in (0..rows).step_by(BLOCK) {
             let len = BLOCK.min(rows - first);
             self.block(|i| &inputs[i][first..first + len], len, scratch);
@@ -145,9 +162,30 @@ impl Function {
         Ok(())
     }
 
+    /// Hands each of `values` to `take` with the first output for the numbers that lie beside it in `inputs`, which are
+    /// columns of one length; without columns, for the value itself. For loops: each thread keeps the memory for it.
+    pub(crate) fn each<T: Real>(&self, values: &mut [T], inputs: &[&[T]], mut take: impl FnMut(&mut T, T)) {
+        thread_local! {
+            static SCRATCH: RefCell<Vec<f64>> = const { RefCell::new(Vec::new()) };
+        }
+        let Some(output) = self.outputs.first() else { return };
+        SCRATCH.with_borrow_mut(|scratch| {
+            let needed = (self.nodes.len() * BLOCK * size_of::<T>()).div_ceil(size_of::<f64>());
+            if scratch.len() < needed {
+                scratch.resize(needed, 0.0);
+            }
+            let scratch: &mut [T] = bytemuck::cast_slice_mut(scratch);
+            for (block, values) in values.chunks_mut(BLOCK).enumerate() {
+                let (first, len) = (block * BLOCK, values.len());
+                self.block(|i| inputs.get(i).map_or(&*values, |column| &column[first..first + len]), len, scratch);
+                let found = &scratch[output.index() * BLOCK..][..len];
+                values.iter_mut().zip(found).for_each(|(value, &found)| take(value, found));
+            }
+        });
+    }
+
     /// Every node's values for at most [`BLOCK`] numbers per input, node by node in `scratch`.
-    fn block<'a, T: Real>(&self, input: impl Fn(usize) -> &'a [T], len: usize, scratch: &mut Vec<T>) {
-        scratch.resize(self.nodes.len() * BLOCK, T::zero());
+    fn block<'a, T: Real>(&self, input: impl Fn(usize) -> &'a [T], len: usize, scratch: &mut [T]) {
         pulp::Arch::new().dispatch(
             #[inline(always)]
             || {

@@ -22,8 +22,13 @@ impl Function {
     /// The inputs must bear names that WGSL allows; names like `t0` are taken by the text.
     pub fn wgsl(&self, name: &str) -> String {
         let inputs: Vec<_> = self.inputs.iter().map(|input| format!("{input}: f32")).collect();
+        self.wgsl_as(&format!("{name}({})", inputs.join(", ")))
+    }
+
+    /// The function under a name and with parameters that are the inputs and may be more: `name(x: f32, row: Row)`.
+    pub(crate) fn wgsl_as(&self, signature: &str) -> String {
         let body = self.wgsl_body(&|i| self.inputs[i].clone());
-        let mut text = format!("fn {name}({}) -> f32 {{\n", inputs.join(", "));
+        let mut text = format!("fn {signature} -> f32 {{\n");
         body.lets.iter().for_each(|line| text.extend(["  ", line, "\n"]));
         let _ = writeln!(text, "  return {};\n}}", body.outputs.first().map_or("0.0", String::as_str));
         text

@@ -355,8 +355,13 @@ impl Fused {
         let layout = self.layout();
         let vectors = matches!(variant, Variant::Broadcast(_));
         self.write_tables(w, &layout, vectors)?;
-        w.push_str(include_str!("../../shaders/math.wgsl"));
-        w.push_str(&activation_hooks(self.network.layers.iter().map(|layer| layer.activation)));
+        let activations = || self.network.layers.iter().map(|layer| layer.activation);
+        let loss = match self.pass {
+            Pass::Training { loss, .. } => Some(loss),
+            Pass::Prediction => None,
+        };
+        w.push_str(super::math(activations(), loss));
+        w.push_str(&activation_hooks(activations()));
         self.write_functions(w, if vectors { "vec4<f32>" } else { "f32" })?;
         w.push_str(include_str!("../../shaders/fused/slab.wgsl"));
         w.push_str(match variant {
@@ -491,8 +496,8 @@ impl Fused {
                 )?;
                 writeln!(w, "@group(0) @binding(7) var<storage, read_write> partials: array<{memory}>;")?;
                 if let Some(last) = self.network.layers.last() {
-                    let activation = last.activation;
-                    writeln!(w, "fn output_slope(s: f32) -> f32 {{ return activation_derivative_{activation}(s); }}")?;
+                    let hook = last.activation.hook();
+                    writeln!(w, "fn output_slope(s: f32) -> f32 {{ return activation_derivative_{hook}(s); }}")?;
                 }
                 let at = if vectors { "i / 4u][i % 4u" } else { "i" };
                 writeln!(w, "fn get_partial(i: u32) -> f32 {{ return partials[{at}]; }}")?;
@@ -575,7 +580,7 @@ impl Fused {
                     _ if activation == self.network.layers[last].activation => continue,
                     _ => format!("case {l}u"),
                 };
-                let call = |x: &str| format!("{hook}_{activation}({x})");
+                let call = |x: &str| format!("{hook}_{}({x})", activation.hook());
                 let result = match vectors {
                     true => format!("vec4<f32>({})", ["x.x", "x.y", "x.z", "x.w"].map(call).join(", ")),
                     false => call("x"),
@@ -670,7 +675,8 @@ impl std::fmt::Display for Fused {
             Pass::Prediction => write!(f, "fused forward"),
             Pass::Training { loss, source } => write!(
                 f,
-                "fused forward + {loss} + backward{}",
+                "fused forward + {} + backward{}",
+                loss.name(),
                 match source {
                     Source::Batch => "",
                     Source::Gathered => " (gathers)",

@@ -210,7 +210,6 @@ impl Mixed {
 
     pub(super) fn wgsl(self, variant: Variant) -> String {
         const UNIFORM: &str = include_str!("../../shaders/uniform.wgsl");
-        const MATH: &str = include_str!("../../shaders/math.wgsl");
         let generated;
         let (enable, parts) = match self {
             Mixed::Cast => ("enable f16;\n", vec![UNIFORM, include_str!("../../shaders/half/cast.wgsl")]),
@@ -253,7 +252,7 @@ impl Mixed {
                         parts.push(include_str!("../../shaders/half/matmul/store.wgsl"))
                     }
                     Epilogue::Forward { activation, bias, keep } => parts.extend([
-                        MATH,
+                        super::math([activation], None),
                         activation.wgsl(),
                         bias_wgsl(bias),
                         match keep {
@@ -263,7 +262,8 @@ impl Mixed {
                         include_str!("../../shaders/half/matmul/forward.wgsl"),
                     ]),
                     Epilogue::Delta { activation } => {
-                        parts.extend([MATH, activation.wgsl(), include_str!("../../shaders/half/matmul/delta.wgsl")]);
+                        let delta = include_str!("../../shaders/half/matmul/delta.wgsl");
+                        parts.extend([super::math([activation], None), activation.wgsl(), delta]);
                     }
                 }
                 let mut enable = "enable f16;\n";

@@ -374,7 +374,7 @@ impl Resident {
             if layer.keeps() {
                 writeln!(w, "        d[{}u + i] = sum;", rows * layer.delta_at)?;
             }
-            writeln!(w, "        a[{}u + i] = activation_{}(sum);", rows * layer.output_at(), layer.activation)?;
+            writeln!(w, "        a[{}u + i] = activation_{}(sum);", rows * layer.output_at(), layer.activation.hook())?;
             writeln!(w, "      }}")?;
             writeln!(w, "      workgroupBarrier();")?;
         }
@@ -400,7 +400,7 @@ impl Resident {
             writeln!(w, "          let y = a[{y}u + begin + j];")?;
             writeln!(w, "          let t = target_at(target_begin + j);")?;
             let stored = if last.keeps() { format!("d[{d}u + begin + j]") } else { "y".to_owned() };
-            writeln!(w, "          let slope = activation_derivative_{}({stored});", last.activation)?;
+            writeln!(w, "          let slope = activation_derivative_{}({stored});", last.activation.hook())?;
             writeln!(w, "          total += loss_value(y, t, row);")?;
             writeln!(w, "          d[{d}u + begin + j] = entry.loss_scale * loss_derivative(y, t, row) * slope;")?;
             writeln!(w, "        }}")?;
@@ -423,7 +423,7 @@ impl Resident {
                 Some(below) => {
                     let d = format!("d[{}u + i]", rows * below.delta_at);
                     let stored = if below.keeps() { d.clone() } else { format!("a[{}u + i]", rows * layer.input_at) };
-                    writeln!(w, "        {d} = sum * activation_derivative_{}({stored});", below.activation)?;
+                    writeln!(w, "        {d} = sum * activation_derivative_{}({stored});", below.activation.hook())?;
                 }
             }
             writeln!(w, "      }}")?;
@@ -550,7 +550,7 @@ impl Resident {
                 let products = (0..layer.inputs).map(|k| format!("p{} * a{l}_{k}", weight + k));
                 let z = sum(&mut products.chain(bias.map(|b| format!("p{b}"))));
                 writeln!(w, "      let z{}_{j} = {z};", l + 1)?;
-                writeln!(w, "      let a{0}_{j} = activation_{1}(z{0}_{j});", l + 1, layer.activation)?;
+                writeln!(w, "      let a{0}_{j} = activation_{1}(z{0}_{j});", l + 1, layer.activation.hook())?;
             }
         }
         let last = layers.len();
@@ -569,7 +569,7 @@ impl Resident {
         let slope = |l: usize, unit: usize| {
             let layer = &layers[l - 1];
             let stored = if layer.keeps() { 'z' } else { 'a' };
-            format!("activation_derivative_{}({stored}{l}_{unit})", layer.activation)
+            format!("activation_derivative_{}({stored}{l}_{unit})", layer.activation.hook())
         };
         for j in 0..outputs {
             writeln!(w, "      loss += loss_value(a{last}_{j}, t{j}, row);")?;

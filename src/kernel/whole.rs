@@ -4,7 +4,7 @@ use crate::activation::Activation;
 use crate::loss::Loss;
 use crate::network::Network;
 use crate::optimizer::Rule;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// A network with what its training step needs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,18 +25,17 @@ impl Whole {
         if last { self.loss.training_activation(activation) } else { activation }
     }
 
-    /// The hook functions of every activation of the network, each under a name of its own: `activation_relu(z)`,
-    /// `activation_derivative_relu(s)`.
-    pub(super) fn activation_hooks(&self) -> String {
-        activation_hooks((0..self.network.layers.len()).map(|i| self.activation(i)))
+    /// The activation of every layer.
+    pub(super) fn activations(&self) -> impl Iterator<Item = Activation> {
+        (0..self.network.layers.len()).map(|i| self.activation(i))
     }
 }
 
-/// The hook functions of `activations`, each kind once and under names of its own.
+/// The hook functions of `activations`, each kind once and under names of its own: `activation_relu(z)`,
+/// `activation_derivative_relu(s)`.
 pub(super) fn activation_hooks(activations: impl Iterator<Item = Activation>) -> String {
-    let names: BTreeSet<_> = activations.map(Activation::name).collect();
-    let all = Activation::ALL.iter().filter(|activation| names.contains(activation.name()));
-    all.map(|activation| suffixed(activation.wgsl(), activation.name())).collect()
+    let kinds: BTreeMap<_, _> = activations.map(|activation| (activation.hook(), activation.wgsl())).collect();
+    kinds.into_iter().map(|(hook, wgsl)| suffixed(wgsl, hook)).collect()
 }
 
 /// WGSL whose functions bear `_suffix` behind their names, where they are declared and where they are called.

@@ -6,13 +6,11 @@ use crate::jet::{Components, Derivative};
 use crate::network::Network;
 use crate::plan::check_smooth;
 use crate::{Error, Result};
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 /// An equation as text, with the names in it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct EquationText {
     /// The loss of a sample, as [`Graph::parse`] reads it: `(u_tt + sin(u))^2`.
     pub equation: String,
@@ -21,7 +19,6 @@ pub struct EquationText {
     /// What its outputs are called, in order: `["u"]`.
     pub outputs: Vec<String>,
     /// What the columns of the targets are called, in order: numbers that each sample brings along.
-    #[serde(default)]
     pub data: Vec<String>,
 }
 
@@ -186,18 +183,6 @@ impl std::fmt::Debug for Equation {
 impl std::fmt::Display for Equation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(&self.0.text.equation)
-    }
-}
-
-impl Serialize for Equation {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.text.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Equation {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Equation::new(EquationText::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }
 

@@ -1,19 +1,29 @@
 //! Losses: what the output `y` of a network is compared with the target `t` by.
 //!
 //! A member is one Rust file here, one WGSL file of the same name in `shaders/loss/`, and one line in the registry
-//! below. Every test, check and command finds it from there.
+//! below. Every test, check and command finds it from there. [`Loss::custom`] takes any other function of an output and its
+//! target as text.
+
+mod custom;
+
+pub use custom::Custom;
 
 use crate::activation::Activation;
+use crate::custom::is_expression;
 use crate::error::did_you_mean;
+use crate::graph::Function;
 use crate::real::Real;
 use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
 
 /// What the sum of a loss over outputs and samples is divided by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Reduction {
     /// Summed over the outputs, averaged over the samples of the batch.
     Samples,
     /// Averaged over every element of `[batch, outputs]`.
+    #[default]
     Elements,
 }
 
@@ -37,6 +47,7 @@ pub struct Row<T> {
 }
 
 mod equation;
+mod serial;
 
 pub use equation::{Equation, EquationText};
 
@@ -45,48 +56,64 @@ macro_rules! losses {
         $(mod $stem;)*
 
         /// What the output of a network is compared with the target by.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-        #[serde(rename_all = "snake_case")]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Loss {
             $($(#[$doc])* $variant,)*
+            /// Any other function of an output and its target: [`Loss::custom`].
+            Custom(Custom),
             /// An expression of inputs, outputs and derivatives of these by those, averaged over the batch.
-            #[serde(untagged)]
             Equation(Equation),
         }
 
         impl Loss {
-            /// Every loss of output and target alone, in the order of the registry.
+            /// Every loss of the registry, in its order.
             pub const ALL: &'static [Loss] = &[$(Loss::$variant),*];
 
-            /// The name in model files, on the command line and in `shaders/loss/`.
+            /// The name in model files, on the command line and in `shaders/loss/`; what a custom one calls its result.
             pub fn name(self) -> &'static str {
-                match self { $(Loss::$variant => stringify!($stem),)* Loss::Equation(_) => "equation" }
+                match self {
+                    $(Loss::$variant => stringify!($stem),)*
+                    Loss::Custom(custom) => custom.name(),
+                    Loss::Equation(_) => "equation",
+                }
             }
 
             /// What the sum is divided by.
             pub fn reduction(self) -> Reduction {
-                match self { $(Loss::$variant => $stem::REDUCTION,)* Loss::Equation(_) => Reduction::Samples }
+                match self {
+                    $(Loss::$variant => $stem::REDUCTION,)*
+                    Loss::Custom(custom) => custom.reduction(),
+                    Loss::Equation(_) => Reduction::Samples,
+                }
             }
 
             /// The part that one output has in the loss, before reduction; NaN for an equation, which is more than a
             /// function of these.
             #[inline(always)]
             pub fn value<T: Real>(self, y: T, t: T, row: Row<T>) -> T {
-                match self { $(Loss::$variant => $stem::value(y, t, row),)* Loss::Equation(_) => T::zero() / T::zero() }
+                match self {
+                    $(Loss::$variant => $stem::value(y, t, row),)*
+                    Loss::Custom(custom) => custom.value(y, t),
+                    Loss::Equation(_) => T::zero() / T::zero(),
+                }
             }
 
             /// The derivative of the row's loss with respect to this output `y`, before reduction; NaN for an equation.
             #[inline(always)]
             pub fn derivative<T: Real>(self, y: T, t: T, row: Row<T>) -> T {
-                match self { $(Loss::$variant => $stem::derivative(y, t, row),)* Loss::Equation(_) => T::zero() / T::zero() }
+                match self {
+                    $(Loss::$variant => $stem::derivative(y, t, row),)*
+                    Loss::Custom(custom) => custom.derivative(y, t),
+                    Loss::Equation(_) => T::zero() / T::zero(),
+                }
             }
 
             /// The WGSL functions `loss_value` and `loss_derivative`.
             pub(crate) fn wgsl(self) -> &'static str {
                 match self {
-                    $(Loss::$variant =>
-                        include_str!(concat!("../../shaders/loss/", stringify!($stem), ".wgsl")),)*
+                    $(Loss::$variant => include_str!(concat!("../../shaders/loss/", stringify!($stem), ".wgsl")),)*
+                    Loss::Custom(custom) => custom.wgsl(),
                     // Its text is generated with its kernel.
                     Loss::Equation(_) => "",
                 }
@@ -132,6 +159,40 @@ impl Loss {
         }
     }
 
+    /// The loss that `text` says of one output `y` and its target `t`, an expression as
+    /// [`Graph::parse`](crate::graph::Graph::parse) reads it, averaged over everything; its derivative with respect to `y` by
+    /// reverse mode. `parameters` are further names in the text with their numbers.
+    ///
+    /// ```
+    /// use wgrad::{Loss, loss::Row};
+    /// let text = "huber = select(abs(y-t) < d, 0.5*(y-t)^2, d*(abs(y-t)-0.5*d))";
+    /// let huber = Loss::custom(text, &[("d", 1.0)])?;
+    /// assert_eq!(huber.value(3.0, 0.0, Row::default()), 2.5);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// The same text, parameters and reduction are the same loss, kept for the life of the program as a string literal is.
+    ///
+    /// # Errors
+    /// [`Error::Expression`] with the place of what cannot be read, and where the expression does not use `y` or one of the
+    /// parameters; [`Error::Config`] where a parameter is not finite or has the name of something else.
+    pub fn custom(text: &str, parameters: &[(&str, f64)]) -> Result<Self> {
+        Loss::custom_over(Reduction::Elements, text, parameters)
+    }
+
+    /// [`Loss::custom`], with `reduction` for its sum.
+    pub fn custom_over(reduction: Reduction, text: &str, parameters: &[(&str, f64)]) -> Result<Self> {
+        Custom::new(reduction, text, parameters).map(Loss::Custom)
+    }
+
+    /// The expressions of a custom loss and of its derivative, in `y` and `t`.
+    pub(crate) fn expressions(self) -> Option<[&'static Function; 2]> {
+        match self {
+            Loss::Custom(custom) => Some(custom.expressions()),
+            _ => None,
+        }
+    }
+
     /// Whether an element needs [`Row::log_sum_exp`]; the other losses skip that reduction.
     pub(crate) fn uses_softmax(self) -> bool {
         self == Loss::SoftmaxCrossEntropy
@@ -158,10 +219,12 @@ impl Loss {
 }
 
 impl std::fmt::Display for Loss {
+    /// The name, or all that a custom one was given: `d * abs(y - t), d = 2`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Loss::Custom(custom) => f.pad(&custom.to_string()),
             Loss::Equation(equation) => equation.fmt(f),
-            _ => f.pad(self.name()),
+            registered => f.pad(registered.name()),
         }
     }
 }
@@ -169,14 +232,19 @@ impl std::fmt::Display for Loss {
 impl std::str::FromStr for Loss {
     type Err = Error;
 
-    fn from_str(name: &str) -> Result<Self> {
-        Self::ALL.iter().copied().find(|l| l.name() == name).ok_or_else(|| {
-            let known: Vec<_> = Self::ALL.iter().map(|l| l.name()).collect();
-            Error::Config(format!(
-                "unknown loss {name:?}{}; known: {}",
-                did_you_mean(name, known.iter().copied()),
-                known.join(", ")
-            ))
-        })
+    /// The loss of this name, or that of this text, averaged over everything; parameters are definitions in the text.
+    fn from_str(text: &str) -> Result<Self> {
+        if let Some(&registered) = Self::ALL.iter().find(|loss| loss.name() == text) {
+            return Ok(registered);
+        }
+        if is_expression(text) {
+            return Loss::custom(text, &[]);
+        }
+        let known: Vec<_> = Self::ALL.iter().map(|l| l.name()).collect();
+        Err(Error::Config(format!(
+            "unknown loss {text:?}{}; known: {}, or an expression such as (y - t)^2",
+            did_you_mean(text, known.iter().copied()),
+            known.join(", ")
+        )))
     }
 }

@@ -3,6 +3,7 @@
 use super::number::{Bounded, Number};
 use crate::activation::{Activation, Stored};
 use crate::compare::half_error;
+use crate::graph::Function;
 use std::ops::Mul;
 
 /// A number together with a bound on how far arithmetic in mixed precision may be from it: that of [`Bounded`], and
@@ -35,6 +36,10 @@ impl Number for HalfBounded {
         HalfBounded(Bounded::function(f, x.map(|x| x.0)))
     }
 
+    fn expression(f: &Function, x: &[Self]) -> Self {
+        HalfBounded(f.compute(|i| x[i].0)[0])
+    }
+
     fn log_sum_exp(y: &[Self]) -> Self {
         HalfBounded(Bounded::log_sum_exp(&y.iter().map(|y| y.0).collect::<Vec<_>>()))
     }
@@ -47,7 +52,7 @@ impl Number for HalfBounded {
     /// From a stored `f(z)` the slope is off by what rounding `f(z)` alone does to it, too.
     fn slope(f: Activation, z: Self) -> Self {
         match f.stored() {
-            Stored::Preactivation => Self::function(|[z]| f.derivative_at(z), [z.stored()]),
+            Stored::Preactivation => Self::derivative(f, z.stored()),
             Stored::Output => {
                 let mut slope = Self::function(|[z]| f.derivative_at(z), [z]);
                 let a = f.value(z.0.value);

@@ -1,7 +1,9 @@
 //! The numbers that the textbook equations compute with: plain `f64`, or [`Bounded`], which carries a rounding bound.
 
-use crate::activation::Activation;
+use crate::activation::{Activation, Stored};
 use crate::compare::{FLUSH, FUNCTION_ROUNDOFF, UNIT_ROUNDOFF, function_error, gamma, product_error, sum_error};
+use crate::graph::Function;
+use crate::loss::{Loss, Row};
 use std::ops::Mul;
 
 /// A number that a network can be computed in: everything else in dense backpropagation is made of these operations.
@@ -14,6 +16,8 @@ pub trait Number: Copy + Mul<Output = Self> {
     fn sum(terms: impl Iterator<Item = Self>) -> Self;
     /// `f(x)`, for a function of the activation or loss registry.
     fn function<const K: usize>(f: impl Fn([f64; K]) -> f64, x: [Self; K]) -> Self;
+    /// `f(x)`, for an expression: operation by operation.
+    fn expression(f: &Function, x: &[Self]) -> Self;
     /// `log Σ_j exp(y_j)`
     fn log_sum_exp(y: &[Self]) -> Self;
 
@@ -22,9 +26,41 @@ pub trait Number: Copy + Mul<Output = Self> {
         self
     }
 
+    /// `f(z)`
+    fn activation(f: Activation, z: Self) -> Self {
+        match f.expressions() {
+            Some([value, _]) => Self::expression(value, &[z]),
+            None => Self::function(|[z]| f.value(z), [z]),
+        }
+    }
+
+    /// `f′` from the number that [`Activation::stored`] names.
+    fn derivative(f: Activation, stored: Self) -> Self {
+        match f.expressions() {
+            Some([_, derivative]) => Self::expression(derivative, &[stored]),
+            None => Self::function(|[stored]| f.derivative(stored), [stored]),
+        }
+    }
+
     /// `f′(z)`, from what the forward pass stores.
     fn slope(f: Activation, z: Self) -> Self {
-        Self::function(|[z]| f.derivative_at(z), [z])
+        match f.stored() {
+            Stored::Output => Self::function(|[z]| f.derivative_at(z), [z]),
+            Stored::Preactivation => Self::derivative(f, z),
+        }
+    }
+
+    /// The part of one output in the loss and its derivative, before reduction; `row` is `log Σ exp(y)` and `Σ t`.
+    fn loss(loss: Loss, y: Self, t: Self, row: [Self; 2]) -> [Self; 2] {
+        if let Some(expressions) = loss.expressions() {
+            return expressions.map(|f| Self::expression(f, &[y, t]));
+        }
+        let arguments = [y, t, row[0], row[1]];
+        let row = |log_sum_exp, target_sum| Row { log_sum_exp, target_sum };
+        [
+            Self::function(|[y, t, l, s]| loss.value(y, t, row(l, s)), arguments),
+            Self::function(|[y, t, l, s]| loss.derivative(y, t, row(l, s)), arguments),
+        ]
     }
 }
 
@@ -45,6 +81,10 @@ impl Number for f64 {
         f(x)
     }
 
+    fn expression(f: &Function, x: &[Self]) -> Self {
+        f.compute(|i| x[i])[0]
+    }
+
     fn log_sum_exp(y: &[Self]) -> Self {
         let max = y.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         max + y.iter().map(|y| (y - max).exp()).sum::<f64>().ln()
@@ -62,6 +102,7 @@ impl Number for f64 {
 /// | `x y` | `\|x\| err y + \|y\| err x + err x err y + u \|x y\|` |
 /// | `Σ x` of n terms | `Σ err x + γ_n Σ (\|x\| + err x)` |
 /// | `f(x)` | `Σ_k max \|f(x_k ± (err x_k + ε \|x_k\|)) − f(x)\| + ε (1 + \|f(x)\|)` |
+/// | an expression | the bound of each of its operations, on numbers with the bounds of those before |
 /// | `log Σ exp y` with softmax p | `Σ p_j (err y_j + ε \|y_j − log Σ exp y\|) + γ_n + ε (1 + \|log Σ exp y\|)` |
 ///
 /// and 2⁻¹²⁶ for each rounding, for devices that flush subnormal numbers to zero. A dot product of length n plus a bias
@@ -113,6 +154,10 @@ impl Number for Bounded {
     fn function<const K: usize>(f: impl Fn([f64; K]) -> f64, x: [Self; K]) -> Self {
         let values = x.map(|x| x.value);
         Bounded { value: f(values), error: function_error(&f, values, x.map(|x| x.error)) }
+    }
+
+    fn expression(f: &Function, x: &[Self]) -> Self {
+        f.compute(|i| x[i])[0]
     }
 
     fn log_sum_exp(y: &[Self]) -> Self {

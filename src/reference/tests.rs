@@ -1,6 +1,7 @@
 use super::*;
 use crate::activation::Stored;
 use crate::compare::{Comparison, compare};
+use crate::loss::Row;
 use crate::network::Bias;
 use crate::random::{Purpose, generator};
 use rand::RngExt;

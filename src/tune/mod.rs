@@ -522,7 +522,7 @@ fn class(size: usize) -> usize {
 }
 
 /// 64-bit FNV-1a, the same in every build.
-fn hash(texts: impl Iterator<Item = String>) -> String {
+pub(crate) fn hash(texts: impl Iterator<Item = String>) -> String {
     let bytes = texts.flat_map(String::into_bytes);
     let hash =
         bytes.fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));

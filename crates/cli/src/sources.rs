@@ -1,6 +1,5 @@
 //! Where data, models and first weights come from, as they are named on the command line and in configurations.
 
-use crate::settings::activation_names;
 use clap::Args;
 use std::fmt::{self, Display, Formatter};
 use std::path::{Path, PathBuf};
@@ -188,15 +187,33 @@ pub struct ModelArgs {
     pub path: PathBuf,
     /// One activation for each layer, the output layer's last: for a file with the weights of a plain
     /// torch.nn.Sequential, which does not say its activations; where the file does, these replace them
-    #[arg(long, value_delimiter = ',', value_name = "A1,A2,…", value_parser = activation_names(), hide_possible_values = true)]
-    pub activations: Option<Vec<Activation>>,
+    #[arg(long, value_name = "A1,A2,…")]
+    pub activations: Option<Activations>,
+}
+
+/// Activations in a row.
+#[derive(Clone, Debug)]
+pub struct Activations(Vec<Activation>);
+
+impl FromStr for Activations {
+    type Err = Error;
+
+    /// Commas separate them, but for those between the arguments of a function.
+    fn from_str(text: &str) -> Result<Self> {
+        let mut open = 0;
+        let separates = |c: char| {
+            open += i32::from(c == '(') - i32::from(c == ')');
+            c == ',' && open <= 0
+        };
+        text.split(separates).map(|activation| activation.trim().parse()).collect::<Result<_>>().map(Activations)
+    }
 }
 
 impl ModelArgs {
     /// Reads the model file.
     pub fn load(&self) -> Result<Model> {
         match &self.activations {
-            Some(activations) => Model::load_with_activations(&self.path, activations),
+            Some(Activations(activations)) => Model::load_with_activations(&self.path, activations),
             None => Model::load(&self.path),
         }
     }

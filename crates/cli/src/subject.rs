@@ -24,10 +24,10 @@ pub struct SubjectArgs {
     #[arg(long, value_name = "ROWS")]
     batch: Option<usize>,
     /// The loss [default: the run's or the model's, else softmax_cross_entropy]
-    #[arg(long, value_name = "NAME", value_parser = loss_names())]
+    #[arg(long, value_name = "NAME|EXPRESSION", value_parser = loss_names())]
     loss: Option<Loss>,
     /// The activation of the hidden layers [default: the run's, else relu]
-    #[arg(long, value_name = "NAME", value_parser = activation_names())]
+    #[arg(long, value_name = "NAME|EXPRESSION", value_parser = activation_names())]
     activation: Option<Activation>,
     /// What matrices are stored in [default: the run's, else f32]
     #[arg(long, value_name = "f32|f16|auto")]

@@ -31,7 +31,7 @@ pub struct Args {
     #[arg(long, value_name = "T.npy")]
     targets: PathBuf,
     /// What the outputs are compared with the targets by [default: the model's]
-    #[arg(long, value_name = "NAME", value_parser = loss_names())]
+    #[arg(long, value_name = "NAME|EXPRESSION", value_parser = loss_names())]
     loss: Option<Loss>,
     /// Compute with the f64 reference instead of the device
     #[arg(long)]

@@ -8,10 +8,11 @@ use crate::context::Context;
 use crate::size::Size;
 use crate::sources::{Given, Source, Start};
 use crate::tuning::PlannerChoice;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, ValueEnum};
+use clap::builder::{PossibleValue, TypedValueParser};
+use clap::{Arg, Args, Command, ValueEnum};
 use serde::de::IntoDeserializer;
 use serde::{Deserialize, Serialize};
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -67,12 +68,12 @@ pub struct NetworkSettings {
     /// The widths of the hidden layers, separated by commas, or `none` [default: 128]
     #[arg(long, value_name = "WIDTHS")]
     pub hidden: Option<Hidden>,
-    /// The activation of the hidden layers [default: relu]
-    #[arg(long, value_name = "NAME", value_parser = activation_names())]
+    /// The activation of the hidden layers: a name, or an expression in x such as "x * tanh(softplus(x))" [default: relu]
+    #[arg(long, value_name = "NAME|EXPRESSION", value_parser = activation_names())]
     #[serde(with = "text")]
     pub activation: Option<Activation>,
-    /// The activation of the output layer [default: linear; sigmoid for logistic_cross_entropy]
-    #[arg(long, value_name = "NAME", value_parser = activation_names(), hide_possible_values = true)]
+    /// The activation of the output layer, likewise [default: linear; sigmoid for logistic_cross_entropy]
+    #[arg(long, value_name = "NAME|EXPRESSION", value_parser = activation_names(), hide_possible_values = true)]
     #[serde(with = "text")]
     pub output_activation: Option<Activation>,
     /// How the units of every layer are biased: per_unit, shared (one number a layer) or none [default: per_unit]
@@ -87,10 +88,10 @@ pub struct NetworkSettings {
 #[serde(default, deny_unknown_fields)]
 #[command(next_help_heading = "Training")]
 pub struct TrainingSettings {
-    /// What the output is compared with the target by [default: softmax_cross_entropy for classes, mean_squared_error
-    /// for numbers]
-    #[arg(long, value_name = "NAME", value_parser = loss_names())]
-    #[serde(with = "text")]
+    /// What the output is compared with the target by: a name, or an expression in one output y and its target t, averaged
+    /// over everything, such as "abs(y - t)^1.5" [default: softmax_cross_entropy for classes, mean_squared_error for
+    /// numbers]
+    #[arg(long, value_name = "NAME|EXPRESSION", value_parser = loss_names())]
     pub loss: Option<Loss>,
     /// How gradients change parameters [default: momentum]
     #[arg(long)]
@@ -192,14 +193,36 @@ impl FromStr for Hidden {
     }
 }
 
-/// Takes the name of an activation, and knows them all for help and hints.
+/// Takes an activation, and knows the names of the registry for help.
 pub fn activation_names() -> impl TypedValueParser<Value = Activation> {
-    PossibleValuesParser::new(Activation::ALL.iter().map(|activation| activation.name())).try_map(|name| name.parse())
+    Registry {
+        names: || Activation::ALL.iter().map(|activation| activation.name()).collect(),
+        parse: Activation::from_str,
+    }
 }
 
-/// Takes the name of a loss, and knows them all for help and hints.
+/// Takes a loss, and knows the names of the registry for help.
 pub fn loss_names() -> impl TypedValueParser<Value = Loss> {
-    PossibleValuesParser::new(Loss::ALL.iter().map(|loss| loss.name())).try_map(|name| name.parse())
+    Registry { names: || Loss::ALL.iter().map(|loss| loss.name()).collect(), parse: Loss::from_str }
+}
+
+/// Takes the names of a registry, and other texts too.
+#[derive(Clone)]
+struct Registry<T> {
+    names: fn() -> Vec<&'static str>,
+    parse: fn(&str) -> Result<T>,
+}
+
+impl<T: Clone + Send + Sync + 'static> TypedValueParser for Registry<T> {
+    type Value = T;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<T, clap::Error> {
+        TypedValueParser::parse_ref(&self.parse, command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new((self.names)().into_iter().map(PossibleValue::new)))
+    }
 }
 
 fn parse_bias(name: &str) -> Result<Bias, serde::de::value::Error> {

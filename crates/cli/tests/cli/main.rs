@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod config;
+mod custom;
 mod gpu;
 mod gradients;
 mod graph;
