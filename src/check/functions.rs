@@ -206,7 +206,10 @@ fn against_differences(
     let [before, after, shortly_before, shortly_after] = steps.map(|by| computed(value, by));
     let (wide, narrow) =
         ((after.value - before.value) / (2.0 * STEP), (shortly_after.value - shortly_before.value) / STEP);
-    let found = computed(derivative, 0.0);
+    let (at_it, found) = (computed(value, 0.0).value, computed(derivative, 0.0));
+    if !at_it.is_finite() {
+        return Err(format!("{name} at {at:?} is {at_it}; expected a function that is a number everywhere"));
+    }
     let of_value = [before, after, shortly_before, shortly_after].map(|f| f.error).into_iter().fold(0.0, f64::max);
     let rounding = f64::EPSILON / (2.0 * UNIT_ROUNDOFF) * (3.0 * of_value / STEP + found.error);
     let bound = rounding + (wide - narrow).abs();
