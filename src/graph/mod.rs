@@ -26,6 +26,7 @@ mod backward;
 mod op;
 mod parse;
 mod program;
+mod text;
 mod wgsl;
 
 pub use backward::{Edge, Gradients};
