@@ -1,6 +1,6 @@
 //! What activations and losses share that are given as text: an expression with its derivative.
 
-use crate::graph::{Expr, Function, Graph};
+use crate::graph::{Expr, Function, Graph, one_line};
 use crate::real::Real;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
@@ -56,7 +56,7 @@ impl Custom {
         let mut parameters: Vec<_> = parameters.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
         parameters.sort_by(|a, b| a.0.cmp(&b.0));
         let bits = parameters.iter().map(|(name, value)| (name.clone(), value.to_bits()));
-        let key = (tidied(text), bits.collect());
+        let key = (one_line(text), bits.collect());
         let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(definition) = known.get(&key) {
             return Ok(Custom(definition));
@@ -141,13 +141,6 @@ impl Definition {
         let name = name.unwrap_or_else(|| tidied.clone());
         Ok(Definition { text: tidied, name, parameters, value, derivative, hook, wgsl })
     }
-}
-
-/// `text` in one line, words one space apart.
-fn tidied(text: &str) -> String {
-    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
-    let lines: Vec<_> = text.split('\n').map(words).filter(|line| !line.is_empty()).collect();
-    lines.join("; ")
 }
 
 /// Whether a word that is no name of a registry is meant as an expression: names have letters, digits, `_` and `-`.

@@ -4,6 +4,7 @@
 mod broadcast;
 mod cooperative;
 pub mod fused;
+pub mod jet;
 pub mod mixed;
 pub mod resident;
 mod tiled_vector;
@@ -12,11 +13,13 @@ mod whole;
 pub use broadcast::Broadcast;
 pub use cooperative::Cooperative;
 pub use fused::{Fused, FusedSum};
+pub use jet::{Jet, JetPass};
 pub use mixed::Mixed;
 pub use resident::Resident;
 pub use whole::Whole;
 
 use crate::activation::{Activation, Stored};
+use crate::graph::PRELUDE;
 use crate::loss::Loss;
 use crate::network::Bias;
 use crate::optimizer::Rule;
@@ -56,6 +59,8 @@ pub enum Kernel {
     Fused(Arc<Fused>),
     /// The sums of the parts' gradients, stored or used for the update: `dims = [parts, first, length]`.
     FusedSum(Arc<FusedSum>),
+    /// A kernel between matrix products of jets; its sizes stand at [`JetPass`].
+    Jet(Arc<Jet>),
 }
 
 /// Which operand of a matrix product is transposed in memory.
@@ -277,6 +282,7 @@ impl Kernel {
             Kernel::Resident(_) => "resident",
             Kernel::Fused(_) => "fused",
             Kernel::FusedSum(_) => "fused_sum",
+            Kernel::Jet(jet) => jet.stem(),
         }
     }
 
@@ -308,6 +314,7 @@ impl Kernel {
         all.extend(Rule::ALL.iter().map(|&rule| Kernel::Update(rule)));
         all.extend(Resident::samples().into_iter().map(|resident| Kernel::Resident(Arc::new(resident))));
         all.extend(fused::samples());
+        all.extend(Jet::samples().into_iter().map(|jet| Kernel::Jet(Arc::new(jet))));
         let mixed = Kernel::all_mixed(&all);
         all.extend(mixed);
         all
@@ -320,6 +327,7 @@ impl Kernel {
         match *self {
             Kernel::Fused(ref fused) => fused.bindings(),
             Kernel::FusedSum(ref sum) => sum.bindings(),
+            Kernel::Jet(ref jet) => jet.bindings(),
             Kernel::Gather => vec![
                 binding(1, "schedule", Read, Word),
                 binding(2, "clock", Read, Word),
@@ -411,7 +419,7 @@ impl Kernel {
                 std::iter::once(Variant::Naive).chain(lanes).chain(registers).collect()
             }
             Kernel::Fused(fused) => fused.variants(subgroup),
-            Kernel::Gather | Kernel::FusedSum(_) => vec![Variant::Naive],
+            Kernel::Gather | Kernel::FusedSum(_) | Kernel::Jet(_) => vec![Variant::Naive],
         }
     }
 
@@ -471,7 +479,7 @@ impl Kernel {
         let [x, y, z, w] = dims.map(|d| d as usize);
         const ENTRY: usize = ScheduleEntry::WORDS;
         match *self {
-            Kernel::Gather => vec![ENTRY, 1, 1, y, z, x * y, x * z],
+            Kernel::Gather => vec![ENTRY, 1, 1, y, z.max(1), x * y, (x * z).max(1)],
             Kernel::Matmul { epilogue, .. } => {
                 let mut all = vec![x * z, z * y, x * y];
                 match epilogue {
@@ -497,6 +505,7 @@ impl Kernel {
             Kernel::Resident(ref resident) => resident.lengths(x, z, ENTRY),
             Kernel::Fused(ref fused) => fused.lengths([x, y]),
             Kernel::FusedSum(ref sum) => sum.lengths([x, y, z]),
+            Kernel::Jet(ref jet) => jet.lengths([x, y, z, w]),
         }
     }
 
@@ -529,7 +538,7 @@ impl Kernel {
             (Kernel::LossSum, _) => x,
             (Kernel::ColumnSum, Variant::Strided | Variant::StridedVector) => x.div_ceil(16) + 4,
             (Kernel::ColumnSum, _) => x,
-            (Kernel::Gather | Kernel::Update(_), _) => 0,
+            (Kernel::Gather | Kernel::Update(_) | Kernel::Jet(_), _) => 0,
             (Kernel::Mixed(mixed), _) => mixed.loop_iterations(variant, dims),
             (Kernel::Resident(resident), variant) => resident.loop_iterations(lanes_of(variant), x, y),
             (Kernel::Fused(fused), _) => fused.loop_iterations(variant, [x as usize, y as usize]),
@@ -572,6 +581,7 @@ impl Kernel {
             (Kernel::Resident(_), _) => [1, 1, 1],
             (Kernel::Fused(_), _) => [x.div_ceil(y.max(1)) as u32, 1, 1],
             (Kernel::FusedSum(_), _) => linear(z.div_ceil(64)),
+            (Kernel::Jet(jet), _) => jet.workgroups(dims),
         }
     }
 
@@ -596,6 +606,7 @@ impl Kernel {
             }
             Kernel::Fused(fused) => fused.work(x),
             Kernel::FusedSum(_) => (x * z, 4.0 * x * z),
+            Kernel::Jet(jet) => jet.work(dims),
         }
     }
 
@@ -644,6 +655,11 @@ impl Kernel {
             Kernel::FusedSum(ref sum) => {
                 generated = sum.wgsl();
                 parts.extend([element, &generated]);
+            }
+            Kernel::Jet(ref jet) => {
+                generated = jet.wgsl();
+                parts.extend(jet.uses_schedule().then_some(SCHEDULE));
+                parts.extend([PRELUDE, &generated]);
             }
             Kernel::Gather => parts.extend([stored_as, SCHEDULE, include_str!("../shaders/gather.wgsl")]),
             Kernel::Matmul { form, epilogue } => {
@@ -743,7 +759,7 @@ fn math(activations: impl IntoIterator<Item = Activation>, loss: Option<Loss>) -
     let from_text = activations.into_iter().any(|activation| activation.expressions().is_some())
         || loss.is_some_and(|loss| loss.expressions().is_some());
     match from_text {
-        true => concat!(include_str!("../shaders/math.wgsl"), "\n", include_str!("../shaders/graph.wgsl")),
+        true => PRELUDE,
         false => include_str!("../shaders/math.wgsl"),
     }
 }
@@ -787,6 +803,7 @@ impl std::fmt::Display for Kernel {
             }
             Kernel::Fused(fused) => fused.to_string(),
             Kernel::FusedSum(sum) => sum.to_string(),
+            Kernel::Jet(jet) => jet.to_string(),
             Kernel::Gather | Kernel::LossSum | Kernel::ColumnSum => self.stem().to_owned(),
         })
     }

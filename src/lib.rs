@@ -41,6 +41,7 @@ pub mod executor;
 pub mod gpu;
 pub mod graph;
 pub mod init;
+pub mod jet;
 pub mod kernel;
 pub mod loss;
 pub mod network;

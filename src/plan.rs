@@ -2,9 +2,11 @@
 //! [`Executor`](crate::executor::Executor)'s business.
 
 mod fused;
+mod jets;
 mod memory;
 mod resident;
 
+pub(crate) use jets::check_smooth;
 pub use memory::Group;
 
 use crate::activation::{Activation, Stored};
@@ -31,6 +33,9 @@ pub enum Slot {
     State(usize),
     /// The batch, `[batch, inputs]`.
     Input,
+    /// The jets of the inputs, `[components · batch, inputs]`; with them activations, pre-activations, deltas and the output
+    /// are jets too.
+    InputJets,
     /// What the batch should give, `[batch, outputs]`.
     Target,
     /// What layer `i` puts out, `[batch, outputs of i]`; the last layer has [`Slot::Output`].
@@ -78,6 +83,7 @@ impl std::fmt::Display for Slot {
             Slot::Gradients => "gradients".to_owned(),
             Slot::State(i) => format!("state.{i}"),
             Slot::Input => "input".to_owned(),
+            Slot::InputJets => "input_jets".to_owned(),
             Slot::Target => "target".to_owned(),
             Slot::Activation(i) => format!("activation.{i}"),
             Slot::Output => "output".to_owned(),
@@ -230,7 +236,15 @@ impl Planner {
     /// [`Error::Config`] with the reason and the numbers.
     pub fn fits(self, network: &Network, options: &TrainingOptions) -> Result<()> {
         match self {
+            Planner::LayerWise if matches!(options.loss, Loss::Equation(_)) => jets::fits(options),
             Planner::LayerWise => Ok(()),
+            Planner::Fused | Planner::Resident if matches!(options.loss, Loss::Equation(_)) => {
+                Err(Error::Config(format!(
+                    "the planner {self} takes losses of output and target alone, found the equation {}; use the planner {}",
+                    options.loss,
+                    Planner::LayerWise
+                )))
+            }
             Planner::Fused | Planner::Resident if options.precision != Precision::F32 => Err(Error::Config(format!(
                 "the planner {self} computes in f32 alone, found the precision {}; use f32, or the planner {}",
                 options.precision,
@@ -370,11 +384,20 @@ impl Plan {
         options.optimizer.validate()?;
         check_batch(network, options.batch)?;
         options.planner.fits(network, options)?;
+        if let Loss::Equation(equation) = options.loss {
+            return Self::jets(network, options, equation);
+        }
         match options.planner {
             Planner::LayerWise => Self::layer_wise(network, options),
             Planner::Fused => Self::fused(network, options),
             Planner::Resident => Self::resident(network, options),
         }
+    }
+
+    /// Output and loss of batches of a data set, without what only training needs. `options` are those of training, with
+    /// [`TrainingOptions::data_rows`].
+    pub fn evaluation(network: &Network, options: &TrainingOptions) -> Result<Plan> {
+        Ok(Self::training(network, options)?.only(options.planner.gathered_loss()))
     }
 
     /// The forward pass alone, wired by `planner`.
@@ -395,7 +418,7 @@ impl Plan {
         let params = Params::of(network);
         let mut plan = Plan { batch: options.batch, params: params.clone(), ..Plan::default() };
         let (batch, loss, precision) = (options.batch, Some(options.loss), options.precision);
-        let wiring = Wiring { network, params: &params, batch, loss, precision };
+        let wiring = Wiring { network, params: &params, batch, biased: batch, loss, precision };
         let last = network.layers.len() - 1;
 
         if options.data_rows > 0 {
@@ -446,9 +469,7 @@ impl Plan {
         if precision == Precision::F16 && plan.dispatches(&[Phase::Update]) > 0 {
             plan.adapt()?;
         }
-        let bindings =
-            vec![whole(Slot::RowLoss, options.batch), plan.add(Slot::Losses, options.steps), whole(Slot::Clock, 1)];
-        plan.push(Phase::Finish, Kernel::LossSum, [options.batch], bindings, "record the loss")?;
+        plan.record(options)?;
         plan.validate()?;
         Ok(plan)
     }
@@ -460,12 +481,28 @@ impl Plan {
         let params = Params::of(network);
         let mut plan = Plan { batch, params: params.clone(), ..Plan::default() };
         plan.add(Slot::Params, params.len);
-        let wiring = Wiring { network, params: &params, batch, loss: None, precision: Precision::F32 };
+        let wiring = Wiring { network, params: &params, batch, biased: batch, loss: None, precision: Precision::F32 };
         for i in 0..network.layers.len() {
             plan.forward(&wiring, i)?;
         }
         plan.validate()?;
         Ok(plan)
+    }
+
+    /// The phases of a training step as this plan is for: on batches of the data set where it holds one.
+    pub fn training_phases(&self) -> &'static [Phase] {
+        match self.slot(Slot::Order) {
+            Some(_) => self.planner.gathered_step(),
+            None => self.planner.step(),
+        }
+    }
+
+    /// The steps of `phases` alone, with the slots that they bind.
+    pub fn only(mut self, phases: &[Phase]) -> Plan {
+        self.steps.retain(|step| phases.contains(&step.phase));
+        let used: Vec<_> = self.steps.iter().flat_map(|step| &step.bindings).map(|binding| binding.slot).collect();
+        self.slots.retain(|info| used.contains(&info.slot));
+        self
     }
 
     /// A plan of one step, for checking and timing a kernel by itself.
@@ -477,18 +514,26 @@ impl Plan {
         Ok(plan)
     }
 
+    /// The step's loss goes where the clock says, and the clock advances.
+    fn record(&mut self, options: &TrainingOptions) -> Result<()> {
+        let losses = self.add(Slot::Losses, options.steps);
+        let bindings = vec![whole(Slot::RowLoss, options.batch), losses, whole(Slot::Clock, 1)];
+        self.push(Phase::Finish, Kernel::LossSum, [options.batch], bindings, "record the loss")
+    }
+
     fn gather(&mut self, network: &Network, options: &TrainingOptions) -> Result<()> {
         let (batch, rows) = (options.batch, options.data_rows);
+        let targets = options.loss.target_width(network.outputs());
         let bindings = vec![
             self.words(Slot::Schedule, options.steps * ScheduleEntry::WORDS),
             self.words(Slot::Clock, 1),
             self.words(Slot::Order, rows),
             self.add(Slot::DataInputs, rows * network.inputs),
-            self.add(Slot::DataTargets, rows * network.outputs()),
+            self.add(Slot::DataTargets, (rows * targets).max(1)),
             self.add(Slot::Input, batch * network.inputs),
-            self.add(Slot::Target, batch * network.outputs()),
+            self.add(Slot::Target, (batch * targets).max(1)),
         ];
-        let dims = [batch, network.inputs, network.outputs()];
+        let dims = [batch, network.inputs, targets];
         self.push(Phase::Gather, options.precision.of(Kernel::Gather), dims, bindings, "batch by index")
     }
 
@@ -515,9 +560,38 @@ impl Plan {
     }
 
     fn backward(&mut self, wiring: &Wiring<'_>, i: usize, all: bool) -> Result<()> {
+        self.weight_gradient(wiring, i, all)?;
+        self.bias_gradient(wiring, i, all)?;
+        let (batch, outputs, inputs) = (wiring.batch, wiring.network.layers[i].outputs, wiring.network.layer_inputs(i));
+        let weight = wiring.weight(i)?;
+        if i > 0 && (all || wiring.trainable_below(i)) {
+            let epilogue = Epilogue::Delta { activation: wiring.activation(i - 1) };
+            self.push(
+                Phase::Backward,
+                wiring.precision.of(Kernel::Matmul { form: Form::Nn, epilogue }),
+                [batch, inputs, outputs],
+                vec![wiring.delta(i), weight, wiring.delta(i - 1), wiring.stored(i - 1)],
+                format!("layers.{} delta", i - 1),
+            )?;
+            self.begin_weight(wiring, i)?;
+        } else if i == 0 && all {
+            let gradient = self.add(Slot::InputGradient, batch * inputs);
+            self.push(
+                Phase::Backward,
+                wiring.precision.of(Kernel::Matmul { form: Form::Nn, epilogue: Epilogue::Store }),
+                [batch, inputs, outputs],
+                vec![wiring.delta(0), weight, gradient],
+                "input gradient",
+            )?;
+            self.begin_weight(wiring, i)?;
+        }
+        Ok(())
+    }
+
+    /// `∂C/∂W = δᵀ a`, where it is wanted.
+    fn weight_gradient(&mut self, wiring: &Wiring<'_>, i: usize, all: bool) -> Result<()> {
         let (batch, outputs, inputs) = (wiring.batch, wiring.network.layers[i].outputs, wiring.network.layer_inputs(i));
         let wanted = |t: &&Tensor| all || t.trainable;
-        let column_sum = wiring.precision.of(Kernel::ColumnSum);
         if let Some(weight) = wiring.params.get(i, Role::Weight).filter(wanted) {
             let gradient = Binding { slot: Slot::Gradients, range: weight.range() };
             let label = format!("{} gradient", weight.name);
@@ -541,19 +615,28 @@ impl Plan {
                 self.push(Phase::Backward, product, [outputs, inputs, batch], bindings, label)?;
             }
         }
+        Ok(())
+    }
+
+    /// `∂C/∂b = Σ_rows δ` over the rows that have a bias, where it is wanted.
+    fn bias_gradient(&mut self, wiring: &Wiring<'_>, i: usize, all: bool) -> Result<()> {
+        let (batch, outputs) = (wiring.biased, wiring.network.layers[i].outputs);
+        let wanted = |t: &&Tensor| all || t.trainable;
+        let column_sum = wiring.precision.of(Kernel::ColumnSum);
+        let delta = Binding { range: 0..batch * outputs, ..wiring.delta(i) };
         if let Some(bias) = wiring.params.get(i, Role::Bias).filter(wanted) {
             let gradient = Binding { slot: Slot::Gradients, range: bias.range() };
             let label = format!("{} gradient", bias.name);
             if wiring.network.layers[i].bias == Bias::Shared {
                 let sums = self.grow(whole(Slot::PartialSums, outputs));
-                let bindings = vec![wiring.delta(i), sums.clone()];
+                let bindings = vec![delta, sums.clone()];
                 let units = format!("{} gradient per unit", bias.name);
                 self.push(Phase::Backward, column_sum, [batch, outputs], bindings, units)?;
                 self.push(Phase::Backward, Kernel::ColumnSum, [outputs, 1], vec![sums, gradient], label)?;
             } else {
                 // The sums of every `strands`th row, then their sum: the same kernel on the same numbers, read as wider rows.
                 let strands = gradient_strands(outputs, batch);
-                let (mut delta, mut sum) = (wiring.delta(i), column_sum);
+                let (mut delta, mut sum) = (delta, column_sum);
                 if strands > 1 {
                     let sums = self.grow(whole(Slot::PartialSums, strands * outputs));
                     let dims = [batch / strands, strands * outputs];
@@ -564,28 +647,6 @@ impl Plan {
                 let rows = if strands > 1 { strands } else { batch };
                 self.push(Phase::Backward, sum, [rows, outputs], vec![delta, gradient], label)?;
             }
-        }
-        let weight = wiring.weight(i)?;
-        if i > 0 && (all || wiring.trainable_below(i)) {
-            let epilogue = Epilogue::Delta { activation: wiring.activation(i - 1) };
-            self.push(
-                Phase::Backward,
-                wiring.precision.of(Kernel::Matmul { form: Form::Nn, epilogue }),
-                [batch, inputs, outputs],
-                vec![wiring.delta(i), weight, wiring.delta(i - 1), wiring.stored(i - 1)],
-                format!("layers.{} delta", i - 1),
-            )?;
-            self.begin_weight(wiring, i)?;
-        } else if i == 0 && all {
-            let gradient = self.add(Slot::InputGradient, batch * inputs);
-            self.push(
-                Phase::Backward,
-                wiring.precision.of(Kernel::Matmul { form: Form::Nn, epilogue: Epilogue::Store }),
-                [batch, inputs, outputs],
-                vec![wiring.delta(0), weight, gradient],
-                "input gradient",
-            )?;
-            self.begin_weight(wiring, i)?;
         }
         Ok(())
     }
@@ -801,7 +862,10 @@ fn whole(slot: Slot, len: usize) -> Binding {
 struct Wiring<'a> {
     network: &'a Network,
     params: &'a Params,
+    /// Rows of every matrix.
     batch: usize,
+    /// Those of them that a bias is added to: the first ones, where rows are components of jets.
+    biased: usize,
     /// `None` in a prediction.
     loss: Option<Loss>,
     precision: Precision,
@@ -826,6 +890,7 @@ impl Wiring<'_> {
 
     fn input(&self, i: usize) -> Binding {
         match i {
+            0 if self.biased < self.batch => whole(Slot::InputJets, self.batch * self.network.inputs),
             0 => whole(Slot::Input, self.batch * self.network.inputs),
             _ => self.output(i - 1),
         }

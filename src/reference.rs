@@ -4,6 +4,7 @@
 //! How far f32 may be from it follows from the same equations, computed with [`Bounded`] numbers.
 
 mod half;
+mod jets;
 pub(crate) mod number;
 
 use half::HalfBounded;
@@ -77,6 +78,9 @@ impl Reference {
         network.validate()?;
         let output = network.output_activation();
         loss.check_output(output)?;
+        if let Loss::Equation(equation) = loss {
+            equation.check(network)?;
+        }
         let params = Params::of(network);
         let place = |layer, role| params.get(layer, role).map_or(0..0, Tensor::range);
         let dense = |(l, layer): (usize, &Layer)| Dense {
@@ -107,6 +111,9 @@ impl Reference {
     /// The loss of a batch with `inputs`, `[rows, inputs]`, and `targets`, `[rows, outputs]`.
     pub fn loss(&self, values: &[f64], inputs: &[f64], targets: &[f64], rows: usize) -> Result<f64> {
         self.check(values, inputs, Some(targets), rows)?;
+        if let Loss::Equation(equation) = self.loss {
+            return Ok(self.jets(equation, values, inputs, targets, rows)?.loss);
+        }
         Ok(self.cost(&self.pass(values, inputs).output, targets, rows).0)
     }
 
@@ -121,15 +128,17 @@ impl Reference {
     ///
     /// Nielsen, *Neural Networks and Deep Learning*, chapter 2.
     pub fn gradients(&self, values: &[f64], inputs: &[f64], targets: &[f64], rows: usize) -> Result<Gradients> {
-        let Backward { loss, params, input, deltas } = self.backpropagate(values, inputs, targets, rows)?;
+        let Backward { loss, params, input, deltas } = match self.loss {
+            Loss::Equation(equation) => self.jets(equation, values, inputs, targets, rows)?,
+            _ => self.backpropagate(values, inputs, targets, rows)?,
+        };
         Ok(Gradients { loss, params, input, deltas })
     }
 
     /// How far correct f32 arithmetic on these numbers, which f32 must hold exactly, may be from
     /// [`Reference::gradients`], in any order of summation; derived at [`Bounded`].
     pub fn bounds(&self, values: &[f64], inputs: &[f64], targets: &[f64], rows: usize) -> Result<Gradients> {
-        let bounded = self.backpropagate::<Bounded>(&given(values), inputs, targets, rows)?;
-        Ok(errors_of(bounded, |x| x.error))
+        Ok(errors_of(self.bounded(&given(values), inputs, targets, rows)?, |x| x.error))
     }
 
     /// [`Reference::bounds`] for mixed precision: weights for products, inputs, activations and deltas in f16, at a
@@ -147,7 +156,10 @@ impl Reference {
         targets: &[f64],
         rows: usize,
     ) -> Result<Backward<Bounded>> {
-        self.backpropagate(values, inputs, targets, rows)
+        match self.loss {
+            Loss::Equation(equation) => self.jets(equation, values, inputs, targets, rows),
+            _ => self.backpropagate(values, inputs, targets, rows),
+        }
     }
 
     fn check<N>(&self, values: &[N], inputs: &[f64], targets: Option<&[f64]>, rows: usize) -> Result<()> {
@@ -159,7 +171,8 @@ impl Reference {
         };
         check("length of the parameter arena", self.arena, values.len())?;
         check("length of the inputs", rows * self.inputs, inputs.len())?;
-        targets.map_or(Ok(()), |targets| check("length of the targets", rows * self.outputs, targets.len()))
+        let width = self.loss.target_width(self.outputs);
+        targets.map_or(Ok(()), |targets| check("length of the targets", rows * width, targets.len()))
     }
 
     fn predict<N: Number>(&self, values: &[f64], inputs: &[f64], rows: usize) -> Result<Vec<N>> {

@@ -32,7 +32,7 @@ use std::time::Instant;
 pub struct Batch<'a> {
     /// `[rows, inputs]`
     pub inputs: &'a [f32],
-    /// `[rows, outputs]`
+    /// `[rows, outputs]`; for an [equation](crate::loss::Equation) its data, `[rows, data]`
     pub targets: &'a [f32],
 }
 
@@ -124,6 +124,8 @@ pub struct Trainer {
     params: Params,
     options: TrainerOptions,
     variants: VariantChoice,
+    /// The plan for this network by these options.
+    wire: fn(&Network, &TrainingOptions) -> Result<Plan>,
     executor: Box<dyn Executor>,
     /// Steps since the schedule was last written.
     clock: usize,
@@ -163,7 +165,19 @@ impl Trainer {
         variants: VariantChoice,
     ) -> Result<Self> {
         check_learning_rate(options.learning_rate)?;
-        let plan = Plan::training(&network, &plan_options(device, &options, options.losses_kept, 0)?)?;
+        Self::wired(device, network, values, options, variants, 0, Plan::training)
+    }
+
+    fn wired(
+        device: &Device,
+        network: Network,
+        values: &[f32],
+        options: TrainerOptions,
+        variants: VariantChoice,
+        data_rows: usize,
+        wire: fn(&Network, &TrainingOptions) -> Result<Plan>,
+    ) -> Result<Self> {
+        let plan = wire(&network, &plan_options(device, &options, options.losses_kept, data_rows)?)?;
         let mut trainer = Trainer {
             params: Params::of(&network),
             executor: device.executor_with(plan, variants.clone())?,
@@ -171,6 +185,7 @@ impl Trainer {
             network,
             options,
             variants,
+            wire,
             clock: 0,
             loaded_rows: 0,
             scheduled: None,
@@ -192,10 +207,9 @@ impl Trainer {
 
     /// Puts a batch on the device, for [`Trainer::repeat`].
     pub fn load(&mut self, batch: &Batch<'_>) -> Result<()> {
-        let rows = check_batch(&self.network, batch, self.options.batch)?;
-        for (slot, values, cols) in
-            [(Slot::Input, batch.inputs, self.network.inputs), (Slot::Target, batch.targets, self.network.outputs())]
-        {
+        let rows = check_batch(&self.network, self.options.loss, batch, self.options.batch)?;
+        let slots = [(Slot::Input, batch.inputs, self.network.inputs), (Slot::Target, batch.targets, self.targets())];
+        for (slot, values, cols) in slots.into_iter().filter(|(.., cols)| *cols > 0) {
             let mut padded = std::iter::once(values).chain(std::iter::repeat(ZEROS));
             self.executor.stream(slot, 0..self.options.batch * cols, &mut padded)?;
         }
@@ -305,6 +319,11 @@ impl Trainer {
         gradients(&self.device, &self.network, &values, self.options.loss, batch)
     }
 
+    /// The derivatives of the loss of `batch` with respect to its inputs, `[rows, inputs]`. Parameters stay.
+    pub fn input_gradients(&mut self, batch: &Batch<'_>) -> Result<Vec<f32>> {
+        Ok(self.gradients(batch)?.input)
+    }
+
     /// The parameters, laid out by [`Trainer::params`]. Waits for the steps handed over so far.
     pub fn parameters(&mut self) -> Result<Vec<f32>> {
         self.executor.read(Slot::Params, 0..self.params.len)?.wait()
@@ -355,6 +374,11 @@ impl Trainer {
         self.executor.buffer(Slot::Params)
     }
 
+    /// Numbers in a sample's target.
+    fn targets(&self) -> usize {
+        self.options.loss.target_width(self.network.outputs())
+    }
+
     fn schedule_len(&self) -> usize {
         self.executor.plan().slot(Slot::Losses).map_or(1, |info| info.len)
     }
@@ -385,9 +409,9 @@ impl Trainer {
             if expected != found {
                 return Err(Error::shape(format!("inputs in {}", set.name), expected, found));
             }
-            let (expected, found) = (self.network.outputs(), set.targets.cols);
+            let (expected, found) = (self.targets(), set.targets.cols);
             if expected != found {
-                return Err(Error::shape(format!("outputs in {}", set.name), expected, found));
+                return Err(Error::shape(format!("columns of targets in {}", set.name), expected, found));
             }
         }
         let rows: usize = sets().map(Dataset::rows).sum();
@@ -397,7 +421,7 @@ impl Trainer {
         let held = self.region.unwrap_or(rows);
         let room = |slot, needed| self.executor.plan().slot(slot).is_some_and(|info| info.len >= needed);
         if !(room(Slot::Order, held) && room(Slot::Losses, steps)) {
-            self.rebuild(Plan::training(&self.network, &plan_options(&self.device, &self.options, steps, held)?)?)?;
+            self.rebuild((self.wire)(&self.network, &plan_options(&self.device, &self.options, steps, held)?)?)?;
         }
         if self.region.is_some() {
             // Rows arrive in the order of training.
@@ -407,7 +431,7 @@ impl Trainer {
             let mut first = 0;
             for set in sets() {
                 self.executor.write(Slot::DataInputs, first * self.network.inputs, &set.inputs.data)?;
-                self.executor.write(Slot::DataTargets, first * self.network.outputs(), &set.targets.data)?;
+                self.executor.write(Slot::DataTargets, first * self.targets(), &set.targets.data)?;
                 first += set.rows();
             }
         }
@@ -466,11 +490,19 @@ impl Trainer {
         }
         let entries = self.entries(data.rows());
         let mut losses = Vec::with_capacity(entries.len());
+        let phases = self.options.planner.gathered_loss();
+        if let Loss::Equation(_) = self.options.loss {
+            // Its data are no targets that outputs could be compared with.
+            let _ = self.sweep(phases, data, &order, &entries, false, |_, part, _| {
+                losses.extend_from_slice(part);
+                ControlFlow::Continue(())
+            })?;
+            return Ok(Evaluation { loss: mean_loss(&losses, &entries), accuracy: None, r_squared: None });
+        }
         let output = self.network.output_activation();
         // The output slot holds logits where the loss contains the last activation.
         let logits = self.options.loss.training_activation(output) == Activation::Linear;
         let mut tally = Tally::new(data, if logits { output } else { Activation::Linear });
-        let phases = self.options.planner.gathered_loss();
         let _ = self.sweep(phases, data, &order, &entries, true, |rows, part, outputs| {
             losses.extend_from_slice(part);
             tally.add(rows, outputs);
@@ -563,7 +595,7 @@ pub fn gradients(
     if values.len() != params.len {
         return Err(Error::shape("the parameter arena", params.len, values.len()));
     }
-    let rows = check_batch(network, batch, usize::MAX)?;
+    let rows = check_batch(network, loss, batch, usize::MAX)?;
     let options = TrainingOptions { all_gradients: true, ..TrainingOptions::new(rows, loss) };
     let mut executor = device.executor(Plan::training(network, &options)?)?;
     executor.write(Slot::Params, 0, values)?;
@@ -577,6 +609,19 @@ pub fn gradients(
         params: executor.read(Slot::Gradients, 0..params.len)?.wait()?,
         input: executor.read(Slot::InputGradient, 0..rows * network.inputs)?.wait()?,
     })
+}
+
+/// How `network` with the parameters `values` does on `data`, in batches and by the planner of `options`. Nothing is built
+/// that only training needs.
+pub fn evaluate(
+    device: &Device,
+    network: Network,
+    values: &[f32],
+    options: TrainerOptions,
+    variants: VariantChoice,
+    data: &Dataset,
+) -> Result<Evaluation> {
+    Trainer::wired(device, network, values, options, variants, options.batch, Plan::evaluation)?.evaluate(data)
 }
 
 fn check_learning_rate(learning_rate: f32) -> Result<()> {
@@ -603,15 +648,16 @@ fn plan_options(device: &Device, options: &TrainerOptions, steps: usize, data_ro
 }
 
 /// The number of rows, where both lengths agree with the network and with each other.
-fn check_batch(network: &Network, batch: &Batch<'_>, most: usize) -> Result<usize> {
+fn check_batch(network: &Network, loss: Loss, batch: &Batch<'_>, most: usize) -> Result<usize> {
     let rows = batch.inputs.len() / network.inputs;
     if rows == 0 || rows * network.inputs != batch.inputs.len() || rows > most {
         let expected = if most == usize::MAX { "one or more".to_owned() } else { format!("1 to {most}") };
         let expected = format!("{expected} rows of {} numbers", network.inputs);
         return Err(Error::shape("the inputs of a batch", expected, format!("{} numbers", batch.inputs.len())));
     }
-    if rows * network.outputs() != batch.targets.len() {
-        let expected = format!("{rows} rows of {} numbers", network.outputs());
+    let targets = loss.target_width(network.outputs());
+    if rows * targets != batch.targets.len() {
+        let expected = format!("{rows} rows of {targets} numbers");
         return Err(Error::shape("the targets of a batch", expected, format!("{} numbers", batch.targets.len())));
     }
     Ok(rows)

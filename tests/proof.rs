@@ -4,7 +4,7 @@
 
 mod common;
 
-use wgrad::check::{Functions, Outcome, gradients, kernels};
+use wgrad::check::{Functions, Outcome, equations, gradients, kernels};
 use wgrad::{Device, Result};
 
 type Part = fn(&Device, u64, &mut dyn FnMut(Outcome)) -> Result<()>;
@@ -59,8 +59,14 @@ fn functions_given_as_text_hold_on_the_gpu() {
 }
 
 #[test]
+fn equations_hold_on_the_gpu() {
+    assert_eq!(demand_all(&common::gpu(), equations::run).len(), 4);
+}
+
+#[test]
 fn everything_holds_on_the_cpu() {
     demand_all(&Device::Cpu, functions);
     demand_all(&Device::Cpu, kernels::run);
     demand_all(&Device::Cpu, gradients::run);
+    demand_all(&Device::Cpu, equations::run);
 }

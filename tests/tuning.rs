@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -159,6 +161,45 @@ fn planners_are_raced_and_a_wrong_one_is_excluded() {
     }
 }
 
+#[test]
+fn a_planner_that_may_not_be_done_in_time_is_postponed() {
+    let network = Network::new(4).dense(8, Activation::Tanh).dense(3, Activation::Linear);
+    let options = TrainingOptions { data_rows: 100, ..job(&network).options };
+    let raced = Job { planner: None, options, ..job(&network) };
+    let (gpu, folder) = (common::gpu(), tempfile::tempdir().unwrap());
+    let checked = RefCell::new(BTreeSet::new());
+    // The specialist with the shorter text comes first. It is slow, so the other one is expected to be slower.
+    let slowly = |_: Variant, plan: &mut Plan| {
+        let kernel = &plan.steps[0].kernel;
+        checked.borrow_mut().insert(kernel.to_string());
+        if kernel.stem() == "resident" {
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    };
+    let mut hurried = tuner(folder.path(), Effort::Budget).within(Duration::from_secs(4));
+    let first = hurried.tune_tampered(&gpu, &raced, &slowly).unwrap();
+    let outcome = |tuning: &Tuning, wanted| {
+        tuning.planners.iter().find_map(|(planner, outcome)| (*planner == wanted).then(|| outcome.clone())).unwrap()
+    };
+    assert!(matches!(outcome(&first, Planner::LayerWise), Outcome::Seconds(_)), "{first:?}");
+    let Outcome::Postponed(expected) = outcome(&first, Planner::Fused) else { panic!("{first:?}") };
+    let why = first.incomplete.as_ref().unwrap();
+    assert!(why.contains("the planner fused") && why.contains("wgrad tune"), "{why}");
+    // Where it is not expected to be done in time at all, the next run need not try.
+    let mut hurried = tuner(folder.path(), Effort::Budget).within(Duration::from_secs_f64(0.9 * expected));
+    let again = hurried.tune_tampered(&gpu, &raced, &slowly).unwrap();
+    assert_eq!((outcome(&again, Planner::Fused), &again.pinned), (Outcome::Postponed(expected), &first.pinned));
+
+    checked.take();
+    let next = tuner(folder.path(), Effort::Everything).tune_tampered(&gpu, &raced, &slowly).unwrap();
+    assert!(matches!(outcome(&next, Planner::Fused), Outcome::Seconds(_)), "{next:?}");
+    // It goes on where the first one stopped, and with the text that will run: the one that gathers.
+    let fused = |kernel: &&String| kernel.starts_with("fused");
+    let checked = checked.take();
+    assert_eq!(checked.iter().filter(fused).count(), 1, "{checked:?}");
+    assert!(checked.iter().find(fused).unwrap().contains("gathers"), "{checked:?}");
+}
+
 /// The parameters after a few steps with the given variants.
 fn trained(device: &Device, network: &Network, variants: VariantChoice) -> wgrad::Result<Vec<f32>> {
     let values = initialize(network, &Params::of(network), Init::Auto, 3)?;
@@ -193,6 +234,34 @@ fn a_pinned_choice_gives_the_same_bits_whatever_the_cache_says() {
     // The comparison can fail: other variants do have other bits.
     assert_ne!(first, run(&with(&|all| all[all.len() - 1])));
     assert!(Variants::default().missing(&plan).unwrap().starts_with("matmul_nt"));
+}
+
+#[test]
+fn a_prediction_takes_what_is_noted_and_what_was_measured() {
+    let (gpu, network, folder) = (common::gpu(), network(), tempfile::tempdir().unwrap());
+    let plan = Plan::prediction(&network, 48).unwrap();
+    let recall = |effort, noted: &str| {
+        let noted: Variants = serde_json::from_str(noted).unwrap();
+        tuner(folder.path(), effort).recall_plan(&gpu, &plan, &noted).unwrap()
+    };
+    let first = &plan.steps[0];
+    let variant = |variants: &Variants| variants.get(&first.kernel, first.uniform.dims).unwrap().to_owned();
+    let heuristic = variant(&recall(Effort::Recall, "{}"));
+    assert_ne!(heuristic, "naive");
+    let noted = r#"{"matmul_nt + bias + tanh 48×65×36": "naive"}"#;
+    assert_eq!(variant(&recall(Effort::Recall, noted)), "naive");
+    let gone = r#"{"matmul_nt + bias + tanh 48×65×36": "broadcast1x2x3"}"#;
+    assert_eq!(variant(&recall(Effort::Recall, gone)), heuristic);
+
+    // The heuristic's choice is found wrong, so another one is remembered.
+    let tamper = |found: Variant, plan: &mut Plan| {
+        if plan.steps[0].kernel == first.kernel && found.to_string() == heuristic {
+            plan.steps[0].uniform.dims[2] -= 1;
+        }
+    };
+    tuner(folder.path(), Effort::Everything).tune_tampered(&gpu, &job(&network), &tamper).unwrap();
+    assert_ne!(variant(&recall(Effort::Recall, "{}")), heuristic);
+    assert_eq!(variant(&recall(Effort::None, "{}")), heuristic);
 }
 
 #[test]

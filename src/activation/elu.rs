@@ -2,6 +2,7 @@ use super::Stored;
 use crate::real::Real;
 
 pub(super) const STORED: Stored = Stored::Output;
+pub(super) const EXPRESSION: &str = "select(x > 0, x, exp(min(x, 0)) - 1)";
 
 pub(super) fn value<T: Real>(z: T) -> T {
     if z <= T::zero() { z.exp_m1() } else { z }

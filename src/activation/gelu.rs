@@ -2,6 +2,7 @@ use super::Stored;
 use crate::real::Real;
 
 pub(super) const STORED: Stored = Stored::Preactivation;
+pub(super) const EXPRESSION: &str = "0.5 * x * (1 + erf(x / sqrt(2)))";
 
 fn normal_cdf<T: Real>(z: T) -> T {
     T::of(0.5) * (T::one() + (z * T::of(std::f64::consts::FRAC_1_SQRT_2)).erf())

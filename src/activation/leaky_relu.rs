@@ -2,6 +2,7 @@ use super::Stored;
 use crate::real::Real;
 
 pub(super) const STORED: Stored = Stored::Output;
+pub(super) const EXPRESSION: &str = "select(x > 0, x, 0.01 * x)";
 const SLOPE: f64 = 0.01;
 pub(super) fn value<T: Real>(z: T) -> T {
     if z < T::zero() { T::of(SLOPE) * z } else { z }

@@ -10,7 +10,7 @@ pub use custom::Custom;
 
 use crate::custom::is_expression;
 use crate::error::did_you_mean;
-use crate::graph::Function;
+use crate::graph::{Expr, Function, Graph};
 use crate::real::Real;
 use crate::{Error, Result};
 
@@ -72,6 +72,14 @@ macro_rules! activations {
                 match self {
                     $(Activation::$variant => $stem::derivative(stored),)*
                     Activation::Custom(custom) => custom.derivative(stored),
+                }
+            }
+
+            /// The formula as an expression of `x`, in the language of [`Graph::parse`].
+            pub fn expression(self) -> &'static str {
+                match self {
+                    $(Activation::$variant => $stem::EXPRESSION,)*
+                    Activation::Custom(custom) => custom.text(),
                 }
             }
 
@@ -157,6 +165,29 @@ impl Activation {
     }
 }
 
+impl Activation {
+    /// The activation of a node of a graph.
+    ///
+    /// # Errors
+    /// Those of [`Graph::parse`].
+    pub fn on<'g>(self, x: Expr<'g>) -> Result<Expr<'g>> {
+        let graph = Graph::new();
+        let value = graph.parse(self.expression(), &["x"])?;
+        let results = x.graph().call(&graph.function(&["x"], &[value])?, &[x])?;
+        results.first().copied().ok_or_else(|| Error::shape("results of an activation", 1, 0))
+    }
+
+    /// Whether every derivative is continuous, so that losses may contain derivatives of the network's output.
+    ///
+    /// # Errors
+    /// Those of [`Graph::parse`].
+    pub fn is_smooth(self) -> Result<bool> {
+        let graph = Graph::new();
+        let value = graph.parse(self.expression(), &["x"])?;
+        Ok(graph.function(&["x"], &[value])?.is_smooth())
+    }
+}
+
 impl std::fmt::Display for Activation {
     /// The name, or the text of a custom one: what [`str::parse`] takes.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -196,5 +227,36 @@ impl serde::Serialize for Activation {
 impl<'de> serde::Deserialize<'de> for Activation {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The formula as text, differentiated, is what the hand-written functions compute.
+    #[test]
+    fn expressions_are_the_functions() -> Result<()> {
+        for &activation in Activation::ALL {
+            let graph = Graph::new();
+            let x = graph.variable("x");
+            let value = activation.on(x)?;
+            let f = graph.function(&["x"], &[value, value.backward().of(x)])?;
+            for x in (-60..=60).map(|i| f64::from(i) * 0.125) {
+                let [found, expected] = [f.eval(&[x]), vec![activation.value(x), activation.derivative_at(x)]];
+                let near = found.iter().zip(&expected).all(|(a, b)| (a - b).abs() <= 1e-14 * (1.0 + b.abs()));
+                assert!(near, "{activation} at {x}: {found:?}, expected {expected:?}");
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn smooth_activations_are_known() -> Result<()> {
+        use Activation::{Elu, LeakyRelu, Relu};
+        for &activation in Activation::ALL {
+            assert_eq!(activation.is_smooth()?, ![Relu, LeakyRelu, Elu].contains(&activation), "{activation}");
+        }
+        Ok(())
     }
 }

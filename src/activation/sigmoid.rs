@@ -2,6 +2,7 @@ use super::Stored;
 use crate::real::Real;
 
 pub(super) const STORED: Stored = Stored::Output;
+pub(super) const EXPRESSION: &str = "sigmoid(x)";
 
 pub(super) fn value<T: Real>(z: T) -> T {
     let e = (-z.abs()).exp();

@@ -2,6 +2,7 @@ use super::{Stored, sigmoid};
 use crate::real::Real;
 
 pub(super) const STORED: Stored = Stored::Preactivation;
+pub(super) const EXPRESSION: &str = "x * sigmoid(x)";
 
 pub(super) fn value<T: Real>(z: T) -> T {
     z * sigmoid::value(z)

@@ -2,6 +2,7 @@ use super::Stored;
 use crate::real::Real;
 
 pub(super) const STORED: Stored = Stored::Preactivation;
+pub(super) const EXPRESSION: &str = "sin(x)";
 
 pub(super) fn value<T: Real>(z: T) -> T {
     z.sin()

@@ -2,6 +2,7 @@ use super::Stored;
 use crate::real::Real;
 
 pub(super) const STORED: Stored = Stored::Output;
+pub(super) const EXPRESSION: &str = "tanh(x)";
 
 pub(super) fn value<T: Real>(z: T) -> T {
     z.tanh()

@@ -53,7 +53,7 @@ impl Case {
             [(); 2].map(|()| (0..rows * cols).map(|_| rng.random_range(low..high)).collect())
         };
         let inputs = draw(network.inputs, -1.5, 1.5);
-        let targets = draw(network.outputs(), 0.0, 1.0);
+        let targets = draw(loss.target_width(network.outputs()), 0.0, 1.0);
         let (precision, planner) = (Precision::F32, Planner::LayerWise);
         Ok(Case { network, loss, values, rows, planner, precision, padding: 0, inputs, targets })
     }
@@ -84,9 +84,10 @@ impl Case {
         let entry = ScheduleEntry { learning_rate: 0.1, loss_scale, rows: self.rows as u32, first: 0 };
         executor.schedule(&[entry])?;
         for (inputs, targets) in self.inputs.iter().zip(&self.targets) {
-            for (slot, values, cols) in
-                [(Slot::Input, inputs, self.network.inputs), (Slot::Target, targets, self.network.outputs())]
-            {
+            for (slot, values, cols) in [
+                (Slot::Input, inputs, self.network.inputs),
+                (Slot::Target, targets, self.loss.target_width(self.network.outputs())),
+            ] {
                 executor.write(slot, 0, &[&values[..], &vec![3.5; self.padding * cols]].concat())?;
             }
             executor.run(self.planner.gradients(), 1)?;
@@ -100,7 +101,6 @@ impl Case {
 
     /// Compares the loss, every parameter's gradient and the input's gradient with the reference.
     pub fn compare(&self, [loss, params, input]: &[Vec<f32>; 3]) -> Result<Result<Vec<Comparison>, String>> {
-        let wide = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
         let (values, inputs, targets) = (wide(&self.values), wide(&self.inputs[1]), wide(&self.targets[1]));
         let reference = Reference::new(&self.network, self.loss)?;
         let expected = reference.gradients(&values, &inputs, &targets, self.rows)?;
@@ -259,8 +259,7 @@ fn in_half(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<
 ///
 /// The extrapolated difference quotient errs by the rounding of the loss, about `2⁻⁵² |loss| / h` with `h` near 2⁻¹³,
 /// times the few hundred roundings in it, and by a truncation of the order `h⁴`, far below that.
-fn against_differences(case: &Case) -> Result<Result<Vec<Comparison>, String>> {
-    let wide = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
+pub(super) fn against_differences(case: &Case) -> Result<Result<Vec<Comparison>, String>> {
     let (values, inputs, targets) = (wide(&case.values), wide(&case.inputs[1]), wide(&case.targets[1]));
     let reference = Reference::new(&case.network, case.loss)?;
     let exact = reference.gradients(&values, &inputs, &targets, case.rows)?;
@@ -273,6 +272,10 @@ fn against_differences(case: &Case) -> Result<Result<Vec<Comparison>, String>> {
         compare(&name("∂loss/∂input"), &by_inputs, &exact.input, &vec![bound; inputs.len()]),
     ];
     Ok(results.into_iter().collect())
+}
+
+pub(super) fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&x| f64::from(x)).collect()
 }
 
 /// Runs the case on two executors: not a bit may differ.

@@ -3,6 +3,7 @@
 //! result into NaN, what it writes there is noticed.
 
 mod fused;
+mod jet;
 
 use super::mixed::{mixed_bounds, mixed_contents, mixed_shapes};
 use super::{Outcome, Tally, resident};
@@ -29,7 +30,22 @@ use std::ops::Range;
 /// is one variant, what its executor runs.
 pub fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<()> {
     let mut tallies: BTreeMap<(usize, String), Tally> = BTreeMap::new();
-    let order = ["gather", "matmul", "loss", "loss_sum", "column_sum", "update", "fused", "fused_sum", "resident"];
+    let order = [
+        "gather",
+        "matmul",
+        "loss",
+        "loss_sum",
+        "column_sum",
+        "update",
+        "fused",
+        "fused_sum",
+        "resident",
+        "jet_input",
+        "jet_activation",
+        "jet_delta",
+        "jet_loss",
+        "jet_input_gradient",
+    ];
     for (number, kernel) in Kernel::all().into_iter().enumerate() {
         let variants = device.variants(&kernel).into_iter();
         let wanted = |&variant: &Variant| matches!(device, Device::Cpu) || is_checked(&kernel, number, variant);
@@ -89,6 +105,7 @@ fn family(kernel: &Kernel) -> String {
         Kernel::Mixed(mixed) => mixed.base().map_or(mixed.to_string(), |kernel| format!("f16 {}", family(&kernel))),
         Kernel::Resident(resident) => format!("resident {}", resident.pass.name()),
         Kernel::Fused(kernel) => fused::family(kernel),
+        Kernel::Jet(jet) => jet.stem().to_owned(),
         other => other.to_string(),
     }
 }
@@ -127,6 +144,7 @@ pub(crate) fn shapes(kernel: &Kernel) -> Vec<[u32; 4]> {
         Kernel::Resident(ref resident) => return resident::shapes(resident),
         Kernel::Fused(_) => fused::SHAPES,
         Kernel::FusedSum(ref sum) => return fused::sum_shapes(sum),
+        Kernel::Jet(ref kernel) => return jet::shapes(kernel),
     };
     let padded = |sizes: &&[u32]| std::array::from_fn(|i| sizes.get(i).copied().unwrap_or(0));
     shapes.iter().map(padded).collect()
@@ -364,6 +382,7 @@ pub(super) fn contents(kernel: &Kernel, dims: [u32; 4], rng: &mut ChaCha8Rng) ->
         Kernel::Resident(ref resident) => resident::contents(resident, [x, y, z], rng),
         Kernel::Fused(ref kernel) => fused::contents(kernel, dims, real),
         Kernel::FusedSum(ref kernel) => fused::sum_contents(kernel, dims, real),
+        Kernel::Jet(ref kernel) => jet::contents(kernel, [x, y, z, w], real),
     }
 }
 
@@ -453,6 +472,7 @@ pub(super) fn bounds(kernel: &Kernel, uniform: &Uniform, contents: &[Contents]) 
         Kernel::Resident(ref resident) => return resident::bounds(resident, uniform.hyper, [x, y, z], contents),
         Kernel::Fused(ref kernel) => out = fused::bounds(kernel, uniform.dims, contents)?,
         Kernel::FusedSum(ref kernel) => out = fused::sum_bounds(kernel, uniform.dims, uniform.hyper, contents),
+        Kernel::Jet(ref kernel) => out = jet::bounds(kernel, [x, y, z, w], given, out),
     }
     Ok(out)
 }

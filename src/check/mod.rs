@@ -3,6 +3,7 @@
 //!
 //! `wgrad check` prints what [`run`] finds; the tests demand that all of it passes, and that planted faults do not.
 
+pub mod equations;
 mod functions;
 pub mod gradients;
 pub mod kernels;
@@ -93,6 +94,7 @@ pub fn run(device: &Device, seed: u64, watch: &mut dyn FnMut(&Outcome)) -> Resul
     report(device, watch, |take| {
         kernels::run(device, seed, take)?;
         gradients::run(device, seed, take)?;
+        equations::run(device, seed, take)?;
         Functions::samples()?.iter().try_for_each(|functions| functions.run(device, seed, take))
     })
 }

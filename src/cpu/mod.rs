@@ -31,6 +31,7 @@ mod executor;
 mod fused;
 mod fused_sum;
 mod gather;
+mod jet;
 mod loss;
 mod loss_sum;
 mod matmul;
@@ -117,6 +118,7 @@ pub(crate) fn run<T: Real>(
         Kernel::Mixed(mixed) => mixed::mixed(mixed, uniform, views, products, scratch),
         Kernel::Resident(ref kernel) => resident::resident(dims, kernel, uniform.hyper, views, scratch),
         Kernel::Fused(ref kernel) => fused::fused(dims, kernel, products, views),
+        Kernel::Jet(ref kernel) => jet::jet(dims, kernel, views, scratch),
         Kernel::FusedSum(ref kernel) => fused_sum::fused_sum(dims, kernel, uniform.hyper, views),
     }
 }

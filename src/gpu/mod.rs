@@ -131,6 +131,11 @@ impl Gpu {
         lock(&self.pipelines).len()
     }
 
+    /// Whether there is a pipeline of this final text.
+    pub(crate) fn has_compiled(&self, wgsl: &str) -> bool {
+        lock(&self.pipelines).contains_key(wgsl)
+    }
+
     /// Bytes that a buffer may have which a shader binds as a whole.
     pub(crate) fn most_slot_bytes(&self) -> u64 {
         let limits = self.device.limits();

@@ -33,6 +33,11 @@ impl<'g> Gradients<'g> {
         }
     }
 
+    /// Whether the expression is computed from `x`.
+    pub fn depends_on(&self, x: Expr<'g>) -> bool {
+        self.arriving.get(x.id.index()).is_some_and(Option::is_some)
+    }
+
     /// What each node hands to its operands, from the result on.
     pub fn edges(&self) -> &[Edge] {
         &self.edges
@@ -91,9 +96,10 @@ impl<'g> Pass<'g> {
         });
     }
 
-    /// Whether a derivative with respect to this operand can be asked for.
+    /// Whether a derivative with respect to this operand can be asked for. Where an expression stands as it was written, its
+    /// numbers are asked about too.
     fn varies(&self, id: Id) -> bool {
-        !matches!(self.graph.node(id), Node::Constant(_))
+        self.graph.verbatim || !matches!(self.graph.node(id), Node::Constant(_))
     }
 
     /// `g · slope`; where `g` is 0 by a selection it stays 0.
@@ -103,12 +109,12 @@ impl<'g> Pass<'g> {
 
     /// `apply` to what arrives, inside the selection that masks it.
     fn masked(&self, g: Expr<'g>, apply: impl FnOnce(Expr<'g>) -> Expr<'g>) -> Expr<'g> {
-        let (graph, zero) = (self.graph, self.graph.constant(0.0).id);
+        let graph = self.graph;
         match graph.node(g.id) {
-            Node::Select(condition, a, b) if b == zero => {
+            Node::Select(condition, a, b) if graph.is(b, 0.0) => {
                 graph.make(Node::Select(condition, apply(graph.expr(a)).id, b))
             }
-            Node::Select(condition, a, b) if a == zero => {
+            Node::Select(condition, a, b) if graph.is(a, 0.0) => {
                 graph.make(Node::Select(condition, a, apply(graph.expr(b)).id))
             }
             _ => apply(g),

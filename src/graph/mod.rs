@@ -23,20 +23,29 @@
 //! `-0`, infinity or NaN.
 
 mod backward;
+mod network;
 mod op;
 mod parse;
 mod program;
 mod text;
+mod trace;
 mod wgsl;
 
 pub use backward::{Edge, Gradients};
+pub(crate) use op::Arithmetic;
 pub use op::{Binary, Node, Unary};
+pub use parse::identifiers;
+pub(crate) use parse::one_line;
 pub use program::{Function, Id};
+pub use trace::{Trace, TracedEdge, TracedNode};
 
 use crate::{Error, Result};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::{Add, Div, Mul, Neg, Sub};
+
+/// What the WGSL of a [`Function`] calls: the texts of `shaders/math.wgsl` and `shaders/graph.wgsl`.
+pub const PRELUDE: &str = concat!(include_str!("../../shaders/math.wgsl"), include_str!("../../shaders/graph.wgsl"));
 
 /// The nodes of expressions. It only grows.
 #[derive(Default)]
@@ -146,14 +155,8 @@ impl Graph {
     /// [`Error::Config`] where an output needs a variable that is not among `inputs`, a constant is beyond `f32`, or an
     /// operation on constants alone gives no finite number: a division by 0, say.
     pub fn function(&self, inputs: &[&str], outputs: &[Expr<'_>]) -> Result<Function> {
+        let needed = self.needed(outputs);
         let state = self.state.borrow();
-        let mut needed = vec![false; state.nodes.len()];
-        outputs.iter().for_each(|output| needed[output.id.index()] = true);
-        for place in (0..needed.len()).rev().filter(|&place| state.nodes[place].operands().next().is_some()) {
-            if needed[place] {
-                state.nodes[place].operands().for_each(|id| needed[id.index()] = true);
-            }
-        }
         let mut places = vec![Id::at(0); state.nodes.len()];
         let mut nodes = Vec::new();
         for (place, &node) in state.nodes.iter().enumerate().filter(|(place, _)| needed[*place]) {
@@ -185,6 +188,19 @@ impl Graph {
         }
         let inputs = inputs.iter().map(|&name| name.to_owned()).collect();
         Ok(Function { inputs, nodes, outputs: outputs.iter().map(|output| places[output.id.index()]).collect() })
+    }
+
+    /// Which nodes `outputs` are computed from, themselves included.
+    fn needed(&self, outputs: &[Expr<'_>]) -> Vec<bool> {
+        let state = self.state.borrow();
+        let mut needed = vec![false; state.nodes.len()];
+        outputs.iter().for_each(|output| needed[output.id.index()] = true);
+        for place in (0..needed.len()).rev() {
+            if needed[place] {
+                state.nodes[place].operands().for_each(|id| needed[id.index()] = true);
+            }
+        }
+        needed
     }
 
     /// An operation on constants, for messages: `log(0)`.

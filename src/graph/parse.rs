@@ -23,7 +23,8 @@ impl Graph {
     /// Numbers, `pi`, `+ - * / ^`, parentheses, `exp log sqrt abs sin cos tanh sigmoid softplus relu erf` of one argument,
     /// `pow` of two, `min` and `max` of two or more, and `select(condition, a, b)` with a condition such as `a < b`
     /// (`<`, `<=`, `>`, `>=`, `==`, `!=`). `-x^2` is `-(x^2)`, `2^3^2` is `2^(3^2)`; `×`, `÷` and `−` are read too.
-    /// Definitions `name = expression` are separated by `;` or a new line; the last one is the result.
+    /// Definitions `name = expression` are separated by `;` or a new line; the last one is the result. A line goes on behind
+    /// an operator, before one, and within parentheses.
     ///
     /// # Errors
     /// [`Error::Expression`] with the place: an unknown name, a missing operand, a condition that is used as a number, a
@@ -44,6 +45,36 @@ impl Graph {
     pub fn parse_any<'g>(&'g self, text: &str) -> Result<(Option<String>, Expr<'g>)> {
         Parser::new(self, text, Names::Any)?.definitions()
     }
+}
+
+/// The names that a text uses, neither those of functions nor those that it defines, each once.
+///
+/// # Errors
+/// [`Error::Expression`] where a character or a number cannot be read.
+pub fn identifiers(text: &str) -> Result<Vec<String>> {
+    let tokens = tokens(text)?;
+    let mut names: Vec<String> = Vec::new();
+    for (i, (token, _)) in tokens.iter().enumerate() {
+        let defines = tokens.get(i + 1).is_some_and(|(next, _)| *next == Token::Symbol("="));
+        if let Token::Name(name) = token
+            && !defines
+            && arity(name).is_none()
+            && !names.contains(name)
+        {
+            names.push(name.clone());
+        }
+    }
+    Ok(names)
+}
+
+/// The text on one line, words one space apart: a new line that ends a definition becomes `;`.
+pub(crate) fn one_line(text: &str) -> String {
+    let ends: Vec<usize> = tokens(text).map_or(Vec::new(), |tokens| {
+        tokens.into_iter().filter(|(token, _)| *token == Token::Symbol(";")).map(|(_, at)| at).collect()
+    });
+    let joined: String =
+        text.char_indices().map(|(at, c)| if c == '\n' && ends.contains(&at) { ';' } else { c }).collect();
+    joined.split_whitespace().collect::<Vec<_>>().join(" ").replace(" ;", ";").replace(';', "; ").replace(";  ", "; ")
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -153,8 +184,12 @@ impl<'g, 't> Parser<'g, 't> {
                     None => self.error(self.at(), "expected an expression, found nothing"),
                 };
             }
+            let begin = self.at();
             let name = self.defined_name()?;
             let value = self.expression()?;
+            if name.is_none() && *self.peek() == Token::Symbol(";") && !self.ends() {
+                return self.error(begin, "this is neither the result, which comes last, nor has it a name");
+            }
             if let Some(name) = &name {
                 self.defined.push((name.clone(), value));
                 let mut state = self.graph.state.borrow_mut();
@@ -165,6 +200,11 @@ impl<'g, 't> Parser<'g, 't> {
                 return self.error(self.at(), format!("expected an operator or the end, found {}", self.peek()));
             }
         }
+    }
+
+    /// Whether nothing but separators follows.
+    fn ends(&self) -> bool {
+        self.tokens[self.next..].iter().all(|(token, _)| matches!(token, Token::Symbol(";") | Token::End))
     }
 
     fn defined_name(&mut self) -> Result<Option<String>> {
@@ -491,9 +531,11 @@ fn tokens(text: &str) -> Result<Vec<(Token, usize)>> {
         let at = place(rest);
         let Some(first) = rest.chars().next() else {
             tokens.push((Token::End, at));
-            return Ok(tokens);
+            return Ok(joined(tokens));
         };
-        let (token, len) = if first == '\n' || first == ';' {
+        let (token, len) = if first == '\n' {
+            (Token::Symbol("\n"), 1)
+        } else if first == ';' {
             (Token::Symbol(";"), 1)
         } else if first.is_ascii_digit() || first == '.' {
             number(text, rest, at)?
@@ -508,6 +550,30 @@ fn tokens(text: &str) -> Result<Vec<(Token, usize)>> {
         tokens.push((token, at));
         rest = &rest[len..];
     }
+}
+
+/// New lines end a definition unless it goes on behind them: within parentheses, behind an operator or before one.
+fn joined(tokens: Vec<(Token, usize)>) -> Vec<(Token, usize)> {
+    let mut open = 0usize;
+    let mut all: Vec<(Token, usize)> = Vec::with_capacity(tokens.len());
+    for (i, (token, at)) in tokens.iter().enumerate() {
+        match token {
+            Token::Symbol("(") => open += 1,
+            Token::Symbol(")") => open = open.saturating_sub(1),
+            Token::Symbol("\n") => {
+                let ends = |token: &Token| matches!(token, Token::Number(_) | Token::Name(_) | Token::Symbol(")"));
+                let next = tokens[i..].iter().map(|(token, _)| token).find(|token| **token != Token::Symbol("\n"));
+                let begins = matches!(next, Some(Token::Number(_) | Token::Name(_) | Token::Symbol("(")));
+                if open == 0 && begins && all.last().is_some_and(|(token, _)| ends(token)) {
+                    all.push((Token::Symbol(";"), *at));
+                }
+                continue;
+            }
+            _ => {}
+        }
+        all.push((token.clone(), *at));
+    }
+    all
 }
 
 /// `12`, `.5`, `1e-3`: the token and its length.

@@ -63,6 +63,36 @@ impl Function {
         self.inputs.iter().position(|name| name == input).is_some_and(|i| self.nodes.contains(&Node::Variable(i)))
     }
 
+    /// The same function with some of its outputs alone, and the nodes that those need.
+    pub(crate) fn only(&self, outputs: std::ops::Range<usize>) -> Function {
+        let outputs = self.outputs.get(outputs).unwrap_or_default();
+        let mut needed = vec![false; self.nodes.len()];
+        outputs.iter().for_each(|output| needed[output.index()] = true);
+        for place in (0..needed.len()).rev() {
+            if needed[place] {
+                self.nodes[place].operands().for_each(|id| needed[id.index()] = true);
+            }
+        }
+        let mut places = vec![Id::at(0); self.nodes.len()];
+        let mut nodes = Vec::new();
+        for (place, node) in self.nodes.iter().enumerate().filter(|(place, _)| needed[*place]) {
+            places[place] = Id::at(nodes.len());
+            nodes.push(node.map(|id| places[id.index()]));
+        }
+        let outputs = outputs.iter().map(|output| places[output.index()]).collect();
+        Function { inputs: self.inputs.clone(), nodes, outputs }
+    }
+
+    /// Whether every derivative of every order is continuous where it exists: no operation has a kink or a jump.
+    pub fn is_smooth(&self) -> bool {
+        self.nodes.iter().all(|node| match node {
+            Node::Variable(_) | Node::Constant(_) => true,
+            Node::Unary(op, _) => !matches!(op, Unary::Abs | Unary::Relu),
+            Node::Binary(op, ..) => !op.is_comparison() && !matches!(op, Binary::Min | Binary::Max),
+            Node::Select(..) => false,
+        })
+    }
+
     /// The outputs for one number per input; an input that is missing is NaN.
     pub fn eval<T: Real>(&self, inputs: &[T]) -> Vec<T> {
         self.compute(|i| inputs.get(i).copied().unwrap_or(T::zero() / T::zero()))

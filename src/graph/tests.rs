@@ -35,6 +35,8 @@ fn text_means_what_it_says() {
         ("select(x == 3, 1, 0) + select(x != 3, 5, 7)", 8.0),
         ("r = x − y; r × r ÷ 2", 0.5),
         ("a = x\n\nb = a * y\nb + a", 15.0),
+        ("x\n  + y *\n 2\n", 11.0),
+        ("max(x,\n y)\n", 4.0),
         ("pow(y, x) + pow(y, 0.5)", 66.0),
         ("sqrt(y) + abs(-x) + relu(-1 * x) + exp(0) + log(1)", 6.0),
         ("cos(2*pi) + sin(0)", 1.0),
@@ -75,6 +77,7 @@ fn what_is_wrong_is_pointed_at() {
         ("x = 3", 1, "\"x\" has a meaning already"),
         ("sin = 3", 1, "\"sin\" is built in"),
         ("", 1, "expected an expression, found nothing"),
+        ("x; y", 1, "this is neither the result, which comes last, nor has it a name"),
         ("a = x; \n b = ;", 6, "expected a number, a name or \"(\""),
     ];
     for (text, column, what) in cases {
@@ -218,6 +221,43 @@ fn case_e_of_the_worked_cases() {
     let found = f.eval(&[2.0, 100.0, 3.0, 150.0, 1.1]);
     let expected = [715.0, 110.0, 2.2, 165.0, 3.3, 650.0];
     assert!(found.iter().zip(expected).all(|(a, b): (&f64, f64)| (a - b).abs() < 1e-12 * b), "{found:?}");
+}
+
+/// What arrives at each node of a text as it stands, its numbers included, and what flows on each edge.
+#[test]
+fn a_trace_shows_what_flows_forward_and_back() {
+    let trace = |text: &str, values: &[(&str, f64)]| {
+        let graph = Graph::verbatim();
+        graph.parse_any(text).and_then(|(_, result)| result.trace(values)).expect("a trace")
+    };
+    let found = trace("two = 2*100*1.1", &[]);
+    let nodes: Vec<_> = found.nodes.iter().map(|node| (node.name(), node.value, node.gradient)).collect();
+    let expected =
+        [("2", 2.0, 100.0 * 1.1), ("100", 100.0, 2.2), ("*", 200.0, 1.1), ("1.1", 1.1, 200.0), ("two", 220.0, 1.0)];
+    assert!(
+        nodes.iter().zip(expected).all(|(a, b)| a.0 == b.0 && (a.1 - b.1).abs() < 1e-9 && (a.2 - b.2).abs() < 1e-9),
+        "{nodes:?}"
+    );
+    // The square stays one node, and both paths of x are told apart.
+    let found = trace("(x + y)^2 + x", &[("x", 10.0), ("y", 5.0)]);
+    let edges: Vec<_> =
+        found.edges.iter().map(|edge| [edge.from as f64, edge.to as f64, edge.value, edge.gradient]).collect();
+    let expected = [
+        [0.0, 2.0, 10.0, 30.0],
+        [1.0, 2.0, 5.0, 30.0],
+        [2.0, 3.0, 15.0, 30.0],
+        [3.0, 4.0, 225.0, 1.0],
+        [0.0, 4.0, 10.0, 1.0],
+    ];
+    assert_eq!(edges, expected);
+    assert_eq!((found.nodes[0].gradient, found.nodes[3].symbol()), (31.0, "^2".to_owned()));
+    // What a selection masks stays 0 here too.
+    let found = trace("select(x > 0, log(x), 0)", &[("x", 0.0)]);
+    let gradients: Vec<f64> = found.nodes.iter().map(|node| node.gradient).collect();
+    assert_eq!(gradients, [0.0, 0.0, 0.0, 0.0, 1.0, 1.0]);
+    let shared = Graph::new();
+    let x = shared.variable("x");
+    assert_eq!((x * x).trace(&[("x", 3.0)]).expect("a trace").nodes[0].gradient, 6.0);
 }
 
 #[test]

@@ -1,11 +1,8 @@
-use super::{Loss, Reduction};
+use super::Reduction;
 use crate::Result;
 use crate::custom::{self, Kind};
 use crate::graph::Function;
 use crate::real::Real;
-use serde::de::{Error, MapAccess, Visitor, value::MapAccessDeserializer};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
 const KIND: Kind = Kind {
@@ -71,55 +68,5 @@ impl Display for Custom {
             f.write_str(", summed over the outputs")?;
         }
         Ok(())
-    }
-}
-
-/// A custom loss with what a text alone does not say.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Table {
-    custom: String,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    parameters: BTreeMap<String, f64>,
-    #[serde(default)]
-    reduction: Reduction,
-}
-
-/// A name, the text of a custom loss, or a table where the text does not say all.
-impl Serialize for Loss {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match *self {
-            Loss::Custom(custom) if custom.reduction != Reduction::default() || !custom.parameters().is_empty() => {
-                let parameters = custom.parameters().iter().cloned().collect();
-                Table { custom: custom.text().to_owned(), parameters, reduction: custom.reduction }
-                    .serialize(serializer)
-            }
-            Loss::Custom(custom) => serializer.serialize_str(custom.text()),
-            registered => serializer.serialize_str(registered.name()),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Loss {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = Loss;
-
-            fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
-                f.write_str("a loss: a name, an expression, or a table with `custom`, `parameters` and `reduction`")
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Loss, E> {
-                text.parse().map_err(E::custom)
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Loss, A::Error> {
-                let Table { custom, parameters, reduction } = Table::deserialize(MapAccessDeserializer::new(map))?;
-                let parameters: Vec<_> = parameters.iter().map(|(name, &value)| (name.as_str(), value)).collect();
-                Loss::custom_over(reduction, &custom, &parameters).map_err(A::Error::custom)
-            }
-        }
-        deserializer.deserialize_any(Either)
     }
 }

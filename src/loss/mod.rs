@@ -46,6 +46,11 @@ pub struct Row<T> {
     pub target_sum: T,
 }
 
+mod equation;
+mod serial;
+
+pub use equation::{Equation, EquationText};
+
 macro_rules! losses {
     ($($(#[$doc:meta])* $variant:ident = $stem:ident),* $(,)?) => {
         $(mod $stem;)*
@@ -57,6 +62,8 @@ macro_rules! losses {
             $($(#[$doc])* $variant,)*
             /// Any other function of an output and its target: [`Loss::custom`].
             Custom(Custom),
+            /// An expression of inputs, outputs and derivatives of these by those, averaged over the batch.
+            Equation(Equation),
         }
 
         impl Loss {
@@ -68,6 +75,7 @@ macro_rules! losses {
                 match self {
                     $(Loss::$variant => stringify!($stem),)*
                     Loss::Custom(custom) => custom.name(),
+                    Loss::Equation(_) => "equation",
                 }
             }
 
@@ -76,24 +84,28 @@ macro_rules! losses {
                 match self {
                     $(Loss::$variant => $stem::REDUCTION,)*
                     Loss::Custom(custom) => custom.reduction(),
+                    Loss::Equation(_) => Reduction::Samples,
                 }
             }
 
-            /// The part that one output has in the loss, before reduction.
+            /// The part that one output has in the loss, before reduction; NaN for an equation, which is more than a
+            /// function of these.
             #[inline(always)]
             pub fn value<T: Real>(self, y: T, t: T, row: Row<T>) -> T {
                 match self {
                     $(Loss::$variant => $stem::value(y, t, row),)*
                     Loss::Custom(custom) => custom.value(y, t),
+                    Loss::Equation(_) => T::zero() / T::zero(),
                 }
             }
 
-            /// The derivative of the row's loss with respect to this output `y`, before reduction.
+            /// The derivative of the row's loss with respect to this output `y`, before reduction; NaN for an equation.
             #[inline(always)]
             pub fn derivative<T: Real>(self, y: T, t: T, row: Row<T>) -> T {
                 match self {
                     $(Loss::$variant => $stem::derivative(y, t, row),)*
                     Loss::Custom(custom) => custom.derivative(y, t),
+                    Loss::Equation(_) => T::zero() / T::zero(),
                 }
             }
 
@@ -102,6 +114,8 @@ macro_rules! losses {
                 match self {
                     $(Loss::$variant => include_str!(concat!("../../shaders/loss/", stringify!($stem), ".wgsl")),)*
                     Loss::Custom(custom) => custom.wgsl(),
+                    // Its text is generated with its kernel.
+                    Loss::Equation(_) => "",
                 }
             }
         }
@@ -126,6 +140,25 @@ losses! {
 }
 
 impl Loss {
+    /// A loss that contains derivatives of the network's outputs by its inputs; see [`Equation`].
+    ///
+    /// # Errors
+    /// Those of [`Equation::new`].
+    pub fn equation(equation: &str, inputs: &[&str], outputs: &[&str], data: &[&str]) -> Result<Self> {
+        let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        let (equation, inputs) = (equation.to_owned(), owned(inputs));
+        let text = EquationText { equation, inputs, outputs: owned(outputs), data: owned(data) };
+        Ok(Loss::Equation(Equation::new(text)?))
+    }
+
+    /// How many numbers the target of a sample has for a network with `outputs` outputs.
+    pub fn target_width(self, outputs: usize) -> usize {
+        match self {
+            Loss::Equation(equation) => equation.text().data.len(),
+            _ => outputs,
+        }
+    }
+
     /// The loss that `text` says of one output `y` and its target `t`, an expression as
     /// [`Graph::parse`](crate::graph::Graph::parse) reads it, averaged over everything; its derivative with respect to `y` by
     /// reverse mode. `parameters` are further names in the text with their numbers.
@@ -190,6 +223,7 @@ impl std::fmt::Display for Loss {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Loss::Custom(custom) => f.pad(&custom.to_string()),
+            Loss::Equation(equation) => equation.fmt(f),
             registered => f.pad(registered.name()),
         }
     }

@@ -27,7 +27,7 @@ impl Plan {
         plan.add(Slot::Input, options.batch * network.inputs);
         plan.add(Slot::Target, options.batch * network.outputs());
         if options.data_rows > 0 {
-            plan.evaluation(&computed, options)?;
+            plan.gathered_loss(&computed, options)?;
         }
         let batch = if options.all_gradients { Source::EveryGradient } else { Source::Batch };
         let gathered = (options.data_rows > 0).then_some((Phase::FusedGathered, Source::Gathered));
@@ -95,7 +95,7 @@ impl Plan {
 
     /// Output and loss of a gathered batch. It is not timed, and takes kernels of the layer-wise plan for all but the
     /// forward pass.
-    fn evaluation(&mut self, network: &Network, options: &TrainingOptions) -> Result<()> {
+    fn gathered_loss(&mut self, network: &Network, options: &TrainingOptions) -> Result<()> {
         self.gather(network, options)?;
         self.fused_forward(network, options.batch)?;
         let (rows, outputs) = (options.batch, network.outputs());

@@ -58,7 +58,7 @@ impl Slot {
             Slot::Params | Slot::HalfParams => Group::Parameters,
             Slot::Gradients | Slot::InputGradient => Group::Gradients,
             Slot::State(_) => Group::OptimizerState,
-            Slot::Input | Slot::Target => Group::Batch,
+            Slot::Input | Slot::InputJets | Slot::Target => Group::Batch,
             Slot::Activation(_) | Slot::Preactivation(_) | Slot::Output => Group::Activations,
             Slot::Delta(_) => Group::Deltas,
             Slot::DataInputs | Slot::DataTargets | Slot::Order => Group::Data,

@@ -45,9 +45,7 @@ impl Plan {
         let mut plan = Plan { batch: options.batch, params: Params::of(network), ..Plan::default() };
         if options.data_rows > 0 {
             plan = Plan::layer_wise(network, &TrainingOptions { all_gradients: false, ..*options })?;
-            plan.steps.retain(|step| Planner::Resident.gathered_loss().contains(&step.phase));
-            let used: Vec<_> = plan.steps.iter().flat_map(|step| &step.bindings).map(|b| b.slot).collect();
-            plan.slots.retain(|info| used.contains(&info.slot));
+            plan = plan.only(Planner::Resident.gathered_loss());
             plan.whole_network(network, options, Pass::GatheredSteps)?;
         }
         plan.planner = Planner::Resident;

@@ -16,8 +16,9 @@ const REGION: u64 = 32 << 20;
 /// they stay on the device as a whole. A slot may have `most` bytes.
 pub fn streamed_rows(network: &Network, options: &TrainerOptions, rows: usize, most: u64) -> Option<usize> {
     let bytes = |rows: usize, cols: usize| (rows as u64).saturating_mul(4 * cols as u64);
-    let both = |rows| bytes(rows, network.inputs).saturating_add(bytes(rows, network.outputs()));
-    let widest = network.inputs.max(network.outputs());
+    let targets = options.loss.target_width(network.outputs());
+    let both = |rows| bytes(rows, network.inputs).saturating_add(bytes(rows, targets));
+    let widest = network.inputs.max(targets);
     if bytes(rows, widest) <= most && both(rows) <= options.data_budget {
         return None;
     }

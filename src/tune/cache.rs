@@ -28,11 +28,15 @@ pub struct Record {
     /// Candidates that may not be taken, and why.
     #[serde(default)]
     pub excluded: BTreeMap<String, String>,
+    /// Candidates that there was no time for, and the seconds that they were expected to take.
+    #[serde(default)]
+    pub postponed: BTreeMap<String, f64>,
 }
 
 impl Record {
     fn is_sound(&self) -> bool {
-        self.seconds.values().all(|s| s.is_finite() && *s > 0.0) && !self.excluded.contains_key(&self.winner)
+        let mut times = self.seconds.values().chain(self.postponed.values());
+        times.all(|s| s.is_finite() && *s > 0.0) && !self.excluded.contains_key(&self.winner)
     }
 }
 

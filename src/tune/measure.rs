@@ -1,14 +1,14 @@
 //! Stop-watches: one kernel by itself, a whole training step, a copy.
 
+use super::{Job, LONGEST_STEP};
 use crate::check::kernels;
 use crate::device::Device;
 use crate::gpu::{Gpu, VariantChoice};
 use crate::kernel::{Access, Element, Epilogue, Kernel, Uniform, Variant};
-use crate::network::Network;
-use crate::params::Params;
 use crate::plan::{Binding, Phase, Plan, Planner, ScheduleEntry, Slot, SlotInfo, Step, TrainingOptions};
-use crate::train::{Batch, Trainer, TrainerOptions};
 use crate::{Error, Result};
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Runs are timed in blocks of at least this: long against what handing over and waiting take.
@@ -143,30 +143,43 @@ pub(super) fn agrees(
     Ok(())
 }
 
-/// Seconds of one training step as `options` have it, on made-up numbers, which it leaves as they are.
-pub(super) fn step_seconds(
+/// The training step `plan`, ready to be repeated on made-up numbers that it leaves as they are. It ran once, so that what
+/// a driver compiles late is compiled.
+pub(super) fn rehearse(
     device: &Device,
-    network: &Network,
-    options: &TrainingOptions,
+    job: &Job<'_>,
+    plan: &Plan,
     variants: VariantChoice,
-    rival: Option<f64>,
-) -> Result<f64> {
-    let TrainingOptions { planner, batch, loss, optimizer, .. } = *options;
-    let options = TrainerOptions { planner, batch, optimizer, learning_rate: 0.0, ..TrainerOptions::new(loss) };
-    // Small enough for sums over wide layers to stay in the middle of the activations.
-    let values: Vec<f32> = numbers(Params::of(network).len).iter().map(|x| 0.1 * x).collect();
-    let mut trainer = Trainer::with_variants(device, network.clone(), &values, options, variants)?;
-    let targets: Vec<f32> = numbers(batch * network.outputs()).iter().map(|x| x + 0.5).collect();
-    trainer.load(&Batch { inputs: &numbers(batch * network.inputs), targets: &targets })?;
-    let run = |times| {
-        trainer.repeat(times)?;
-        let loss = trainer.losses()?.last().copied().unwrap_or(f32::NAN);
+) -> Result<impl FnMut(usize) -> Result<()> + use<>> {
+    let mut executor = device.executor_with(plan.clone(), variants)?;
+    for &SlotInfo { slot, len, .. } in &plan.slots {
+        match slot {
+            // Small enough for sums over wide layers to stay in the middle of the activations.
+            Slot::Params => {
+                executor.write(slot, 0, &numbers(len).into_iter().map(|x| 0.1 * x).collect::<Vec<_>>())?;
+            }
+            Slot::Input | Slot::DataInputs => executor.write(slot, 0, &numbers(len))?,
+            Slot::Target | Slot::DataTargets => {
+                executor.write(slot, 0, &numbers(len).into_iter().map(|x| x + 0.5).collect::<Vec<_>>())?;
+            }
+            Slot::Order => executor.write_words(slot, 0, &(0..len as u32).collect::<Vec<_>>())?,
+            _ => {}
+        }
+    }
+    let rows = plan.slot(Slot::Order).map_or(plan.batch, |order| order.len);
+    let loss_scale = job.options.loss.reduction().scale(rows, job.network.outputs()) as f32;
+    executor.schedule(&[ScheduleEntry { learning_rate: 0.0, loss_scale, rows: rows as u32, first: 0 }])?;
+    let (planner, phases) = (plan.planner, plan.training_phases());
+    let mut run = move |times| {
+        executor.run(phases, times)?;
+        let loss = executor.read(Slot::Losses, 0..1)?.wait()?[0];
         match loss.is_finite() {
             true => Ok(()),
             false => Err(Error::Device(format!("a step of the planner {planner} gave the loss {loss}"))),
         }
     };
-    seconds(run, rival)
+    run(1)?;
+    Ok(run)
 }
 
 /// What a device does in a second at best, roughly: enough to weigh kernels against each other, and a run against the
@@ -196,14 +209,36 @@ pub(super) fn guess(device: &Device, kernel: &Kernel, dims: [u32; 4]) -> f64 {
     dispatch + (operations / flops).max(moved / bytes)
 }
 
-/// Whether `step` is part of a training step, and not of evaluation alone.
-pub(super) fn trains(plan: &Plan, step: &Step) -> bool {
-    plan.planner.step().contains(&step.phase) || plan.planner.gathered_step().contains(&step.phase)
-}
-
 /// The same for a training step.
 pub(super) fn guess_step(device: &Device, plan: &Plan) -> f64 {
-    plan.steps.iter().filter(|step| trains(plan, step)).map(|step| guess(device, &step.kernel, step.uniform.dims)).sum()
+    let steps = plan.steps.iter().filter(|step| plan.training_phases().contains(&step.phase));
+    steps.map(|step| guess(device, &step.kernel, step.uniform.dims)).sum()
+}
+
+/// Bytes of the text of an unrolled matrix product.
+const UNROLLED: f64 = 14e3;
+
+/// A guess of the time that a driver takes to compile `variant`; nothing where it did. It grows faster than the text does:
+/// by its square, between what two versions of Mesa were seen to take for products and for whole fused networks.
+pub(super) fn compiling(gpu: &Gpu, kernel: &Kernel, variant: Variant) -> Duration {
+    let text = kernel.wgsl(variant);
+    let unrolled = if is_software(gpu) { 1.0 } else { 0.1 };
+    match gpu.has_compiled(&text) {
+        true => Duration::ZERO,
+        false => Duration::from_secs_f64(unrolled * (text.len() as f64 / UNROLLED).powi(2)),
+    }
+}
+
+/// The same for the steps of a plan as the heuristic has them.
+pub(super) fn compiling_plan(device: &Device, plan: &Plan) -> Duration {
+    let Device::Gpu(gpu) = device else { return Duration::ZERO };
+    let kernels: HashSet<_> = plan.steps.iter().map(|step| (&step.kernel, heuristic(gpu, step))).collect();
+    kernels.into_iter().map(|(kernel, variant)| compiling(gpu, kernel, variant)).sum()
+}
+
+/// The variant that runs where nothing was measured.
+pub(super) fn heuristic(gpu: &Arc<Gpu>, step: &Step) -> Variant {
+    gpu.candidates(&step.kernel, step.uniform.dims).first().copied().unwrap_or(Variant::Naive)
 }
 
 /// Smaller sizes where those of a matrix product would take longer than `limit` seconds: the longest side is halved, and
@@ -218,12 +253,12 @@ pub(super) fn capped(device: &Device, kernel: &Kernel, mut dims: [u32; 4], limit
     dims
 }
 
-/// A batch with which a step takes at most about `limit` seconds, halved from the one of `options`.
-pub(super) fn capped_batch(device: &Device, network: &Network, options: &TrainingOptions, limit: f64) -> usize {
-    let mut options = TrainingOptions { planner: Planner::default(), data_rows: 0, ..*options };
+/// A batch with which a step takes about [`LONGEST_STEP`] at most, halved from the one of `job`.
+pub(super) fn capped_batch(device: &Device, job: &Job<'_>) -> usize {
+    let mut options = TrainingOptions { planner: Planner::default(), data_rows: 0, ..job.options };
     while options.batch > 1 {
-        match Plan::training(network, &options) {
-            Ok(plan) if guess_step(device, &plan) > limit => options.batch = options.batch.div_ceil(2),
+        match Plan::training(job.network, &options) {
+            Ok(plan) if guess_step(device, &plan) > LONGEST_STEP => options.batch = options.batch.div_ceil(2),
             _ => break,
         }
     }

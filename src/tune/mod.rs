@@ -21,14 +21,14 @@ use crate::device::Device;
 use crate::gpu::{Gpu, VariantChoice};
 use crate::kernel::{Kernel, Variant};
 use crate::network::Network;
-use crate::plan::{Plan, Planner, TrainingOptions};
-use measure::{capped, guess, guess_step, trains};
+use crate::plan::{Phase, Plan, Planner, TrainingOptions};
+use measure::{capped, guess, guess_step};
 use serde::{Deserialize, Serialize};
-use session::Session;
+use session::{Limits, Session};
 use std::collections::BTreeMap;
 use std::mem::discriminant;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use variants::sizes;
 
 /// How much a [`Tuner`] may measure.
@@ -51,6 +51,8 @@ pub enum Outcome {
     Seconds(f64),
     /// It is wrong or fails on this device; why.
     Excluded(String),
+    /// There was no time for it: it was expected to take so many seconds.
+    Postponed(f64),
     /// It was not measured.
     Unknown,
 }
@@ -174,8 +176,13 @@ impl Job<'_> {
         Job { options, ..self }
     }
 
-    fn with(&self, planner: Planner, batch: usize) -> TrainingOptions {
-        TrainingOptions { planner, batch, ..self.options }
+    /// The plan of a training step by `planner` on `batch` rows, and of nothing else: what is not run is not compiled.
+    fn step(&self, planner: Planner, batch: usize) -> Result<Plan> {
+        let data_rows = self.options.data_rows.min(batch);
+        let plan =
+            Plan::training(self.network, &TrainingOptions { planner, batch, data_rows, steps: 1, ..self.options })?;
+        let phases = plan.training_phases();
+        Ok(plan.only(phases))
     }
 
     /// What a planner's speed depends on besides the device.
@@ -208,23 +215,33 @@ pub struct Tuner {
     cache: Cache,
     effort: Effort,
     budget: Option<Duration>,
+    /// What choosing a device spent on each, which counts for the tuning that follows.
+    spent: BTreeMap<String, Duration>,
 }
 
 impl Tuner {
     /// A tuner that keeps its verdicts in `cache`.
     pub fn new(cache: Cache, effort: Effort) -> Self {
-        Tuner { cache, effort, budget: None }
+        Tuner { cache, effort, budget: None, spent: BTreeMap::new() }
     }
 
-    /// The same within another budget than 3 s on a software rasteriser and 2 s elsewhere: no new candidate begins
-    /// after it. A race of planners, with what a driver takes to compile them, is not cut short. The budget
-    /// counts for [`Effort::Budget`], and anew for each call of [`Tuner::tune`].
+    /// The same within another budget than usual, which is 2 s, and on a software rasteriser 3 s for kernels and 10 s for
+    /// all. A candidate is left out where it is expected to end later. The budget counts for [`Effort::Budget`], and anew
+    /// for each call of [`Tuner::tune`].
     pub fn within(self, budget: Duration) -> Self {
         Tuner { budget: Some(budget), ..self }
     }
 
     fn session<'a>(&self, device: &Device, tamper: &'a dyn Fn(Variant, &mut Plan)) -> Session<'a> {
-        Session::new(self.effort, self.budget, device, tamper)
+        let limits = match self.budget.filter(|_| self.effort == Effort::Budget) {
+            Some(budget) => Limits::within(budget),
+            None => Limits::of(self.effort, device),
+        };
+        Session::new(self.effort, limits, self.spent(device), tamper)
+    }
+
+    fn spent(&self, device: &Device) -> Duration {
+        self.spent.get(&device.name()).copied().unwrap_or_default()
     }
 
     /// What was wrong with the cache, once.
@@ -248,7 +265,6 @@ impl Tuner {
         job: &Job<'_>,
         tamper: &dyn Fn(Variant, &mut Plan),
     ) -> Result<Tuning> {
-        let start = Instant::now();
         let job = &job.on(device);
         let plans = job.plans()?;
         let mut session = self.session(device, tamper);
@@ -256,54 +272,41 @@ impl Tuner {
             session.weigh(guess_step(device, &plans[0]) * steps as f64);
         }
         let key = format!("planner | {} | {}", job.key(&plans), device.name());
-        let recalled = self.recall(&key).and_then(|record| {
-            let leader = plans.iter().position(|plan| plan.planner.name() == record.winner)?;
-            let outcome = |plan: &Plan| (plan.planner, Outcome::of(record, plan.planner.name()));
-            Some((leader, plans.iter().map(outcome).collect::<Vec<_>>()))
-        });
-        let race = recalled.is_none() && plans.len() > 1 && session.may_measure();
-        let (mut leader, mut standings, source) = match recalled {
-            Some((leader, standings)) => (leader, standings, Source::Recalled),
-            None => {
-                let plain = |_: usize| VariantChoice::Heuristic;
-                let standings = match race {
-                    true => session.race(device, job, &plans, &plain),
-                    false => plans.iter().map(|plan| (plan.planner, Outcome::Unknown)).collect(),
-                };
-                let source = if race { Source::Measured } else { Source::Heuristic };
-                (fastest(&standings).map_or(0, |(i, _)| i), standings, source)
-            }
-        };
-        let rivals = |i: &usize| *i == leader || race && is_near(&standings, *i);
+        let recalled = self.recall(&key).filter(|record| plans.iter().any(|plan| plan.planner.name() == record.winner));
+        let outcome =
+            |planner: Planner| recalled.map_or(Outcome::Unknown, |record| Outcome::of(record, planner.name()));
+        let mut standings: Vec<_> = plans.iter().map(|plan| (plan.planner, outcome(plan.planner))).collect();
+        let mut source = if recalled.is_some() { Source::Recalled } else { Source::Heuristic };
+        let raced = plans.len() > 1 && session.may_race() && session.race(device, job, &mut standings);
+        let mut leader = fastest(&standings).map_or(0, |(i, _)| i);
+        let rivals = |i: &usize| *i == leader || raced && is_near(&standings, *i);
         let finalists: Vec<usize> = (0..plans.len()).filter(rivals).collect();
         let mut verdicts = BTreeMap::new();
         for (done, &i) in finalists.iter().enumerate() {
             session.share = if finalists.len() > 1 { 0.8 * (done + 1) as f64 / finalists.len() as f64 } else { 1.0 };
-            verdicts.insert(i, self.variants(&mut session, device, &plans[i])?);
+            verdicts.insert(i, self.variants(&mut session, device, &plans[i], plans[i].training_phases())?);
         }
         session.share = 1.0;
-        if finalists.len() > 1 && matches!(device, Device::Gpu(_)) && session.may_measure() {
-            let tuned = |i: usize| {
-                let variants = verdicts.get(&i).map(|verdicts: &Vec<Verdict>| Variants::of(verdicts));
-                VariantChoice::Pinned(Arc::new(variants.unwrap_or_default()))
-            };
-            let plans: Vec<_> = finalists.iter().map(|&i| plans[i].clone()).collect();
-            for (&i, found) in finalists.iter().zip(session.race(device, job, &plans, &|i| tuned(finalists[i]))) {
-                standings[i] = found;
+        if finalists.len() > 1 && matches!(device, Device::Gpu(_)) && session.may_measure(Duration::ZERO) {
+            for (i, verdicts) in &verdicts {
+                let variants = VariantChoice::Pinned(Arc::new(Variants::of(verdicts)));
+                standings[*i].1 = session.time(device, job, plans[*i].planner, variants);
             }
             leader = fastest(&standings).map_or(leader, |(i, _)| i);
         }
         // A planner that came to nothing measurable is not remembered.
-        if (race && fastest(&standings).is_some()) || (plans.len() > 1 && session.is_exhausted()) {
+        if raced && fastest(&standings).is_some() {
+            source = Source::Measured;
             self.cache.insert([(key, record(&plans[leader].planner, &standings))]);
         }
+        self.spent.remove(&device.name());
         let verdicts = verdicts.remove(&leader).unwrap_or_default();
         Ok(Tuning {
             pinned: Pinned { planner: plans[leader].planner, variants: Variants::of(&verdicts) },
             planners: standings,
             planner_source: source,
             verdicts,
-            seconds: if session.measured { start.elapsed().as_secs_f64() } else { 0.0 },
+            seconds: if session.measured { session.elapsed().as_secs_f64() } else { 0.0 },
             incomplete: session.incomplete,
         })
     }
@@ -313,21 +316,43 @@ impl Tuner {
     /// # Errors
     /// As [`Tuner::tune`].
     pub fn tune_plan(&mut self, device: &Device, plan: &Plan) -> Result<Vec<Verdict>> {
-        self.variants(&mut self.session(device, &|_, _| {}), device, plan)
+        let phases: Vec<_> = plan.steps.iter().map(|step| step.phase).collect();
+        self.variants(&mut self.session(device, &|_, _| {}), device, plan, &phases)
+    }
+
+    /// The variants to run `plan` by on `device` where nothing is to be measured: as they are `noted`, else as they were
+    /// measured before, else by rule of thumb. What is noted and does not run there is passed over.
+    ///
+    /// # Errors
+    /// As [`Tuner::tune`].
+    pub fn recall_plan(&mut self, device: &Device, plan: &Plan, noted: &Variants) -> Result<Variants> {
+        let mut verdicts = self.tune_plan(device, plan)?;
+        for verdict in &mut verdicts {
+            let name = noted.get(&verdict.kernel, verdict.dims);
+            let there = verdict.candidates.iter().find(|(variant, _)| name == Some(&variant.to_string()));
+            verdict.winner = there.map_or(verdict.winner, |(variant, _)| *variant);
+        }
+        Ok(Variants::of(&verdicts))
     }
 
     fn recall(&self, key: &str) -> Option<&Record> {
         self.cache.get(key).filter(|_| self.effort != Effort::None)
     }
 
-    /// The verdict for each kernel of `plan` that has more than one variant.
-    fn variants(&mut self, session: &mut Session<'_>, device: &Device, plan: &Plan) -> Result<Vec<Verdict>> {
+    /// The verdict for each kernel of `plan` that has more than one variant; those of `phases` are worth measuring.
+    fn variants(
+        &mut self,
+        session: &mut Session<'_>,
+        device: &Device,
+        plan: &Plan,
+        phases: &[Phase],
+    ) -> Result<Vec<Verdict>> {
         let Device::Gpu(gpu) = device else { return Ok(Vec::new()) };
         let mut open: Vec<Verdict> = Vec::new();
         let mut costs: BTreeMap<String, f64> = BTreeMap::new();
         for step in &plan.steps {
             let (kernel, dims) = (&step.kernel, step.uniform.dims);
-            if trains(plan, step) {
+            if phases.contains(&step.phase) {
                 *costs.entry(group(kernel, dims)).or_default() += guess(device, kernel, dims);
             }
             let mut candidates = gpu.candidates(kernel, dims);
@@ -385,7 +410,7 @@ impl Tuner {
         if verdict.candidates.len() < 2 || !worthwhile {
             return Ok(None);
         }
-        if session.may_measure() {
+        if session.may_measure(Duration::ZERO) {
             session.measure(gpu, verdict)?;
         } else if !session.is_exhausted() {
             return Ok(None);
@@ -419,12 +444,22 @@ impl Verdict {
     }
 }
 
+impl From<Result<f64>> for Outcome {
+    fn from(measured: Result<f64>) -> Self {
+        match measured {
+            Ok(seconds) => Outcome::Seconds(seconds),
+            Err(error) => Outcome::Excluded(error.to_string()),
+        }
+    }
+}
+
 impl Outcome {
     /// What `record` says of the candidate called `name`.
     fn of(record: &Record, name: &str) -> Outcome {
-        match (record.seconds.get(name), record.excluded.get(name)) {
-            (Some(seconds), _) => Outcome::Seconds(*seconds),
-            (_, Some(why)) => Outcome::Excluded(why.clone()),
+        match (record.seconds.get(name), record.excluded.get(name), record.postponed.get(name)) {
+            (Some(seconds), ..) => Outcome::Seconds(*seconds),
+            (_, Some(why), _) => Outcome::Excluded(why.clone()),
+            (.., Some(expected)) => Outcome::Postponed(*expected),
             _ => Outcome::Unknown,
         }
     }
@@ -437,6 +472,7 @@ fn record<T: ToString>(winner: &T, candidates: &[(T, Outcome)]) -> Record {
         match outcome {
             Outcome::Seconds(seconds) => drop(record.seconds.insert(candidate.to_string(), *seconds)),
             Outcome::Excluded(why) => drop(record.excluded.insert(candidate.to_string(), why.clone())),
+            Outcome::Postponed(expected) => drop(record.postponed.insert(candidate.to_string(), *expected)),
             Outcome::Unknown => {}
         }
     }

@@ -1,10 +1,11 @@
 //! The device that trains a network fastest.
 
-use super::measure::{capped_batch, guess_step, step_seconds};
-use super::{Effort, Job, LONGEST_STEP, Outcome, Record, TUNING_GAINS, Tuner, fastest};
+use super::measure::{capped_batch, guess_step, rehearse, seconds};
+use super::{Effort, Job, Outcome, Record, TUNING_GAINS, Tuner, fastest};
 use crate::device::{Device, DeviceChoice, Selection, choose};
-use crate::gpu::{AdapterEntry, Gpu, VariantChoice, list_adapters};
+use crate::gpu::{AdapterEntry, Gpu, list_adapters};
 use crate::{Error, Result, cpu};
+use std::time::Instant;
 
 impl Tuner {
     /// Chooses and opens the device for `job`; blocks until it is open. For [`DeviceChoice::Auto`] the network trains a
@@ -27,6 +28,7 @@ impl Tuner {
             let reason = "the run is over on the CPU before a GPU could be compared with it".into();
             return Ok(Selection { device: Device::Cpu, reason });
         }
+        self.spent.clear();
         let candidates = distinct(&adapters);
         let names: Vec<_> =
             std::iter::once(cpu::name()).chain(candidates.iter().map(|entry| entry.describe())).collect();
@@ -81,13 +83,14 @@ impl Tuner {
     }
 
     /// Seconds a sample in training on `device`, by the planner that is fastest there, with the heuristic's variants.
-    fn plain_seconds(&self, device: &Device, job: &Job<'_>) -> Result<f64> {
-        let batch = capped_batch(device, job.network, &job.options, LONGEST_STEP);
+    fn plain_seconds(&mut self, device: &Device, job: &Job<'_>) -> Result<f64> {
         let job = &job.on(device);
-        let plans = &job.plans()?;
-        let standings = self.session(device, &|_, _| {}).race(device, job, plans, &|_| VariantChoice::Heuristic);
+        let mut standings: Vec<_> = job.plans()?.iter().map(|plan| (plan.planner, Outcome::Unknown)).collect();
+        let mut session = self.session(device, &|_, _| {});
+        session.race(device, job, &mut standings);
+        self.spent.insert(device.name(), session.elapsed());
         match (fastest(&standings), standings.into_iter().next()) {
-            (Some((_, seconds)), _) => Ok(seconds / batch as f64),
+            (Some((_, seconds)), _) => Ok(seconds / capped_batch(device, job) as f64),
             (None, Some((_, Outcome::Excluded(why)))) => Err(Error::Device(why)),
             (None, _) => Err(Error::Device("no planner could be timed".into())),
         }
@@ -95,10 +98,12 @@ impl Tuner {
 
     /// The same once planner and variants are tuned.
     fn tuned_seconds(&mut self, device: &Device, job: &Job<'_>) -> Result<f64> {
+        let (start, spent) = (Instant::now(), self.spent(device));
         let pinned = self.tune(device, job)?.pinned;
-        let batch = capped_batch(device, job.network, &job.options, LONGEST_STEP);
-        let options = job.with(pinned.planner, batch);
-        Ok(step_seconds(device, job.network, &options, pinned.choice(), None)? / batch as f64)
+        self.spent.insert(device.name(), spent + start.elapsed());
+        let job = &job.on(device);
+        let step = rehearse(device, job, &job.step(pinned.planner, capped_batch(device, job))?, pinned.choice())?;
+        Ok(seconds(step, None)? / capped_batch(device, job) as f64)
     }
 }
 

@@ -1,7 +1,9 @@
 //! One call's measuring, with its budget.
 
-use super::measure::{agrees, capped_batch, is_software, raced_seconds, step_seconds, trains};
-use super::{Effort, Job, LONGEST_STEP, Outcome, Source, Verdict, fastest};
+use super::measure::{
+    agrees, capped_batch, compiling, compiling_plan, heuristic, is_software, raced_seconds, rehearse, seconds,
+};
+use super::{Effort, Job, Outcome, Source, Verdict, fastest};
 use crate::device::Device;
 use crate::gpu::{Gpu, VariantChoice};
 use crate::kernel::Variant;
@@ -13,42 +15,62 @@ use std::time::{Duration, Instant};
 /// How much faster than the heuristic's variant another one has to be: noise must not decide.
 const CLEARLY: f64 = 0.95;
 
+/// How long measuring may take on a device.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    /// Until then a kernel's candidate has to be done.
+    kernels: Duration,
+    /// Until then everything has to be: a planner is worth more than a variant, and compiles longer.
+    all: Duration,
+}
+
+impl Limits {
+    pub(super) fn of(effort: Effort, device: &Device) -> Self {
+        let (kernels, all) = match (effort, device) {
+            (Effort::None | Effort::Recall, _) => (0, 0),
+            (Effort::Everything, _) => (3600, 3600),
+            (Effort::Budget, Device::Gpu(gpu)) if is_software(gpu) => (3, 10),
+            (Effort::Budget, _) => (2, 2),
+        };
+        Limits { kernels: Duration::from_secs(kernels), all: Duration::from_secs(all) }
+    }
+
+    pub(super) fn within(budget: Duration) -> Self {
+        Limits { kernels: budget, all: budget }
+    }
+}
+
 /// One call's measuring, with its budget.
 pub(super) struct Session<'a> {
     start: Instant,
-    budget: Duration,
+    /// What was spent before.
+    spent: Duration,
+    limits: Limits,
     /// How many candidates of a kernel are measured at most.
     most: usize,
-    /// The part of the budget that may be spent so far.
+    /// The part of the kernels' limit that may be spent so far.
     pub(super) share: f64,
-    /// The longest that a candidate took, compilation included.
+    /// The longest that a candidate of a kernel took, compilation included.
     longest: Duration,
+    /// How much slower than expected a plan was compiled, at the worst; at least 1, since caches make some of it quick.
+    slowness: f64,
     tamper: &'a dyn Fn(Variant, &mut Plan),
     pub(super) measured: bool,
     pub(super) incomplete: Option<String>,
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(
-        effort: Effort,
-        budget: Option<Duration>,
-        device: &Device,
-        tamper: &'a dyn Fn(Variant, &mut Plan),
-    ) -> Self {
-        let usual = match (effort, device) {
-            (Effort::None | Effort::Recall, _) => 0,
-            (Effort::Everything, _) => 3600,
-            (Effort::Budget, Device::Gpu(gpu)) if is_software(gpu) => 3,
-            (Effort::Budget, _) => 2,
-        };
-        let budget = budget.filter(|_| effort == Effort::Budget).unwrap_or(Duration::from_secs(usual));
-        let incomplete = budget.is_zero().then(|| "nothing was to be measured".to_owned());
+    /// A session of which the time `spent` is over already.
+    pub(super) fn new(effort: Effort, limits: Limits, spent: Duration, tamper: &'a dyn Fn(Variant, &mut Plan)) -> Self {
+        let incomplete = limits.all.is_zero().then(|| "nothing was to be measured".to_owned());
         Session {
             start: Instant::now(),
-            budget,
+            spent,
+            limits,
             most: if effort == Effort::Everything { usize::MAX } else { 5 },
             share: 1.0,
             longest: Duration::ZERO,
+            slowness: 1.0,
             tamper,
             measured: false,
             incomplete,
@@ -57,17 +79,32 @@ impl<'a> Session<'a> {
 
     /// Measures nothing where the whole run takes about as long as measuring would.
     pub(super) fn weigh(&mut self, run: f64) {
-        if run < 2.0 * self.budget.as_secs_f64() {
-            self.budget = Duration::ZERO;
+        if run < 2.0 * self.limits.kernels.as_secs_f64() {
+            self.limits = Limits::within(Duration::ZERO);
             self.incomplete = Some("the run is too short to gain from measuring".into());
         }
     }
 
-    /// Whether there is time for another candidate, should it take as long as the longest one.
-    pub(super) fn may_measure(&mut self) -> bool {
-        let ok = self.start.elapsed() + self.longest < self.budget.mul_f64(self.share);
+    pub(super) fn elapsed(&self) -> Duration {
+        self.spent + self.start.elapsed()
+    }
+
+    /// Whether there is time for a race of planners.
+    pub(super) fn may_race(&mut self) -> bool {
+        self.ends_before(self.limits.all, Duration::ZERO)
+    }
+
+    /// Whether there is time for another candidate of a kernel, should it take as long as the longest one, or to compile
+    /// for so long.
+    pub(super) fn may_measure(&mut self, compiling: Duration) -> bool {
+        let expected = self.longest.max(compiling.mul_f64(self.slowness));
+        self.ends_before(self.limits.kernels.mul_f64(self.share), expected)
+    }
+
+    fn ends_before(&mut self, limit: Duration, expected: Duration) -> bool {
+        let ok = self.elapsed() + expected < limit;
         if !ok && self.incomplete.is_none() {
-            self.incomplete = Some(format!("{} s for measuring were spent", self.budget.as_secs_f64()));
+            self.incomplete = Some(format!("{:.1} s for measuring were spent", self.elapsed().as_secs_f64()));
         }
         ok
     }
@@ -78,7 +115,7 @@ impl<'a> Session<'a> {
         let (kernel, dims) = (verdict.kernel.clone(), verdict.timed_dims);
         let mut best: Option<(Variant, f64)> = None;
         for (variant, outcome) in verdict.candidates.iter_mut().take(self.most) {
-            if !self.may_measure() {
+            if !self.may_measure(compiling(gpu, &kernel, *variant)) {
                 break;
             }
             self.measured = true;
@@ -109,46 +146,76 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Whether a budget was there and was spent.
+    /// Whether there was time, and it was spent.
     pub(super) fn is_exhausted(&self) -> bool {
-        !self.budget.is_zero() && self.incomplete.is_some()
+        !self.limits.kernels.is_zero() && self.incomplete.is_some()
     }
 
-    /// Times a training step by each of `plans`, `variants` by its place among them.
-    pub(super) fn race(
-        &mut self,
-        device: &Device,
-        job: &Job<'_>,
-        plans: &[Plan],
-        variants: &dyn Fn(usize) -> VariantChoice,
-    ) -> Vec<(Planner, Outcome)> {
-        self.measured = true;
-        let batch = capped_batch(device, job.network, &job.options, LONGEST_STEP);
-        let mut standings = Vec::new();
-        for (i, plan) in plans.iter().enumerate() {
-            let begin = Instant::now();
-            let rival = fastest(&standings).map(|(_, seconds)| seconds);
-            let seconds = || step_seconds(device, job.network, &job.with(plan.planner, batch), variants(i), rival);
-            let outcome = match self.check(device, plan).and_then(|()| seconds().map_err(|error| error.to_string())) {
-                Ok(seconds) => Outcome::Seconds(seconds),
-                Err(why) => Outcome::Excluded(why),
+    /// Times a training step by each of the planners that are not timed yet, and says whether it timed any. Specialists are
+    /// compared with their twins first, those that compile soonest before others; what may not be done in time is
+    /// postponed.
+    pub(super) fn race(&mut self, device: &Device, job: &Job<'_>, standings: &mut [(Planner, Outcome)]) -> bool {
+        let batch = capped_batch(device, job);
+        let open = |(_, (_, outcome)): &(usize, &(Planner, Outcome))| {
+            matches!(outcome, Outcome::Unknown | Outcome::Postponed(_))
+        };
+        let open = standings.iter().enumerate().filter(open);
+        let mut contenders: Vec<_> = open.map(|(i, (planner, _))| (i, job.step(*planner, batch))).collect();
+        let guess = |plan: &Result<Plan>| plan.as_ref().map_or(Duration::ZERO, |plan| compiling_plan(device, plan));
+        contenders.sort_by_key(|(i, plan)| (standings[*i].0 != Planner::default(), guess(plan)));
+        let mut timed = false;
+        for (i, plan) in contenders {
+            let guess = guess(&plan);
+            let before = match standings[i].1 {
+                Outcome::Postponed(seconds) => seconds,
+                _ => 0.0,
             };
-            standings.push((plan.planner, outcome));
-            self.longest = self.longest.max(begin.elapsed());
+            let expected = (self.slowness * guess.as_secs_f64()).max(before);
+            let left = self.limits.all.saturating_sub(self.elapsed()).as_secs_f64();
+            // The default planner is what others are compared with, and what runs where they do not win.
+            if standings[i].0 != Planner::default() && expected >= left {
+                self.incomplete = Some(format!(
+                    "no time to compare the planner {}, which may take {expected:.1} s to compile where {left:.1} s were left; \
+                     wgrad tune takes it",
+                    standings[i].0
+                ));
+                standings[i].1 = Outcome::Postponed(expected);
+                continue;
+            }
+            timed = true;
+            let begin = Instant::now();
+            let rival = fastest(standings).map(|(_, seconds)| seconds);
+            let outcome = plan.and_then(|plan| {
+                self.check(device, &plan)?;
+                let step = rehearse(device, job, &plan, VariantChoice::Heuristic)?;
+                if !guess.is_zero() {
+                    self.slowness = self.slowness.max(begin.elapsed().as_secs_f64() / guess.as_secs_f64());
+                }
+                seconds(step, rival)
+            });
+            standings[i].1 = Outcome::from(outcome);
         }
-        standings
+        self.measured |= timed;
+        timed
+    }
+
+    /// Times the step of `planner` once more, with the variants that were measured for it.
+    pub(super) fn time(&self, device: &Device, job: &Job<'_>, planner: Planner, variants: VariantChoice) -> Outcome {
+        let batch = capped_batch(device, job);
+        let step = job.step(planner, batch).and_then(|plan| rehearse(device, job, &plan, variants));
+        Outcome::from(step.and_then(|step| seconds(step, None)))
     }
 
     /// Whether the kernels of a specialist agree with their twins here. Those of the default planner are compared before
     /// they are timed.
-    fn check(&self, device: &Device, plan: &Plan) -> Result<(), String> {
+    fn check(&self, device: &Device, plan: &Plan) -> Result<()> {
+        let Device::Gpu(gpu) = device else { return Ok(()) };
         if plan.planner == Planner::default() {
             return Ok(());
         }
-        let Device::Gpu(gpu) = device else { return Ok(()) };
-        plan.steps.iter().filter(|step| trains(plan, step)).try_for_each(|step| {
-            let variant = gpu.candidates(&step.kernel, step.uniform.dims).first().copied().unwrap_or(Variant::Naive);
-            agrees(device, &step.kernel, variant, &|plan| (self.tamper)(variant, plan))
+        plan.steps.iter().try_for_each(|step| {
+            let variant = heuristic(gpu, step);
+            agrees(device, &step.kernel, variant, &|plan| (self.tamper)(variant, plan)).map_err(Error::Device)
         })
     }
 }

@@ -89,5 +89,5 @@ pub fn fail(error: &Error) -> ExitCode {
         Error::Config(_) => note(format_args!("error: {error}\n\nFor more information, try '--help'.")),
         _ => note(format_args!("error: {error}")),
     }
-    ExitCode::from(if matches!(error, Error::Config(_)) { 2 } else { 1 })
+    ExitCode::from(if matches!(error, Error::Config(_) | Error::Expression { .. }) { 2 } else { 1 })
 }

@@ -1,5 +1,6 @@
 //! A training run with everything decided.
 
+use crate::recorded::Recorded;
 use crate::settings::{DataSettings, Hidden, NetworkSettings, OptimizerKind, Settings, TaskKind, TrainingSettings};
 use crate::sources::{Start, check_task};
 use crate::tuning::{PlannerChoice, summary, warn};
@@ -12,8 +13,8 @@ use wgrad::plan::{Plan, Planner, TrainingOptions};
 use wgrad::train::streamed_rows;
 use wgrad::tune::{self, Pinned, Tuner};
 use wgrad::{
-    Activation, Bias, Dataset, Device, Error, Init, Loss, Model, Network, Optimizer, Params, Precision,
-    PrecisionChoice, Result, Trainer, TrainerOptions,
+    Activation, Bias, Dataset, Device, Error, Init, Loss, Model, Network, Optimizer, Params, PrecisionChoice, Result,
+    Trainer, TrainerOptions,
 };
 
 /// A training run: its settings without a gap, and what they came to.
@@ -42,34 +43,6 @@ pub struct Job {
     weights: Option<Vec<f32>>,
     /// The choices of the model that is gone on from, or of the one to train like.
     recorded: Option<Recorded>,
-}
-
-/// The choices that a model was trained with.
-struct Recorded {
-    path: PathBuf,
-    /// The device's name.
-    device: String,
-    batch: usize,
-    /// The precision's name.
-    precision: String,
-    pinned: Pinned,
-    /// Whether nothing else will do.
-    demanded: bool,
-}
-
-impl Recorded {
-    /// What the notes in a model say; `None` where it was trained by something else.
-    fn of(path: &Path, model: &Model, demanded: bool) -> Option<Recorded> {
-        let notes = model.training.as_ref()?;
-        Some(Recorded {
-            path: path.to_owned(),
-            device: notes["device"].as_str()?.to_owned(),
-            batch: usize::try_from(notes["batch"].as_u64()?).ok()?,
-            precision: notes["precision"].as_str().unwrap_or(Precision::F32.name()).to_owned(),
-            pinned: serde_json::from_value(notes["choices"].clone()).ok()?,
-            demanded,
-        })
-    }
 }
 
 impl Job {

@@ -103,7 +103,9 @@ pub fn summary(tuning: &Tuning) -> String {
     let mut parts = vec![format!("planner {}", tuning.pinned.planner)];
     parts.extend(kernels);
     let took = if tuning.seconds > 0.0 { format!("; took {:.1} s", tuning.seconds) } else { String::new() };
-    let why = tuning.incomplete.as_ref().filter(|_| count(Source::Heuristic) > 0);
+    let known = |outcome: &Outcome| matches!(outcome, Outcome::Seconds(_) | Outcome::Excluded(_));
+    let open = tuning.planners.len() > 1 && tuning.planners.iter().any(|(_, outcome)| !known(outcome));
+    let why = tuning.incomplete.as_ref().filter(|_| open || count(Source::Heuristic) > 0);
     format!("{}{took}{}", parts.join(", "), why.map_or(String::new(), |why| format!("; {why}")))
 }
 
@@ -152,6 +154,7 @@ fn time(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Seconds(seconds) => duration(*seconds),
         Outcome::Excluded(_) => "excluded".into(),
+        Outcome::Postponed(_) => "postponed".into(),
         Outcome::Unknown => "-".into(),
     }
 }
@@ -177,6 +180,7 @@ pub fn to_json(tuning: &Tuning) -> Value {
     let outcome = |outcome: &Outcome| match outcome {
         Outcome::Seconds(seconds) => json!({ "seconds": seconds }),
         Outcome::Excluded(why) => json!({ "excluded": why }),
+        Outcome::Postponed(expected) => json!({ "postponed_s": expected }),
         Outcome::Unknown => json!({}),
     };
     let candidate = |(variant, found): &(Variant, Outcome)| {

@@ -18,6 +18,22 @@ pub fn short(x: f64) -> String {
     }
 }
 
+/// A number with at most six digits that say something, as a person would write it.
+pub fn digits(x: f64) -> String {
+    // Without the sign of a 0.
+    let x = x + 0.0;
+    let rounded = format!("{x:.5e}");
+    let Some((mantissa, exponent)) = rounded.split_once('e') else { return rounded };
+    let trimmed = |text: &str| match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text.to_owned(),
+    };
+    match exponent.parse::<i32>() {
+        Ok(exponent @ -4..=5) => trimmed(&format!("{x:.*}", (5 - exponent) as usize)),
+        _ => format!("{}e{exponent}", trimmed(mantissa)),
+    }
+}
+
 /// `174 k`
 pub fn thousands(x: f64) -> String {
     match x {
@@ -74,10 +90,12 @@ pub fn describe(evaluation: &Evaluation) -> String {
 
 /// The rows of a table as lines, each column as wide as its widest field; the first column flush left.
 pub fn table(rows: &[Vec<String>]) -> String {
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|f| f.chars().count()).max();
+    let mut widths: Vec<usize> = vec![0; rows.iter().map(Vec::len).max().unwrap_or(0)];
+    for row in rows {
+        widths.iter_mut().zip(row).for_each(|(width, field)| *width = field.chars().count().max(*width));
+    }
     let line = |row: &Vec<String>| {
-        let fields = row.iter().enumerate().map(|(column, field)| {
-            let width = width(column).unwrap_or(0);
+        let fields = row.iter().zip(&widths).enumerate().map(|(column, (field, &width))| {
             if column == 0 { format!("{field:<width$}") } else { format!("  {field:>width$}") }
         });
         fields.collect::<String>().trim_end().to_owned()
@@ -97,6 +115,13 @@ mod tests {
             [0, 512, 16384, 1 << 27, 3 << 29].map(bytes),
             ["0 bytes", "512 bytes", "16 KiB", "128 MiB", "1.5 GiB"]
         );
+    }
+
+    #[test]
+    fn digits_are_those_that_say_something() {
+        let numbers = [-0.0, 220.00000000000003, -2.2, 1.0 / 3.0, 1e-5, 99999.96, 999999.6, 1234567.0, f64::INFINITY];
+        let written = ["0", "220", "-2.2", "0.333333", "1e-5", "100000", "1e6", "1.23457e6", "inf"];
+        assert_eq!(numbers.map(digits), written);
     }
 
     #[test]

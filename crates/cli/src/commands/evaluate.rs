@@ -1,12 +1,16 @@
 //! `wgrad evaluate`
 
 use crate::context::Context;
+use crate::recorded::Inference;
 use crate::sources::{ModelArgs, Source};
+use crate::tuning::{PlannerChoice, TuneArgs};
 use crate::words::{Score, describe};
 use serde_json::json;
 use std::process::ExitCode;
 use wgrad::data::Task;
-use wgrad::{Loss, Result, Trainer, TrainerOptions};
+use wgrad::plan::{Plan, TrainingOptions};
+use wgrad::train::evaluate;
+use wgrad::{Loss, Result, TrainerOptions};
 
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  wgrad evaluate model.safetensors digits")]
@@ -19,10 +23,9 @@ pub struct Args {
     /// The column with the answers; several, separated by commas [default: the outputs by name, else the last]
     #[arg(long, value_name = "COLUMN")]
     target: Option<String>,
+    #[command(flatten)]
+    tune: TuneArgs,
 }
-
-/// Rows that are computed at once.
-const BATCH: usize = 1024;
 
 pub fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let model = args.model.load()?;
@@ -32,8 +35,12 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         Task::Regression { .. } => Loss::MeanSquaredError,
     });
     let device = context.open_device()?;
-    let options = TrainerOptions { batch: data.rows().min(BATCH), ..TrainerOptions::new(loss) };
-    let evaluation = Trainer::with_parameters(&device, model.network, &model.values, options)?.evaluate(&data)?;
+    let how = Inference::of(&model, &args.model.path, &device, data.rows(), PlannerChoice::Auto, args.tune);
+    let Inference { planner, batch, .. } = how;
+    let plan = TrainingOptions { planner, data_rows: data.rows(), ..TrainingOptions::new(batch, loss) };
+    let variants = how.variants(&device, &Plan::evaluation(&model.network, &plan)?)?;
+    let options = TrainerOptions { planner, batch, ..TrainerOptions::new(loss) };
+    let evaluation = evaluate(&device, model.network, &model.values, options, variants, &data)?;
 
     context.say(format_args!("{} on {} rows of {}", describe(&evaluation), data.rows(), data.name))?;
     context.result(|| {
@@ -43,6 +50,7 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode> {
             "model": args.model.path,
             "data": data.name,
             "rows": data.rows(),
+            "planner": planner.name(),
             "loss_name": loss,
             "loss": evaluation.loss,
             key: value,

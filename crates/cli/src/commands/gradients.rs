@@ -58,7 +58,7 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         return Err(Error::Config("the model file does not say its loss; say --loss, as in --loss huber".into()));
     };
     let inputs = read_npy(&args.inputs)?;
-    let targets = read_npy_targets(&args.targets, model.network.outputs())?;
+    let targets = read_npy_targets(&args.targets, loss.target_width(model.network.outputs()))?;
     check_shapes(args, &model, &inputs, &targets)?;
     let gradients = match args.reference {
         true => by_reference(&model, loss, &inputs, &targets)?,

@@ -5,6 +5,7 @@ mod check;
 mod devices;
 mod evaluate;
 mod gradients;
+mod graph;
 mod inspect;
 mod kernels;
 mod plan;
@@ -29,6 +30,8 @@ pub enum Command {
     Predict(predict::Args),
     /// Write the gradient of every parameter and of the inputs
     Gradients(gradients::Args),
+    /// Differentiate an expression: every node's value and gradient, as a table, a picture, or WGSL
+    Graph(graph::Args),
     /// Print what a device is given to do, step by step
     Plan(plan::Args),
     /// Measure which planner and kernel variants are fastest here, and remember it
@@ -52,6 +55,7 @@ impl Command {
             Command::Evaluate(args) => evaluate::run(&args, context),
             Command::Predict(args) => predict::run(&args, context),
             Command::Gradients(args) => gradients::run(&args, context),
+            Command::Graph(args) => graph::run(&args, context),
             Command::Plan(args) => plan::run(args, context),
             Command::Tune(args) => tune::run(args, context),
             Command::Kernels(args) => kernels::run(&args, context),

@@ -2,12 +2,14 @@
 
 use crate::context::{Context, standard_output};
 use crate::files::check_destination;
+use crate::recorded::Inference;
 use crate::sources::{ModelArgs, Numbers, features};
+use crate::tuning::{PlannerChoice, TuneArgs};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::process::ExitCode;
 use wgrad::data::{Task, read_inputs_csv, read_npy, write_atomic, write_npy};
-use wgrad::plan::Planner;
+use wgrad::plan::Plan;
 use wgrad::train::argmax;
 use wgrad::{Activation, Error, Loss, Matrix, Model, Predictor, Result};
 
@@ -26,13 +28,12 @@ pub struct Args {
     /// Where the answers go; without it, as CSV to standard output
     #[arg(long, value_name = "FILE.csv|FILE.npy")]
     out: Option<Numbers>,
-    /// Who wires the forward pass: layerwise or fused (widths up to 128)
-    #[arg(long, value_name = "NAME", default_value_t = Planner::LayerWise)]
-    planner: Planner,
+    /// Who wires the forward pass: auto (as the model was trained), layerwise or fused (widths up to 128)
+    #[arg(long, value_name = "NAME", default_value_t = PlannerChoice::Auto)]
+    planner: PlannerChoice,
+    #[command(flatten)]
+    tune: TuneArgs,
 }
-
-/// Rows that are computed at once.
-const BATCH: usize = 1024;
 
 pub fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     if let Some(out) = &args.out {
@@ -41,8 +42,11 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let model = args.model.load()?;
     let inputs = read_inputs(&args.inputs, &model)?;
     let device = context.open_device()?;
-    let batch = inputs.rows.clamp(1, BATCH);
-    let outputs = Predictor::by(args.planner, &device, &model.network, &model.values, batch)?.predict(&inputs)?;
+    let how = Inference::of(&model, &args.model.path, &device, inputs.rows, args.planner, args.tune);
+    let Inference { planner, batch, .. } = how;
+    let variants = how.variants(&device, &Plan::prediction_by(planner, &model.network, batch)?)?;
+    let mut predictor = Predictor::with_variants(planner, &device, &model.network, &model.values, batch, variants)?;
+    let outputs = predictor.predict(&inputs)?;
 
     match &args.out {
         Some(Numbers { path, npy: true }) => write_npy(path, &outputs)?,
@@ -54,10 +58,16 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         context.tell("answers", format_args!("{} ({} rows)", out.path.display(), outputs.rows))?;
     }
     context.result(|| match &args.out {
-        Some(out) => json!({ "device": device.name(), "rows": outputs.rows, "out": out.path }),
+        Some(out) => json!({
+            "device": device.name(),
+            "rows": outputs.rows,
+            "planner": planner.name(),
+            "out": out.path,
+        }),
         None => json!({
             "device": device.name(),
             "rows": outputs.rows,
+            "planner": planner.name(),
             "columns": columns(&model),
             "answers": rows(&model, &outputs).map(|(class, numbers)| to_json(class, numbers)).collect::<Vec<_>>(),
         }),

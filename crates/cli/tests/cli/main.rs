@@ -5,6 +5,7 @@ mod config;
 mod custom;
 mod gpu;
 mod gradients;
+mod graph;
 mod models;
 mod support;
 mod tools;

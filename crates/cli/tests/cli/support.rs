@@ -62,12 +62,17 @@ impl Folder {
 
     /// Runs the program in this folder on `device`, with variables added to its environment.
     pub fn wgrad_on(&self, device: &str, environment: &[(&str, &str)], arguments: &str) -> Run {
+        let arguments: Vec<_> = arguments.split_whitespace().collect();
+        self.run(environment, &[&["--device", device], &arguments[..]].concat())
+    }
+
+    /// Runs the program in this folder with arguments that may hold spaces.
+    pub fn run(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Run {
         let output = assert_cmd::Command::new(WGRAD)
             .current_dir(self.0.path())
             .env("WGRAD_CACHE_DIR", self.path("cache"))
             .envs(environment.iter().copied())
-            .args(["--device", device])
-            .args(arguments.split_whitespace())
+            .args(arguments)
             .output()
             .unwrap();
         Run {

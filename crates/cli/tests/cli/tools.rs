@@ -12,6 +12,7 @@ fn every_command_has_an_example() {
         "evaluate",
         "predict",
         "gradients",
+        "graph",
         "plan",
         "tune",
         "kernels",

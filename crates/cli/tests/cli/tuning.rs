@@ -150,3 +150,21 @@ fn kernels_are_listed_and_shown() {
     folder.wgrad("kernels --show matmull").refused(2, &["did you mean", "wgrad kernels"]);
     folder.wgrad("kernels --show gather --variant tiled").refused(2, &["known: naive"]);
 }
+
+#[test]
+fn a_model_is_used_as_it_was_trained() {
+    let folder = Folder::new();
+    folder.flowers("f.csv");
+    folder.wgrad_on("gpu", &[], "train f.csv --epochs 1 --planner fused --out f.safetensors");
+    for command in ["evaluate", "predict"] {
+        let command = format!("{command} f.safetensors f.csv --json");
+        let planner =
+            |device, more| folder.wgrad_on(device, &[], &format!("{command} {more}")).json()["planner"].clone();
+        assert_eq!(planner("gpu", ""), "fused");
+        assert_eq!(planner("gpu", "--no-tune"), "layerwise");
+        // It was not trained here.
+        assert_eq!(planner("cpu", ""), "layerwise");
+    }
+    let asked = folder.wgrad_on("gpu", &[], "predict f.safetensors f.csv --planner layerwise --json").json();
+    assert_eq!(asked["planner"], "layerwise");
+}
