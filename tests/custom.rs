@@ -3,6 +3,7 @@
 
 mod common;
 
+use wgrad::check::gradients::Case;
 use wgrad::data::Task;
 use wgrad::plan::Planner;
 use wgrad::{Activation, Dataset, Device, Loss, Matrix, Network, Precision, Predictor, Trainer, TrainerOptions};
@@ -63,4 +64,19 @@ fn they_train_like_what_they_equal() {
         let half = trained(&device, Planner::LayerWise, Precision::F16, custom.0, custom.1);
         assert!(half.iter().all(|x| x.is_finite()) && half[3] < half[0], "{}: {half:?}", device.name());
     }
+}
+
+/// An equation differentiates the activation once more.
+#[test]
+fn equations_take_smooth_ones() {
+    let mish = Activation::custom("mish = x * tanh(softplus(x))").unwrap();
+    let equation = Loss::equation("(u_xx + sin(u))^2", &["x"], &["u"], &[]).unwrap();
+    let case = Case::new(Network::new(1).dense(6, mish).dense(4, mish).dense(1, Activation::Linear), equation, 9, 0);
+    for device in devices() {
+        case.as_ref().unwrap().check(&device, &|_| {}).unwrap().unwrap();
+    }
+    let bent = Activation::custom("select(x < 0, 0.5 * x, x)").unwrap();
+    assert!(
+        Case::new(Network::new(1).dense(6, bent).dense(1, bent), equation, 9, 0).and_then(|case| case.plan()).is_err()
+    );
 }

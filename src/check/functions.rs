@@ -4,7 +4,6 @@
 use super::gradients::{Case, twice};
 use super::kernels::{check, is_checked, shapes};
 use super::{Outcome, Tally};
-use crate::Result;
 use crate::activation::{Activation, Stored};
 use crate::compare::{Comparison, UNIT_ROUNDOFF, compare};
 use crate::device::Device;
@@ -19,6 +18,7 @@ use crate::plan::Planner;
 use crate::precision::Precision;
 use crate::random::{Purpose, generator};
 use crate::reference::{Bounded, Number};
+use crate::{Error, Result};
 use rand::RngExt;
 
 /// What a network is made of besides its sizes.
@@ -33,9 +33,14 @@ impl Functions {
     /// The activation of hidden layers, that of the output layer, and the loss.
     ///
     /// # Errors
-    /// [`Error::Config`] where the loss is not defined for the output's activation.
+    /// [`Error::Config`] where the loss is not defined for the output's activation, and for an equation.
     pub fn new(hidden: Activation, output: Activation, loss: Loss) -> Result<Self> {
         loss.check_output(output)?;
+        if let Loss::Equation(equation) = loss {
+            return Err(Error::Config(format!(
+                "{equation} belongs to a network with inputs of its own; expected a loss of one output and its target"
+            )));
+        }
         Ok(Functions { hidden, output, loss })
     }
 
@@ -206,7 +211,10 @@ fn against_differences(
     let [before, after, shortly_before, shortly_after] = steps.map(|by| computed(value, by));
     let (wide, narrow) =
         ((after.value - before.value) / (2.0 * STEP), (shortly_after.value - shortly_before.value) / STEP);
-    let found = computed(derivative, 0.0);
+    let (at_it, found) = (computed(value, 0.0).value, computed(derivative, 0.0));
+    if !at_it.is_finite() {
+        return Err(format!("{name} at {at:?} is {at_it}; expected a function that is a number everywhere"));
+    }
     let of_value = [before, after, shortly_before, shortly_after].map(|f| f.error).into_iter().fold(0.0, f64::max);
     let rounding = f64::EPSILON / (2.0 * UNIT_ROUNDOFF) * (3.0 * of_value / STEP + found.error);
     let bound = rounding + (wide - narrow).abs();

@@ -27,6 +27,7 @@ mod network;
 mod op;
 mod parse;
 mod program;
+mod text;
 mod trace;
 mod wgsl;
 
