@@ -99,6 +99,22 @@ pub fn read_dataset_csv_like(path: &Path, features: &[String], task: &Task, targ
     Ok(Dataset { name: stem(path), features: features.to_vec(), task: task.clone(), inputs, targets })
 }
 
+/// Reads a data set of numbers from a CSV file by the names of its columns; the file may have others.
+pub fn read_columns_csv(path: &Path, inputs: &[String], targets: &[String]) -> Result<Dataset> {
+    let (place, bytes) = (path.display().to_string(), read(path)?);
+    let mut table = Table::open(&place, &bytes)?;
+    let column = |table: &Table<'_>, name: &String| table.position(name).ok_or_else(|| table.unknown(name));
+    let of = |names: &[String]| names.iter().map(|name| column(&table, name)).collect::<Result<Vec<_>>>();
+    let (columns, answers) = (of(inputs)?, of(targets)?);
+    let (numbers, cells) = table.read(&columns, &answers)?;
+    let targets_read = match answers.is_empty() {
+        true => Matrix { rows: numbers.rows, cols: 0, data: Vec::new() },
+        false => encode_numbers(&table, &answers, &cells)?,
+    };
+    let task = Task::Regression { outputs: targets.to_vec() };
+    Ok(Dataset { name: stem(path), features: inputs.to_vec(), task, inputs: numbers, targets: targets_read })
+}
+
 fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(Error::io("read", path))
 }

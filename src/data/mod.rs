@@ -10,7 +10,7 @@ mod split;
 mod table;
 mod target;
 
-pub use csv::{read_csv, read_csv_as, read_dataset_csv_like, read_inputs_csv};
+pub use csv::{read_columns_csv, read_csv, read_csv_as, read_dataset_csv_like, read_inputs_csv};
 pub use files::write_atomic;
 pub use matrix::Matrix;
 pub use npy::{read_npy, read_npy_targets, write_npy};

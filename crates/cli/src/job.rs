@@ -64,8 +64,6 @@ impl Job {
         let like = training.like.clone();
         let destination = settings.output.destination().to_owned();
 
-        let data = load(&mut settings)?;
-        let learning_rate = learning_rate(&mut settings.training, &data.task)?;
         // Where nothing is said about the network, it is the one that the weights belong to.
         let model = match &start {
             Start::File(path) if settings.network == NetworkSettings::default() => {
@@ -75,11 +73,15 @@ impl Job {
             }
             _ => None,
         };
+        if settings.training.loss.is_none() {
+            settings.training.loss = model.as_ref().and_then(|model| model.loss);
+        }
+        let data = load(&mut settings)?;
+        let learning_rate = learning_rate(&mut settings.training, &data.task)?;
         let fallback = match data.task {
             Task::Classification { .. } => Loss::SoftmaxCrossEntropy,
             Task::Regression { .. } => Loss::MeanSquaredError,
         };
-        let fallback = model.as_ref().and_then(|model| model.loss).unwrap_or(fallback);
         let loss = *settings.training.loss.get_or_insert(fallback);
         let network = network(&mut settings.network, &data, loss)?;
         loss.check_output(network.output_activation())?;
@@ -88,7 +90,7 @@ impl Job {
             (_, model) => model,
         };
         if let Some(model) = &model {
-            check_origin(model, &data)?;
+            check_origin(model, &data, loss)?;
         }
 
         let given = model.as_ref().and_then(|model| model.scaling.clone());
@@ -328,7 +330,18 @@ fn load(settings: &mut Settings) -> Result<Dataset> {
         Some(TaskKind::Classification) => TaskHint::Classification,
         Some(TaskKind::Regression) => TaskHint::Regression,
     };
-    let data = source.load(settings.data.target.as_deref(), hint)?;
+    let data = match settings.training.loss {
+        Some(Loss::Equation(equation)) => {
+            let scaling = settings.data.scaling.get_or_insert(ScalingKind::None);
+            if *scaling != ScalingKind::None || settings.data.target.is_some() {
+                let what = "an equation names its columns, and its derivatives are by the numbers as they are; leave \
+                            --target out, and --scaling unless it is none";
+                return Err(Error::Config(what.into()));
+            }
+            source.load_equation(equation)?
+        }
+        _ => source.load(settings.data.target.as_deref(), hint)?,
+    };
     data.validate()?;
     settings.data.task = Some(match data.task {
         Task::Classification { .. } => TaskKind::Classification,
@@ -339,7 +352,12 @@ fn load(settings: &mut Settings) -> Result<Dataset> {
 
 fn network(settings: &mut NetworkSettings, data: &Dataset, loss: Loss) -> Result<Network> {
     let NetworkSettings { hidden, activation, output_activation, bias, layers } = settings;
-    let (inputs, outputs) = (data.inputs.cols, data.targets.cols);
+    let inputs = data.inputs.cols;
+    // Derivatives need a smooth function.
+    let (outputs, smooth) = match loss {
+        Loss::Equation(equation) => (equation.text().outputs.len(), true),
+        _ => (data.targets.cols, false),
+    };
     let network = if let Some(layers) = layers {
         if hidden.is_some() || activation.is_some() || output_activation.is_some() || bias.is_some() {
             let what = "[[network.layers]] says all about the layers; remove the other keys of [network]";
@@ -348,7 +366,7 @@ fn network(settings: &mut NetworkSettings, data: &Dataset, loss: Loss) -> Result
         Network { inputs, layers: layers.clone() }
     } else {
         let hidden = hidden.get_or_insert_with(|| Hidden(vec![128]));
-        let activation = *activation.get_or_insert(Activation::Relu);
+        let activation = *activation.get_or_insert(if smooth { Activation::Tanh } else { Activation::Relu });
         let on_logits = loss != Loss::LogisticCrossEntropy;
         let output = *output_activation.get_or_insert(if on_logits { Activation::Linear } else { Activation::Sigmoid });
         let bias = *bias.get_or_insert(Bias::PerUnit);
@@ -385,8 +403,9 @@ fn load_weights(path: &Path, network: &Network) -> Result<Model> {
 }
 
 /// Checks that the data has the inputs and answers of the model that is gone on from.
-fn check_origin(model: &Model, data: &Dataset) -> Result<()> {
-    if let Some(task) = &model.task {
+fn check_origin(model: &Model, data: &Dataset, loss: Loss) -> Result<()> {
+    // The data of an equation are no answers.
+    if let (Some(task), false) = (&model.task, matches!(loss, Loss::Equation(_))) {
         check_task(task, data)?;
     }
     let (expected, found) = (model.network.inputs, data.inputs.cols);

@@ -101,8 +101,8 @@ impl Observer for Progress {
     fn epoch(&mut self, epoch: &Epoch) -> ControlFlow<()> {
         let flow = self.see(epoch.loss);
         self.after = epoch.validation.as_ref().map_or(String::new(), |validation| {
-            let Score { name, value, .. } = Score::of(validation);
-            format!("  validation loss {}  {name} {value:.4}", short(validation.loss))
+            let score = Score::of(validation).map(|Score { name, value, .. }| format!("  {name} {value:.4}"));
+            format!("  validation loss {}{}", short(validation.loss), score.unwrap_or_default())
         });
         self.draw(epoch.number as f64);
         let every = self.epochs.div_ceil(LINES);

@@ -4,9 +4,10 @@ use clap::Args;
 use std::fmt::{self, Display, Formatter};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use wgrad::data::{Task, TaskHint, read_csv_as, read_dataset_csv_like};
+use wgrad::data::{Task, TaskHint, read_columns_csv, read_csv_as, read_dataset_csv_like};
 use wgrad::error::did_you_mean;
-use wgrad::{Activation, Dataset, Error, Init, Model, Result};
+use wgrad::loss::Equation;
+use wgrad::{Activation, Dataset, Error, Init, Loss, Model, Result};
 
 /// The ending of a file's name, in small letters.
 pub fn ending(path: &Path) -> String {
@@ -61,8 +62,22 @@ impl Source {
         }
     }
 
+    /// Reads what an equation is trained on: its inputs and data are columns of these names.
+    pub fn load_equation(&self, equation: Equation) -> Result<Dataset> {
+        let text = equation.text();
+        match self {
+            Source::Csv(path) => read_columns_csv(path, &text.inputs, &text.data),
+            Source::Digits => Err(Error::Config(
+                "an equation needs a .csv file with the columns that it names; the digits have none".into(),
+            )),
+        }
+    }
+
     /// Reads data for `model`: its inputs, scaled as it wants them, and the answers it should give.
     pub fn load_for(&self, model: &Model, target: Option<&str>) -> Result<Dataset> {
+        if let Some(Loss::Equation(equation)) = model.loss {
+            return self.load_equation(equation);
+        }
         let mut data = match (self, &model.task) {
             (Source::Csv(path), Some(task)) => read_dataset_csv_like(path, &features(model), task, target)?,
             _ => self.load(target, TaskHint::Infer)?,

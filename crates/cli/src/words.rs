@@ -73,19 +73,17 @@ pub struct Score {
 }
 
 impl Score {
-    /// The accuracy for classes, R² for numbers.
-    pub fn of(evaluation: &Evaluation) -> Score {
-        match evaluation.accuracy {
-            Some(value) => Score { key: "accuracy", name: "accuracy", value },
-            None => Score { key: "r_squared", name: "R²", value: evaluation.r_squared.unwrap_or(f64::NAN) },
-        }
+    /// The accuracy for classes, R² for numbers; `None` where there is nothing to measure by.
+    pub fn of(evaluation: &Evaluation) -> Option<Score> {
+        let accuracy = evaluation.accuracy.map(|value| Score { key: "accuracy", name: "accuracy", value });
+        accuracy.or(evaluation.r_squared.map(|value| Score { key: "r_squared", name: "R²", value }))
     }
 }
 
 /// `accuracy 0.9722, loss 0.0911`
 pub fn describe(evaluation: &Evaluation) -> String {
-    let Score { name, value, .. } = Score::of(evaluation);
-    format!("{name} {value:.4}, loss {}", short(evaluation.loss))
+    let score = Score::of(evaluation).map(|Score { name, value, .. }| format!("{name} {value:.4}, "));
+    format!("{}loss {}", score.unwrap_or_default(), short(evaluation.loss))
 }
 
 /// The rows of a table as lines, each column as wide as its widest field; the first column flush left.

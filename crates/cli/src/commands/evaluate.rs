@@ -44,8 +44,7 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode> {
 
     context.say(format_args!("{} on {} rows of {}", describe(&evaluation), data.rows(), data.name))?;
     context.result(|| {
-        let Score { key, value, .. } = Score::of(&evaluation);
-        json!({
+        let mut result = json!({
             "device": device.name(),
             "model": args.model.path,
             "data": data.name,
@@ -53,8 +52,11 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode> {
             "planner": planner.name(),
             "loss_name": loss,
             "loss": evaluation.loss,
-            key: value,
-        })
+        });
+        if let Some(Score { key, value, .. }) = Score::of(&evaluation) {
+            result[key] = json!(value);
+        }
+        result
     })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use wgrad::data::{Scaling, Task};
 use wgrad::train::{Epoch, Evaluation};
 use wgrad::tune::{Effort, Pinned};
-use wgrad::{Dataset, Device, Error, Model, PrecisionChoice, Result};
+use wgrad::{Dataset, Device, Error, Loss, Model, PrecisionChoice, Result};
 
 #[derive(clap::Args)]
 #[command(
@@ -183,10 +183,14 @@ impl Run<'_> {
 
     fn model(&self, values: Vec<f32>) -> Model {
         let job = self.job;
+        let task = match job.options.loss {
+            Loss::Equation(equation) => Task::Regression { outputs: equation.text().outputs.clone() },
+            _ => job.train.task.clone(),
+        };
         Model {
             network: job.network.clone(),
             values,
-            task: Some(job.train.task.clone()),
+            task: Some(task),
             features: job.train.features.clone(),
             scaling: Some(job.scaling.clone()),
             loss: Some(job.options.loss),
@@ -229,9 +233,10 @@ impl Run<'_> {
         value["skipped_steps"] = json!(self.skipped());
         for (part, evaluation) in [("validation", self.validation()), ("test", self.test.as_ref())] {
             if let Some(evaluation) = evaluation {
-                let score = Score::of(evaluation);
                 value[format!("{part}_loss")] = json!(evaluation.loss);
-                value[format!("{part}_{}", score.key)] = json!(score.value);
+                if let Some(score) = Score::of(evaluation) {
+                    value[format!("{part}_{}", score.key)] = json!(score.value);
+                }
             }
         }
     }

@@ -3,6 +3,7 @@
 
 mod config;
 mod custom;
+mod equations;
 mod gpu;
 mod gradients;
 mod graph;
