@@ -45,7 +45,8 @@ pub enum Slot {
     InputGradient,
     /// What the fused kernels scribble on.
     Scratch,
-    /// The gradients of each part of the batch, `[parts, gradients]`, and then the loss of each, `[parts]`.
+    /// The gradients of each part of the batch, `[parts, gradients]`, then the loss of each, `[parts]`, and in mixed precision
+    /// whether one of its gradients overflowed, `[parts]`.
     Partials,
     /// Parts of sums on their way to a total: of a weight gradient, or to a shared bias.
     PartialSums,
@@ -154,7 +155,7 @@ pub enum Phase {
     Fused,
     /// The same for a batch that is gathered from the data set on the way.
     FusedGathered,
-    /// What [`Phase::Finish`] does, from the losses of the parts.
+    /// What [`Phase::Finish`] does, from the losses of the parts; in mixed precision the dynamic loss scale adapts, too.
     Record,
 }
 
@@ -211,7 +212,7 @@ impl Planner {
         match self {
             Planner::LayerWise => &[Phase::Forward, Phase::Loss, Phase::Backward, Phase::Finish],
             Planner::Resident => &[Phase::Backward],
-            Planner::Fused => &[Phase::Fused, Phase::Backward, Phase::Record],
+            Planner::Fused => &[Phase::Fused, Phase::Backward],
         }
     }
 
@@ -231,10 +232,11 @@ impl Planner {
     pub fn fits(self, network: &Network, options: &TrainingOptions) -> Result<()> {
         match self {
             Planner::LayerWise => Ok(()),
-            Planner::Fused | Planner::Resident if options.precision != Precision::F32 => Err(Error::Config(format!(
-                "the planner {self} computes in f32 alone, found the precision {}; use f32, or the planner {}",
+            Planner::Resident if options.precision != Precision::F32 => Err(Error::Config(format!(
+                "the planner {self} computes in f32 alone, found the precision {}; use f32, or the planner {} or {}",
                 options.precision,
-                Planner::LayerWise
+                Planner::LayerWise,
+                Planner::Fused
             ))),
             Planner::Fused => Fused::check(network),
             Planner::Resident => resident::fits(network, options),
@@ -899,7 +901,7 @@ impl Plan {
     pub fn reads_and_writes(&self, step: &Step) -> (Vec<String>, Vec<String>) {
         let (mut reads, mut writes) = (Vec::new(), Vec::new());
         for (spec, binding) in step.kernel.bindings().iter().zip(&step.bindings) {
-            let side = if spec.access == Access::Read { &mut reads } else { &mut writes };
+            let side = if spec.access == Access::Write { &mut writes } else { &mut reads };
             side.push(self.describe(binding));
         }
         (reads, writes)

@@ -151,8 +151,9 @@ pub(super) fn step_seconds(
     variants: VariantChoice,
     rival: Option<f64>,
 ) -> Result<f64> {
-    let TrainingOptions { planner, batch, loss, optimizer, .. } = *options;
-    let options = TrainerOptions { planner, batch, optimizer, learning_rate: 0.0, ..TrainerOptions::new(loss) };
+    let TrainingOptions { planner, precision, batch, loss, optimizer, .. } = *options;
+    let options =
+        TrainerOptions { planner, precision, batch, optimizer, learning_rate: 0.0, ..TrainerOptions::new(loss) };
     // Small enough for sums over wide layers to stay in the middle of the activations.
     let values: Vec<f32> = numbers(Params::of(network).len).iter().map(|x| 0.1 * x).collect();
     let mut trainer = Trainer::with_variants(device, network.clone(), &values, options, variants)?;
