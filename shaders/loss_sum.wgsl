@@ -1,16 +1,17 @@
-// losses[clock] = Σ row_loss, then the clock advances: this is the last dispatch of a step. dims: rows. One workgroup.
+// losses[clock] = Σ row_loss, then the clock advances: this is the last dispatch of a step. dims: rows. One workgroup. A
+// Total may carry more than the loss, of which `conclude` makes what it has to.
 
 @group(0) @binding(1) var<storage, read> row_loss: array<f32>;
 @group(0) @binding(2) var<storage, read_write> losses: array<f32>;
 @group(0) @binding(3) var<storage, read_write> clock: array<u32>;
 
-var<workgroup> scratch: array<f32, LANES>;
+var<workgroup> scratch: array<Total, LANES>;
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(local_invocation_index) lane: u32) {
-  var sum = 0.0;
+  var sum = Total();
   for (var r = lane; r < u.dims.x; r += LANES) {
-    sum += row_loss[r];
+    sum += total_of(r);
   }
   scratch[lane] = sum;
   workgroupBarrier();
@@ -22,7 +23,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
   }
   if lane == 0u {
     let step = clock[0];
-    losses[step % arrayLength(&losses)] = scratch[0];
+    losses[step % arrayLength(&losses)] = conclude(scratch[0]);
     clock[0] = step + 1u;
   }
 }

@@ -134,7 +134,7 @@ impl Device {
     pub fn variants(&self, kernel: &Kernel) -> Vec<Variant> {
         match self {
             Device::Cpu => vec![Variant::Naive],
-            Device::Gpu(_) if matches!(kernel, Kernel::Mixed(_)) && !self.has_half() => Vec::new(),
+            Device::Gpu(_) if kernel.needs_half() && !self.has_half() => Vec::new(),
             Device::Gpu(gpu) => gpu.variants(kernel),
         }
     }

@@ -134,7 +134,13 @@ pub enum Access {
     Read,
     /// Writes, and may read.
     Write,
+    /// Only reads, as a uniform buffer. A kernel may have 8 storage buffers by WebGPU's default limits, and these are
+    /// apart.
+    Constant,
 }
+
+/// How many storage buffers and uniform buffers, the [`Uniform`] aside, a kernel binds at most.
+pub(crate) const MOST_BINDINGS: usize = 9;
 
 /// The type of a slot's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,7 +163,7 @@ impl Element {
     }
 }
 
-/// One storage binding of a kernel.
+/// One binding of a kernel beside its [`Uniform`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BindingSpec {
     /// The variable's name in WGSL.
@@ -320,7 +326,7 @@ impl Kernel {
         all
     }
 
-    /// The storage bindings, in the order in which plans and twins list them.
+    /// The bindings, in the order in which plans and twins list them.
     pub fn bindings(&self) -> Vec<BindingSpec> {
         use Access::{Read, Write};
         use Element::{Real, Word};
@@ -542,8 +548,13 @@ impl Kernel {
             (Kernel::Mixed(mixed), _) => mixed.loop_iterations(variant, dims),
             (Kernel::Resident(resident), variant) => resident.loop_iterations(lanes_of(variant), x, y),
             (Kernel::Fused(fused), _) => fused.loop_iterations(variant, [x as usize, y as usize]),
-            (Kernel::FusedSum(_), _) => x,
+            (Kernel::FusedSum(sum), _) => sum.loop_iterations(x),
         }
+    }
+
+    /// Whether its text needs f16.
+    pub fn needs_half(&self) -> bool {
+        self.bindings().iter().any(|spec| spec.element == Element::Half)
     }
 
     /// Whether every index of the kernel follows from its sizes, which [`Plan::validate`](crate::plan::Plan::validate)
@@ -621,6 +632,7 @@ impl Kernel {
         let half = stored == Element::Half;
         const UNIFORM: &str = include_str!("../shaders/uniform.wgsl");
         const SCHEDULE: &str = include_str!("../shaders/schedule.wgsl");
+        const LOSS_OF_ROWS: &str = include_str!("../shaders/loss_sum/of_rows.wgsl");
         let lanes = match variant {
             Variant::Lanes(lanes) => lanes,
             _ => 1,
@@ -730,7 +742,7 @@ impl Kernel {
                     include_str!("../shaders/loss.wgsl"),
                 ]);
             }
-            Kernel::LossSum => parts.extend([&lanes, include_str!("../shaders/loss_sum.wgsl")]),
+            Kernel::LossSum => parts.extend([&lanes, LOSS_OF_ROWS, include_str!("../shaders/loss_sum.wgsl")]),
             Kernel::ColumnSum => parts.extend([
                 stored_as,
                 element,
@@ -748,7 +760,7 @@ impl Kernel {
             }
             Kernel::Mixed(mixed) => return mixed.wgsl(variant),
         }
-        let enable = if half { "enable f16;\n" } else { "" };
+        let enable = if self.needs_half() || half { "enable f16;\n" } else { "" };
         enable.to_owned() + &parts.join("\n")
     }
 }

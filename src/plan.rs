@@ -50,7 +50,8 @@ pub enum Slot {
     InputGradient,
     /// What the fused kernels scribble on.
     Scratch,
-    /// The gradients of each part of the batch, `[parts, gradients]`, and then the loss of each, `[parts]`.
+    /// The gradients of each part of the batch, `[parts, gradients]`, then the loss of each, `[parts]`, and in mixed precision
+    /// whether one of its gradients overflowed, `[parts]`.
     Partials,
     /// Parts of sums on their way to a total: of a weight gradient, or to a shared bias.
     PartialSums,
@@ -160,7 +161,7 @@ pub enum Phase {
     Fused,
     /// The same for a batch that is gathered from the data set on the way.
     FusedGathered,
-    /// What [`Phase::Finish`] does, from the losses of the parts.
+    /// What [`Phase::Finish`] does, from the losses of the parts; in mixed precision the dynamic loss scale adapts, too.
     Record,
 }
 
@@ -217,7 +218,7 @@ impl Planner {
         match self {
             Planner::LayerWise => &[Phase::Forward, Phase::Loss, Phase::Backward, Phase::Finish],
             Planner::Resident => &[Phase::Backward],
-            Planner::Fused => &[Phase::Fused, Phase::Backward, Phase::Record],
+            Planner::Fused => &[Phase::Fused, Phase::Backward],
         }
     }
 
@@ -245,10 +246,11 @@ impl Planner {
                     Planner::LayerWise
                 )))
             }
-            Planner::Fused | Planner::Resident if options.precision != Precision::F32 => Err(Error::Config(format!(
-                "the planner {self} computes in f32 alone, found the precision {}; use f32, or the planner {}",
+            Planner::Resident if options.precision != Precision::F32 => Err(Error::Config(format!(
+                "the planner {self} computes in f32 alone, found the precision {}; use f32, or the planner {} or {}",
                 options.precision,
-                Planner::LayerWise
+                Planner::LayerWise,
+                Planner::Fused
             ))),
             Planner::Fused => Fused::check(network),
             Planner::Resident => resident::fits(network, options),
@@ -469,7 +471,7 @@ impl Plan {
         if precision == Precision::F16 && plan.dispatches(&[Phase::Update]) > 0 {
             plan.adapt()?;
         }
-        plan.record(options)?;
+        plan.record(Phase::Finish, Kernel::LossSum, whole(Slot::RowLoss, options.batch), options.batch)?;
         plan.validate()?;
         Ok(plan)
     }
@@ -512,13 +514,6 @@ impl Plan {
         let plan = Plan { slots, steps: vec![step], ..Plan::default() };
         plan.validate()?;
         Ok(plan)
-    }
-
-    /// The step's loss goes where the clock says, and the clock advances.
-    fn record(&mut self, options: &TrainingOptions) -> Result<()> {
-        let losses = self.add(Slot::Losses, options.steps);
-        let bindings = vec![whole(Slot::RowLoss, options.batch), losses, whole(Slot::Clock, 1)];
-        self.push(Phase::Finish, Kernel::LossSum, [options.batch], bindings, "record the loss")
     }
 
     fn gather(&mut self, network: &Network, options: &TrainingOptions) -> Result<()> {
@@ -964,7 +959,7 @@ impl Plan {
     pub fn reads_and_writes(&self, step: &Step) -> (Vec<String>, Vec<String>) {
         let (mut reads, mut writes) = (Vec::new(), Vec::new());
         for (spec, binding) in step.kernel.bindings().iter().zip(&step.bindings) {
-            let side = if spec.access == Access::Read { &mut reads } else { &mut writes };
+            let side = if spec.access == Access::Write { &mut writes } else { &mut reads };
             side.push(self.describe(binding));
         }
         (reads, writes)

@@ -108,6 +108,12 @@ impl Reference {
         Ok(errors(&self.predict(values, inputs, rows)?))
     }
 
+    /// [`Reference::forward_bounds`] for mixed precision, the prediction stored in f16.
+    pub fn half_forward_bounds(&self, values: &[f64], inputs: &[f64], rows: usize) -> Result<Vec<f64>> {
+        let predicted = self.predict::<HalfBounded>(values, inputs, rows)?;
+        Ok(predicted.into_iter().map(|x| x.stored().0.error).collect())
+    }
+
     /// The loss of a batch with `inputs`, `[rows, inputs]`, and `targets`, `[rows, outputs]`.
     pub fn loss(&self, values: &[f64], inputs: &[f64], targets: &[f64], rows: usize) -> Result<f64> {
         self.check(values, inputs, Some(targets), rows)?;

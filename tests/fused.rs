@@ -10,7 +10,8 @@ use wgrad::optimizer::{Momentum, Optimizer};
 use wgrad::plan::{Plan, Planner, ScheduleEntry, Slot, TrainingOptions};
 use wgrad::reference::Reference;
 use wgrad::{
-    Activation, Batch, Dataset, Device, Layer, Loss, Matrix, Network, Params, Predictor, Trainer, TrainerOptions,
+    Activation, Batch, Dataset, Device, Layer, Loss, Matrix, Network, Params, Precision, Predictor, Trainer,
+    TrainerOptions,
 };
 
 fn devices() -> [Device; 2] {
@@ -44,6 +45,13 @@ fn dataset(rows: usize) -> Dataset {
 
 fn options(batch: usize) -> TrainerOptions {
     TrainerOptions { planner: Planner::Fused, batch, ..TrainerOptions::new(Loss::SoftmaxCrossEntropy) }
+}
+
+/// In both precisions.
+fn everywhere() -> impl Iterator<Item = (Device, Precision)> {
+    devices()
+        .into_iter()
+        .flat_map(|device| [Precision::F32, Precision::F16].map(|precision| (device.clone(), precision)))
 }
 
 #[test]
@@ -115,9 +123,10 @@ fn gathered_batches_are_those_from_the_host() {
     let network = network();
     let (rows, batch) = (150, 70);
     let data = dataset(rows);
-    for device in devices() {
-        let mut gathered = Trainer::new(&device, network.clone(), options(batch)).unwrap();
-        let mut loaded = Trainer::new(&device, network.clone(), options(batch)).unwrap();
+    for (device, precision) in everywhere() {
+        let options = TrainerOptions { precision, ..options(batch) };
+        let mut gathered = Trainer::new(&device, network.clone(), options).unwrap();
+        let mut loaded = Trainer::new(&device, network.clone(), options).unwrap();
         gathered.fit_in_order(&data).unwrap();
         for first in (0..rows).step_by(batch) {
             let end = rows.min(first + batch);
@@ -149,8 +158,8 @@ fn predictions_follow_the_reference() {
 #[test]
 fn an_evaluation_is_the_loss_of_a_step() {
     let data = dataset(50);
-    for device in devices() {
-        let mut trainer = Trainer::new(&device, network(), options(50)).unwrap();
+    for (device, precision) in everywhere() {
+        let mut trainer = Trainer::new(&device, network(), TrainerOptions { precision, ..options(50) }).unwrap();
         let evaluated = trainer.evaluate(&data).unwrap();
         trainer.step(&Batch { inputs: &data.inputs.data, targets: &data.targets.data }).unwrap();
         let stepped = f64::from(trainer.losses().unwrap()[0]);

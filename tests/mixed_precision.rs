@@ -4,17 +4,25 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use wgrad::check::gradients::{Case, network};
 use wgrad::check::kernels;
 use wgrad::data::{Dataset, Matrix, Task};
-use wgrad::kernel::{Element, Epilogue, Form, Kernel, Mixed};
+use wgrad::kernel::{Element, Epilogue, Form, FusedSum, Kernel, Mixed};
 use wgrad::network::Bias;
 use wgrad::optimizer::{Momentum, Optimizer, Rule};
-use wgrad::plan::{Phase, Plan, Planner, Slot, TrainingOptions};
-use wgrad::{Activation, Batch, Device, Loss, Network, Precision, PrecisionChoice, Trainer, TrainerOptions};
+use wgrad::plan::{Plan, Planner, Slot, TrainingOptions};
+use wgrad::{Activation, Batch, Device, Layer, Loss, Network, Precision, PrecisionChoice, Trainer, TrainerOptions};
 
 fn devices() -> [Device; 2] {
     [Device::Cpu, common::gpu()]
+}
+
+/// With every planner that knows mixed precision.
+fn everywhere() -> impl Iterator<Item = (Device, Planner)> {
+    let planners = [Planner::LayerWise, Planner::Fused];
+    devices().into_iter().flat_map(move |device| planners.map(|planner| (device.clone(), planner)))
 }
 
 /// `sin` of a mix of 3 inputs.
@@ -27,10 +35,10 @@ fn dataset(rows: usize) -> Dataset {
     Dataset { name: "wave".into(), features: ["a", "b", "c"].map(str::to_owned).to_vec(), task, inputs, targets }
 }
 
-fn options(precision: Precision) -> TrainerOptions {
+fn options(planner: Planner, precision: Precision) -> TrainerOptions {
     let optimizer = Optimizer::Momentum(Momentum { momentum: 0.9, nesterov: false });
     let options = TrainerOptions::new(Loss::MeanSquaredError);
-    TrainerOptions { precision, optimizer, learning_rate: 0.05, batch: 16, ..options }
+    TrainerOptions { planner, precision, optimizer, learning_rate: 0.05, batch: 16, ..options }
 }
 
 fn bits(values: &[f32]) -> Vec<u32> {
@@ -41,9 +49,9 @@ fn bits(values: &[f32]) -> Vec<u32> {
 fn it_learns_as_f32_does_and_repeats_bit_for_bit() {
     let network = Network::new(3).dense(17, Activation::Tanh).dense(9, Activation::Gelu).dense(1, Activation::Linear);
     let (data, test) = (dataset(400 + 7), dataset(57));
-    for device in devices() {
+    for (device, planner) in everywhere() {
         let train = |precision| {
-            let mut trainer = Trainer::new(&device, network.clone(), options(precision)).unwrap();
+            let mut trainer = Trainer::new(&device, network.clone(), options(planner, precision)).unwrap();
             let history = trainer.fit(&data, Some(&test), 20, &mut ()).unwrap();
             let skipped: usize = history.iter().map(|epoch| epoch.skipped).sum();
             assert_eq!(skipped, trainer.skipped_steps().unwrap());
@@ -53,8 +61,9 @@ fn it_learns_as_f32_does_and_repeats_bit_for_bit() {
         let (half, in_f16, _) = train(Precision::F16);
         assert_eq!(none, 0);
         assert_ne!(bits(&single), bits(&half), "the precision has no effect");
-        assert!(in_f32 > 0.97 && in_f16 > in_f32 - 0.01, "{}: {in_f32} in f32, {in_f16} in f16", device.name());
-        assert_eq!(bits(&half), bits(&train(Precision::F16).0), "{}", device.name());
+        let name = device.name();
+        assert!(in_f32 > 0.97 && in_f16 > in_f32 - 0.01, "{name} {planner}: {in_f32} in f32, {in_f16} in f16");
+        assert_eq!(bits(&half), bits(&train(Precision::F16).0), "{name} {planner}");
     }
 }
 
@@ -71,15 +80,19 @@ fn an_overflow_skips_the_step_and_halves_the_scale() {
     };
     let mut values = vec![0.0; wgrad::Params::of(&network).len];
     values[0] = 1.0;
-    for device in devices() {
+    for (device, planner) in everywhere() {
+        let options = TrainerOptions { planner, ..options };
         let mut trainer = Trainer::with_parameters(&device, network.clone(), &values, options).unwrap();
         trainer.load(&Batch { inputs: &[1.0], targets: &[-10.0] }).unwrap();
         for step in 1..=6 {
             trainer.repeat(1).unwrap();
-            assert_eq!(trainer.skipped_steps().unwrap(), step.min(4), "{}", device.name());
+            assert_eq!(trainer.skipped_steps().unwrap(), step.min(4), "{} {planner}", device.name());
             let moved = trainer.parameters().unwrap() != values;
-            assert_eq!(moved, step > 4, "{} after step {step}", device.name());
+            assert_eq!(moved, step > 4, "{} {planner} after step {step}", device.name());
         }
+        // What a skipped step lost is not its loss.
+        let losses = trainer.losses().unwrap();
+        assert!(losses.iter().all(|loss| (50.0..61.0).contains(loss)), "{} {planner}: {losses:?}", device.name());
         let weight = trainer.parameters().unwrap()[0];
         let expected = 1.0 - 1e-3 * 11.0 - 1e-3 * (11.0 - 2.0 * 1e-3 * 11.0);
         assert!((weight - expected).abs() < 1e-5, "{weight} for {expected}");
@@ -115,6 +128,55 @@ fn the_plan_of_f32_knows_nothing_of_f16() {
 }
 
 #[test]
+fn a_fused_step_in_f16_has_as_many_dispatches_as_in_f32() {
+    let network = Network::new(5).dense(7, Activation::Silu).dense(3, Activation::Linear);
+    let plan = |precision| {
+        let options = TrainingOptions {
+            planner: Planner::Fused,
+            precision,
+            data_rows: 40,
+            ..TrainingOptions::new(8, Loss::Huber)
+        };
+        Plan::training(&network, &options).unwrap()
+    };
+    let (single, half) = (plan(Precision::F32), plan(Precision::F16));
+    for phases in [Planner::Fused.step(), Planner::Fused.gathered_step()] {
+        assert_eq!((single.dispatches(phases), half.dispatches(phases)), (3, 3));
+    }
+    let halves = |plan: &Plan| {
+        plan.slots.iter().filter(|info| info.element == Element::Half).map(|info| info.slot).collect::<Vec<_>>()
+    };
+    assert_eq!((halves(&single), halves(&half)), (vec![], vec![Slot::Scratch]));
+}
+
+/// An overflow in the first, a middle or the last part of the batch, behind a frozen layer: nothing changes.
+#[test]
+fn an_overflow_anywhere_skips_the_step() {
+    let frozen = Layer { freeze_weight: true, freeze_bias: true, ..Layer::new(2, Activation::Relu) };
+    let network = Network::new(1).dense(3, Activation::Linear).layer(frozen).dense(1, Activation::Linear);
+    let values = vec![0.5; wgrad::Params::of(&network).len];
+    let batch = 200;
+    let options = TrainerOptions { precision: Precision::F16, batch, ..TrainerOptions::new(Loss::HalfSumOfSquares) };
+    // Of an input of 0.
+    let output = 0.5 + 2.0 * 0.5 * (0.5 + 3.0 * 0.5 * 0.5);
+    for (device, planner) in everywhere() {
+        for large in [None, Some(0), Some(70), Some(199)] {
+            // The loss is a mean: deltas are 2 and 0.00005, of which the first overflows at 2¹⁶.
+            let targets = |row| if large == Some(row) { output + 400.0 } else { output + 0.01 };
+            let targets: Vec<_> = (0..batch).map(targets).collect();
+            let options = TrainerOptions { planner, ..options };
+            let mut trainer = Trainer::with_parameters(&device, network.clone(), &values, options).unwrap();
+            trainer.load(&Batch { inputs: &vec![0.0; batch], targets: &targets }).unwrap();
+            trainer.repeat(1).unwrap();
+            let skipped = trainer.skipped_steps().unwrap() == 1;
+            let changed = trainer.parameters().unwrap() != values;
+            let expected = (large.is_some(), large.is_none());
+            assert_eq!((skipped, changed), expected, "{} {planner} {large:?}", device.name());
+        }
+    }
+}
+
+#[test]
 fn auto_takes_f16_only_with_matrix_units_that_passed_their_self_test() {
     for device in devices() {
         let (precision, reason) = device.precision(PrecisionChoice::Auto).unwrap();
@@ -140,7 +202,7 @@ fn faults_in_the_wiring_are_caught() {
     let case = Case::new(network(Activation::Tanh, loss, Bias::PerUnit), loss, 9, 1).unwrap();
     let case = Case { precision: Precision::F16, ..case };
     let plan = case.plan().unwrap();
-    let gradients = |number: &usize| plan.steps[*number].phase != Phase::Update;
+    let gradients = |number: &usize| Planner::LayerWise.gradients().contains(&plan.steps[*number].phase);
     for number in (0..plan.steps.len()).filter(gradients) {
         let label = &plan.steps[number].label;
         demand_caught(&case, &format!("{label} left out"), &|plan| drop(plan.steps.remove(number)));
@@ -169,6 +231,10 @@ fn faulty_kernels_are_caught() {
     let product = |form, epilogue| Kernel::Mixed(Mixed::Matmul { form, epilogue });
     let store = |form| product(form, Epilogue::Store);
     let forward = |activation| product(Form::Nt, Epilogue::Forward { activation, bias: Bias::PerUnit, keep: false });
+    let sum = |precision| {
+        let network = Network::new(3).dense(2, Activation::Linear);
+        Kernel::FusedSum(Arc::new(FusedSum { network, rule: Some(Rule::Sgd), precision }))
+    };
     let square = [16, 16, 16, 64];
     let faults: Vec<(&str, Kernel, [u32; 4], Fault)> = vec![
         ("a transposed operand", store(Form::Nn), square, becomes(store(Form::Nt))),
@@ -180,6 +246,10 @@ fn faulty_kernels_are_caught() {
         ("a parameter not rounded", Kernel::Mixed(Mixed::Cast), [257, 0, 0, 0], one_less(0)),
         ("a gradient not unscaled", Kernel::Mixed(Mixed::Unscale), [257, 0, 0, 0], one_less(0)),
         ("an overflow", Kernel::Mixed(Mixed::Update(Rule::Sgd)), [256, 0, 0, 0], becomes(Kernel::Update(Rule::Sgd))),
+        ("an overflow of parts", Kernel::Mixed(Mixed::LossSum), [2, 0, 0, 0], becomes(Kernel::LossSum)),
+        ("an overflow in a sum", sum(Precision::F16), [2, 0, 64, 0], becomes(sum(Precision::F32))),
+        ("a loss scale in a sum", sum(Precision::F16), [3, 0, 64, 0], becomes(sum(Precision::F32))),
+        ("a sum of two parts for one of three", sum(Precision::F16), [3, 0, 64, 0], one_less(0)),
     ];
     for device in devices() {
         for (what, kernel, dims, fault) in &faults {
@@ -191,6 +261,25 @@ fn faulty_kernels_are_caught() {
             }
         }
     }
+}
+
+#[test]
+fn faults_in_the_wiring_of_a_fused_step_are_caught() {
+    let loss = Loss::SoftmaxCrossEntropy;
+    let case = Case::new(network(Activation::Tanh, loss, Bias::Shared), loss, 130, 1).unwrap();
+    let case = Case { precision: Precision::F16, planner: Planner::Fused, ..case };
+    let plan = case.plan().unwrap();
+    let gradients = |number: &usize| Planner::Fused.gradients().contains(&plan.steps[*number].phase);
+    for number in (0..plan.steps.len()).filter(gradients) {
+        let label = &plan.steps[number].label;
+        demand_caught(&case, &format!("{label} left out"), &|plan| drop(plan.steps.remove(number)));
+    }
+    demand_caught(&case, "gradients that carry the loss scale", &|plan| {
+        let step = plan.steps.iter_mut().find(|step| step.label == "gradients").unwrap();
+        let Kernel::FusedSum(kernel) = &mut step.kernel else { unreachable!() };
+        Arc::make_mut(kernel).precision = Precision::F32;
+        step.bindings.pop();
+    });
 }
 
 /// Halves are written and read by the element, as every other number is, where pairs allow it.

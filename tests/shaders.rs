@@ -6,7 +6,7 @@ use naga::back::{glsl, hlsl, msl, spv};
 use naga::valid::{Capabilities, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, StorageAccess};
 use wgrad::check::Functions;
-use wgrad::kernel::{Access, BindingSpec, Cooperative, Element, Kernel, Mixed, Uniform, Variant};
+use wgrad::kernel::{Access, BindingSpec, Cooperative, Kernel, Mixed, Uniform, Variant};
 
 fn every_shader() -> Vec<(Kernel, Variant, Module, ModuleInfo)> {
     let mut all = Vec::new();
@@ -32,7 +32,7 @@ fn every_shader() -> Vec<(Kernel, Variant, Module, ModuleInfo)> {
                 Variant::Broadcast(_) => (Capabilities::SUBGROUP, ShaderStages::COMPUTE),
                 _ => (Capabilities::empty(), ShaderStages::empty()),
             };
-            let half = if needs_half(&kernel) { Capabilities::SHADER_FLOAT16 } else { Capabilities::empty() };
+            let half = if kernel.needs_half() { Capabilities::SHADER_FLOAT16 } else { Capabilities::empty() };
             let matrices = match needs_matrices(variant) {
                 true => Capabilities::COOPERATIVE_MATRIX,
                 false => Capabilities::empty(),
@@ -49,28 +49,24 @@ fn every_shader() -> Vec<(Kernel, Variant, Module, ModuleInfo)> {
     all
 }
 
-fn needs_half(kernel: &Kernel) -> bool {
-    kernel.bindings().iter().any(|spec| spec.element == Element::Half)
-}
-
 fn needs_matrices(variant: Variant) -> bool {
     matches!(variant, Variant::Cooperative(matrices) if !matrices.emulated)
 }
 
-/// The storage bindings as the shader declares them, in the order of their numbers.
+/// The bindings as the shader declares them, all but the first, in the order of their numbers.
 fn declared(module: &Module) -> Vec<(u32, String, Access)> {
     let mut found: Vec<_> = module
         .global_variables
         .iter()
-        .filter_map(|(_, variable)| match variable.space {
-            AddressSpace::Storage { access } => {
-                let binding = variable.binding.as_ref().expect("a storage variable has a binding");
-                assert_eq!(binding.group, 0);
-                let writes = access.contains(StorageAccess::STORE);
-                let access = if writes { Access::Write } else { Access::Read };
-                Some((binding.binding, variable.name.clone().unwrap_or_default(), access))
-            }
-            _ => None,
+        .filter_map(|(_, variable)| {
+            let binding = variable.binding.as_ref()?;
+            assert_eq!(binding.group, 0);
+            let access = match variable.space {
+                AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => Access::Write,
+                AddressSpace::Storage { .. } => Access::Read,
+                _ => Access::Constant,
+            };
+            (binding.binding > 0).then(|| (binding.binding, variable.name.clone().unwrap_or_default(), access))
         })
         .collect();
     found.sort_by_key(|(index, ..)| *index);
@@ -84,7 +80,8 @@ fn shaders_declare_what_the_host_binds() {
             kernel.bindings().iter().map(|b: &BindingSpec| (b.index, b.name.to_owned(), b.access)).collect();
         assert_eq!(declared(&module), host, "{kernel} {variant}");
 
-        let uniform = module.global_variables.iter().find(|(_, v)| v.space == AddressSpace::Uniform);
+        let first = |v: &naga::GlobalVariable| v.binding.as_ref().is_some_and(|binding| binding.binding == 0);
+        let uniform = module.global_variables.iter().find(|(_, v)| v.space == AddressSpace::Uniform && first(v));
         let (_, uniform) = uniform.unwrap_or_else(|| panic!("{kernel} {variant} has no uniform"));
         let size = module.types[uniform.ty].inner.size(module.to_ctx());
         assert_eq!(size as usize, size_of::<Uniform>(), "{kernel} {variant}");
@@ -103,7 +100,8 @@ fn shaders_stay_within_webgpus_default_limits() {
             .map(|(_, v)| module.types[v.ty].inner.size(module.to_ctx()))
             .sum();
         assert!(workgroup <= 16 * 1024, "{kernel} {variant}: {workgroup} bytes of workgroup memory");
-        assert!(kernel.bindings().len() <= 8, "{kernel} {variant}: {} storage buffers", kernel.bindings().len());
+        let storage = kernel.bindings().iter().filter(|spec| spec.access != Access::Constant).count();
+        assert!(storage <= 8, "{kernel} {variant}: {storage} storage buffers");
     }
 }
 
@@ -128,7 +126,7 @@ fn shaders_translate_to_spirv_msl_hlsl_and_glsl() {
         }
         let mut text = String::new();
         let options = hlsl::Options {
-            shader_model: if needs_half(&kernel) { hlsl::ShaderModel::V6_2 } else { hlsl::ShaderModel::V6_0 },
+            shader_model: if kernel.needs_half() { hlsl::ShaderModel::V6_2 } else { hlsl::ShaderModel::V6_0 },
             fake_missing_bindings: true,
             ..hlsl::Options::default()
         };
@@ -137,7 +135,7 @@ fn shaders_translate_to_spirv_msl_hlsl_and_glsl() {
             .unwrap_or_else(|e| panic!("{}: {e}", named("HLSL")));
         assert!(text.contains("numthreads"), "{}", named("HLSL"));
 
-        if matches!(variant, Variant::Broadcast(_)) || needs_half(&kernel) {
+        if matches!(variant, Variant::Broadcast(_)) || kernel.needs_half() {
             continue; // OpenGL has neither subgroups nor f16
         }
         let mut text = String::new();

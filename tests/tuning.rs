@@ -15,7 +15,7 @@ use wgrad::kernel::{Kernel, Variant};
 use wgrad::plan::{Plan, Planner, TrainingOptions};
 use wgrad::train::{Batch, Trainer, TrainerOptions};
 use wgrad::tune::{Cache, Effort, FILE, Job, Outcome, Source, Tuner, Tuning, Variants};
-use wgrad::{Activation, Device, Init, Loss, Network, Params};
+use wgrad::{Activation, Device, Init, Loss, Network, Params, Precision};
 
 fn network() -> Network {
     Network::new(36).dense(65, Activation::Tanh).dense(12, Activation::Linear)
@@ -198,6 +198,28 @@ fn a_planner_that_may_not_be_done_in_time_is_postponed() {
     let checked = checked.take();
     assert_eq!(checked.iter().filter(fused).count(), 1, "{checked:?}");
     assert!(checked.iter().find(fused).unwrap().contains("gathers"), "{checked:?}");
+}
+
+#[test]
+fn planners_are_raced_in_the_precision_of_the_job() {
+    let network = Network::new(4).dense(8, Activation::Tanh).dense(3, Activation::Linear);
+    let options = TrainingOptions { precision: Precision::F16, ..job(&network).options };
+    let (gpu, raced) = (common::gpu(), Job { planner: None, options, ..job(&network) });
+    let tuning = tuner(tempfile::tempdir().unwrap().path(), Effort::Budget).tune(&gpu, &raced).unwrap();
+    let timed = |(planner, outcome): &(Planner, Outcome)| matches!(outcome, Outcome::Seconds(_)).then_some(*planner);
+    let planners: Vec<_> = tuning.planners.iter().filter_map(timed).collect();
+    assert_eq!(planners, [Planner::LayerWise, Planner::Fused]);
+    let Device::Gpu(adapter) = &gpu else { unreachable!() };
+    for planner in planners {
+        let options = TrainerOptions { planner, batch: 48, ..TrainerOptions::new(Loss::SoftmaxCrossEntropy) };
+        let mut before = adapter.pipeline_count();
+        for (precision, is_new) in [(Precision::F16, false), (Precision::F32, true)] {
+            Trainer::new(&gpu, network.clone(), TrainerOptions { precision, ..options }).unwrap();
+            let after = adapter.pipeline_count();
+            assert_eq!(after > before, is_new, "{planner} {precision}: {before} pipelines, then {after}");
+            before = after;
+        }
+    }
 }
 
 /// The parameters after a few steps with the given variants.

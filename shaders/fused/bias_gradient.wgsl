@@ -3,12 +3,14 @@ fn bias_gradient(layer: Layer, base: u32, gradients: u32, rows: u32, add: bool, 
   for (var j = local; j < select(0u, layer.outputs, layer.wants_bias); j += WORKGROUP) {
     var sum = 0.0;
     for (var r = 0u; r < rows; r++) {
-      sum += scratch[base + layer.delta + r * padded(layer.outputs) + j];
+      sum += element(base + layer.delta + r * padded(layer.outputs) + j);
     }
     accumulate(gradients + layer.bias_gradient + j, sum, add);
   }
 }
 
 fn accumulate(at: u32, sum: f32, add: bool) {
-  partials[at] = select(0.0, partials[at], add) + sum;
+  let total = select(0.0, partials[at], add) + sum;
+  partials[at] = total;
+  watch(total);
 }

@@ -11,11 +11,11 @@ fn forward(layer: Layer, l: u32, base: u32, rows: u32, local: u32) {
     if j < layer.outputs {
       let a = base + layer.input + r * padded(layer.inputs);
       for (var k = 0u; k < layer.inputs; k++) {
-        z += scratch[a + k] * params[layer.weight + j * layer.inputs + k];
+        z += element(a + k) * f32(weight_at(layer.weight + j * layer.inputs + k));
       }
       z += bias_of(layer, j);
     }
-    scratch[base + layer.stored + e] = z;
-    scratch[base + layer.output + e] = activate(l, z);
+    set_element(base + layer.stored + e, z);
+    set_element(base + layer.output + e, activate(l, z));
   }
 }

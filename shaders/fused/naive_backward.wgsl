@@ -7,7 +7,7 @@ fn weight_gradient(layer: Layer, base: u32, gradients: u32, rows: u32, add: bool
     let k = e % layer.inputs;
     var sum = 0.0;
     for (var r = 0u; r < rows; r++) {
-      sum += scratch[base + layer.delta + r * padded(layer.outputs) + j] * scratch[base + layer.input + r * cols + k];
+      sum += element(base + layer.delta + r * padded(layer.outputs) + j) * element(base + layer.input + r * cols + k);
     }
     accumulate(gradients + layer.weight_gradient + j * cols + k, sum, add);
   }
@@ -22,11 +22,12 @@ fn backward(layer: Layer, l: u32, base: u32, first: u32, rows: u32, local: u32) 
     var sum = 0.0;
     if k < layer.inputs {
       for (var j = 0u; j < layer.outputs; j++) {
-        sum += scratch[base + layer.delta + r * padded(layer.outputs) + j] * params[layer.weight + j * layer.inputs + k];
+        let weight = f32(weight_at(layer.weight + j * layer.inputs + k));
+        sum += element(base + layer.delta + r * padded(layer.outputs) + j) * weight;
       }
     }
     if l > 0u {
-      scratch[base + layer.below + e] = sum * derivative(l - 1u, scratch[base + layer.below_stored + e]);
+      set_element(base + layer.below + e, sum * derivative(l - 1u, element(base + layer.below_stored + e)));
     } else if r < rows && k < layer.inputs {
       input_gradient_at(first + r, k, sum);
     }

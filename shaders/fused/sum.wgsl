@@ -1,11 +1,12 @@
-// The gradient of parameter first + i is the sum of the parts' gradients, in order. dims: parts, first, length.
+// The gradient of parameter first + i is the sum of the parts' gradients, in order, less the dynamic loss scale that they
+// may carry. dims: parts, first, length.
 
 fn gradient(at: u32) -> f32 {
   var sum = 0.0;
   for (var part = 0u; part < u.dims.x; part++) {
     sum += partials[part * PARTIALS + at];
   }
-  return sum;
+  return sum * inverse_scale();
 }
 
 @compute @workgroup_size(64)
@@ -19,7 +20,7 @@ fn main(
     return;
   }
   let at = partial_of(u.dims.y + i);
-  if at < PARTIALS {
+  if at < PARTIALS && !is_skipped() {
     apply(u.dims.y + i, gradient(at));
   }
 }

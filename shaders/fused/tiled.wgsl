@@ -4,8 +4,8 @@ const WORKGROUP: u32 = 256u;
 const TILE: u32 = 64u;
 const DEPTH: u32 = 16u;
 
-var<workgroup> a_strip: array<f32, 1024>;
-var<workgroup> b_strip: array<f32, 1024>;
+var<workgroup> a_strip: array<Stored, 1024>;
+var<workgroup> b_strip: array<Stored, 1024>;
 
 alias Sums = ptr<function, vec4<f32>>;
 
@@ -16,11 +16,11 @@ fn turn(local: u32, sums0: Sums, sums1: Sums, sums2: Sums, sums3: Sums) {
   let y = local / 16u;
   for (var k = 0u; k < DEPTH; k++) {
     let at = k * TILE;
-    let b = vec4<f32>(b_strip[at + x], b_strip[at + x + 16u], b_strip[at + x + 32u], b_strip[at + x + 48u]);
-    *sums0 = fma(vec4<f32>(a_strip[at + y]), b, *sums0);
-    *sums1 = fma(vec4<f32>(a_strip[at + y + 16u]), b, *sums1);
-    *sums2 = fma(vec4<f32>(a_strip[at + y + 32u]), b, *sums2);
-    *sums3 = fma(vec4<f32>(a_strip[at + y + 48u]), b, *sums3);
+    let b = vec4<f32>(vec4<Stored>(b_strip[at + x], b_strip[at + x + 16u], b_strip[at + x + 32u], b_strip[at + x + 48u]));
+    *sums0 = fma(vec4<f32>(f32(a_strip[at + y])), b, *sums0);
+    *sums1 = fma(vec4<f32>(f32(a_strip[at + y + 16u])), b, *sums1);
+    *sums2 = fma(vec4<f32>(f32(a_strip[at + y + 32u])), b, *sums2);
+    *sums3 = fma(vec4<f32>(f32(a_strip[at + y + 48u])), b, *sums3);
   }
   workgroupBarrier();
 }
@@ -30,7 +30,7 @@ fn load_rows(at: u32, stride: u32, row: u32, rows: u32, k0: u32, depth: u32, loc
   for (var r = 0u; r < 4u; r++) {
     let i = local / DEPTH + 16u * r;
     let k = local % DEPTH;
-    var value = 0.0;
+    var value = Stored();
     if row + i < rows && k0 + k < depth {
       value = scratch[at + (row + i) * stride + k0 + k];
     }
@@ -51,9 +51,9 @@ fn forward(layer: Layer, l: u32, base: u32, rows: u32, local: u32) {
         for (var r = 0u; r < 4u; r++) {
           let j = local / DEPTH + 16u * r;
           let k = local % DEPTH;
-          var value = 0.0;
+          var value = Stored();
           if col + j < layer.outputs && k0 + k < layer.inputs {
-            value = params[layer.weight + (col + j) * layer.inputs + k0 + k];
+            value = weight_at(layer.weight + (col + j) * layer.inputs + k0 + k);
           }
           b_strip[k * TILE + j] = value;
         }
@@ -75,8 +75,8 @@ fn finish_forward(layer: Layer, l: u32, base: u32, rows: u32, i: u32, col: u32, 
     if i < tall(rows) && j < layer.outputs {
       let at = base + i * padded(layer.outputs) + j;
       let z = sums[e] + bias_of(layer, j);
-      scratch[layer.stored + at] = z;
-      scratch[layer.output + at] = activate(l, z);
+      set_element(layer.stored + at, z);
+      set_element(layer.output + at, activate(l, z));
     }
   }
 }

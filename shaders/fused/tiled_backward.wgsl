@@ -10,8 +10,8 @@ fn weight_gradient(layer: Layer, base: u32, gradients: u32, rows: u32, add: bool
         for (var r = 0u; r < 4u; r++) {
           let i = local % TILE;
           let k = local / TILE + 4u * r;
-          var delta = 0.0;
-          var input = 0.0;
+          var delta = Stored();
+          var input = Stored();
           if k0 + k < rows && row + i < layer.outputs {
             delta = scratch[base + layer.delta + (k0 + k) * padded(layer.outputs) + row + i];
           }
@@ -55,9 +55,9 @@ fn backward(layer: Layer, l: u32, base: u32, first: u32, rows: u32, local: u32) 
         for (var r = 0u; r < 4u; r++) {
           let j = local % TILE;
           let k = local / TILE + 4u * r;
-          var value = 0.0;
+          var value = Stored();
           if col + j < layer.inputs && k0 + k < layer.outputs {
-            value = params[layer.weight + (k0 + k) * layer.inputs + col + j];
+            value = weight_at(layer.weight + (k0 + k) * layer.inputs + col + j);
           }
           b_strip[k * TILE + j] = value;
         }
@@ -79,7 +79,7 @@ fn finish_backward(layer: Layer, l: u32, base: u32, first: u32, rows: u32, i: u3
     if i < tall(rows) && k < layer.inputs {
       let at = base + i * padded(layer.inputs) + k;
       if l > 0u {
-        scratch[layer.below + at] = sums[e] * derivative(l - 1u, scratch[layer.below_stored + at]);
+        set_element(layer.below + at, sums[e] * derivative(l - 1u, element(layer.below_stored + at)));
       } else if i < rows {
         input_gradient_at(first + i, k, sums[e]);
       }

@@ -1,6 +1,9 @@
 // Forward, loss and backward for a part of the batch, slab by slab: the part's loss and gradients go into partials, as
 // [parts, gradients] and then one loss per part. dims: batch, rows of a part.
 
+// The loss of each invocation's rows, and whether one of its sums overflowed.
+var<workgroup> results: array<vec2<f32>, WORKGROUP>;
+
 // δ of the output layer, 0 in rows without a sample; returns the loss of the rows that this invocation has.
 fn output_delta(base: u32, first: u32, rows: u32, entry: Schedule, local: u32) -> f32 {
   let last = layer_of(LAYERS - 1u);
@@ -33,7 +36,7 @@ fn output_delta(base: u32, first: u32, rows: u32, entry: Schedule, local: u32) -
       let t = target_at(sample, j);
       row_loss += loss_value(y, t, row);
       let slope = output_slope(element(stored_at + j));
-      set_element(delta_at + j, entry.loss_scale * loss_derivative(y, t, row) * slope);
+      set_element(delta_at + j, delta_scale() * (entry.loss_scale * loss_derivative(y, t, row) * slope));
     }
     for (var j = cols; j < stride; j++) {
       set_element(delta_at + j, 0.0);
@@ -76,15 +79,15 @@ fn main(
     }
   }
 
-  // The slabs are done with the scratch memory, which now carries the invocations' losses.
-  set_element(base + local, loss);
-  synchronize();
+  results[local] = vec2<f32>(loss, overflow());
+  share();
   if local == 0u {
-    var sum = 0.0;
+    var sum = vec2<f32>();
     for (var i = 0u; i < WORKGROUP; i++) {
-      sum += element(base + i);
+      sum += results[i];
     }
-    set_partial(count.x * PARTIALS + part, sum);
+    set_partial(count.x * PARTIALS + part, sum.x);
+    report(count.x * (PARTIALS + 1u) + part, sum.y);
     for (var l = LOWEST; l < LAYERS; l++) {
       let layer = layer_of(l);
       if layer.shares_bias {

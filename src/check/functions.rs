@@ -94,7 +94,9 @@ impl Functions {
         }
         let source = Source::Gathered;
         for pass in [Pass::Prediction, Pass::Training { loss, source }] {
-            all.push(Kernel::Fused(Fused { network: network.clone(), pass }.into()));
+            for precision in [Precision::F32, Precision::F16] {
+                all.push(Kernel::Fused(Fused { network: network.clone(), pass, precision }.into()));
+            }
         }
         // A tiny network has a text of its own, with every number in a register.
         let tiny = Network::new(2).dense(3, self.hidden).dense(2, self.output);

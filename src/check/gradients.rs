@@ -252,6 +252,28 @@ fn in_half(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<
     }
     take(shapes.finish());
     take(repeated.finish());
+    let mut shapes = Tally::new("gradient", "f16 fused: activations, losses, bias modes, long batches");
+    let mut repeated = Tally::new("determinism", "f16 fused: the same bits twice");
+    let mut add = |network: Network, loss, rows: usize| -> Result<()> {
+        let case = Case { padding: rows % 3, planner: Planner::Fused, ..Case::new(network, loss, rows, seed)? };
+        let case = half(case);
+        shapes.add(case.check(device, &|_| {})?);
+        repeated.add(twice(&case, device)?);
+        Ok(())
+    };
+    // Three activations a network, each of which is a text of its own to compile.
+    for (i, activations) in Activation::ALL.chunks(3).enumerate() {
+        let widths = [7, 20, 4].into_iter().zip(activations);
+        let hidden = widths.fold(Network::new(5), |network, (width, &activation)| network.dense(width, activation));
+        let loss = Loss::ALL[(2 * i + 1) % Loss::ALL.len()];
+        let output =
+            if loss.check_output(Activation::Linear).is_ok() { Activation::Linear } else { Activation::Sigmoid };
+        add(hidden.dense(3, output).with_bias(Bias::ALL[i % Bias::ALL.len()]), loss, 3 + 31 * i)?;
+    }
+    let wide = Network::new(5).dense(128, Activation::Tanh).dense(3, Activation::Linear);
+    add(wide, Loss::HalfSumOfSquares, 333)?;
+    take(shapes.finish());
+    take(repeated.finish());
     Ok(())
 }
 

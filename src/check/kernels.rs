@@ -219,7 +219,7 @@ pub fn check(
 
     let times = match kernel {
         // The clock advances with every step's loss: only a second step can show that it did.
-        Kernel::LossSum => 2,
+        Kernel::LossSum | Kernel::Mixed(Mixed::LossSum) => 2,
         Kernel::Resident(_) => resident::STEPS,
         _ => 1,
     };

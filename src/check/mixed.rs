@@ -4,7 +4,7 @@
 use super::kernels::{Contents, bounds, contents, shapes};
 use crate::Result;
 use crate::compare::FLUSH;
-use crate::kernel::mixed::{FIRST_LOG_SCALE, GROWTH_INTERVAL, LOG_SCALES};
+use crate::kernel::mixed::{FIRST_LOG_SCALE, GROWTH_INTERVAL, LOG_SCALES, SCALER_LEN};
 use crate::kernel::{Element, Epilogue, Kernel, Mixed, Uniform};
 use half::f16;
 use rand::RngExt;
@@ -14,22 +14,23 @@ use rand_chacha::ChaCha8Rng;
 pub(super) const LOG_SCALE: i32 = 6;
 
 /// [`Slot::Scaler`](crate::plan::Slot::Scaler) for [`LOG_SCALE`].
-pub(super) const SCALER: [f32; 3] = [(LOG_SCALE - FIRST_LOG_SCALE) as f32, 5.0, 2.0];
+pub(super) const SCALER: [f32; SCALER_LEN] = [(LOG_SCALE - FIRST_LOG_SCALE) as f32, 5.0, 2.0, 0.0];
 
 /// The length of an update that an overflow forbids.
 const SKIPPED: usize = 256;
 
-/// States of the scaler and whether there was an overflow: what `adapt` can meet. Their number is the first dimension.
-fn scalers() -> [([f32; 3], u32); 5] {
+/// States of the scaler and whether there was an overflow: what `adapt` can meet, in turn by the first dimension.
+fn scaler(number: u32) -> ([f32; SCALER_LEN], bool) {
     let [least, most] = [LOG_SCALES.start(), LOG_SCALES.end()].map(|log| (log - FIRST_LOG_SCALE) as f32);
     let last = (GROWTH_INTERVAL - 1) as f32;
-    [
-        ([0.0, 0.0, 0.0], 0),
-        ([-3.0, 17.0, 4.0], 1),
-        ([-3.0, last, 4.0], 0),
-        ([least, 3.0, 9.0], 1),
-        ([most, last, 0.0], 0),
-    ]
+    let all = [
+        ([0.0, 0.0, 0.0, 0.0], false),
+        ([-3.0, 17.0, 4.0, 0.0], true),
+        ([-3.0, last, 4.0, 0.0], false),
+        ([least, 3.0, 9.0, 0.0], true),
+        ([most, last, 0.0, 0.0], false),
+    ];
+    all[number as usize % all.len()]
 }
 
 pub(super) fn mixed_shapes(mixed: Mixed) -> Vec<[u32; 4]> {
@@ -37,7 +38,8 @@ pub(super) fn mixed_shapes(mixed: Mixed) -> Vec<[u32; 4]> {
     let of_f32 = || mixed.base().map_or(Vec::new(), |kernel| shapes(&kernel));
     match mixed {
         Mixed::Cast | Mixed::Unscale => linear(),
-        Mixed::Adapt => (1..=scalers().len() as u32).map(|i| [i, 0, 0, 0]).collect(),
+        Mixed::Adapt => (1..=5).map(|i| [i, 0, 0, 0]).collect(),
+        Mixed::LossSum => of_f32().into_iter().chain((2..=5).map(|i| [i, 0, 0, 0])).collect(),
         Mixed::Matmul { epilogue: Epilogue::Parts, .. } => of_f32(),
         // Every second product's B begins inside its binding.
         Mixed::Matmul { .. } => of_f32().into_iter().zip([0, 64].into_iter().cycle()).map(with_first).collect(),
@@ -62,8 +64,15 @@ pub(super) fn mixed_contents(mixed: Mixed, dims: [u32; 4], rng: &mut ChaCha8Rng)
         Mixed::Unscale => all.extend([Contents::Real(SCALER.to_vec()), Contents::Words(vec![0]), real(x)]),
         Mixed::Update(_) => all.push(Contents::Words(vec![u32::from(x == SKIPPED)])),
         Mixed::Adapt => {
-            let (scaler, overflow) = scalers()[x - 1];
-            all.extend([Contents::Real(scaler.to_vec()), Contents::Words(vec![overflow])]);
+            let (scaler, overflowed) = scaler(dims[0]);
+            all.extend([Contents::Real(scaler.to_vec()), Contents::Words(vec![overflowed.into()])]);
+        }
+        Mixed::LossSum => {
+            let (scaler, overflowed) = scaler(dims[0]);
+            // Two invocations of the last part's saw one.
+            let overflows = (0..x).map(|part| if overflowed && part + 1 == x { 2.0 } else { 0.0 });
+            all[0] = Contents::Real(all[0].real().iter().copied().chain(overflows).collect());
+            all.push(Contents::Real(scaler.to_vec()));
         }
         Mixed::Gather | Mixed::Matmul { .. } | Mixed::ColumnSum => {}
     }
@@ -82,6 +91,9 @@ pub(super) fn mixed_bounds(mixed: Mixed, uniform: &Uniform, mut contents: Vec<Co
         && epilogue != Epilogue::Parts
     {
         b.drain(..first);
+    }
+    if let (Mixed::LossSum, Contents::Real(losses)) = (mixed, &mut contents[0]) {
+        losses.truncate(uniform.dims[0] as usize);
     }
     match (mixed, mixed.base()) {
         (Mixed::Loss { .. }, Some(kernel)) => {

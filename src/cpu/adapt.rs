@@ -1,15 +1,12 @@
-use super::Views;
 use super::mixed::log_scale;
 use crate::kernel::mixed::{FIRST_LOG_SCALE, GROWTH_INTERVAL, LOG_SCALES};
 use crate::real::Real;
 
-/// Halves the dynamic loss scale and counts a skipped step where there was an overflow, which is cleared; doubles it
-/// after [`GROWTH_INTERVAL`] steps without one.
-pub(super) fn adapt<T: Real>(mut views: Views<'_, T>) {
-    let scaler = views.write(0);
-    let overflow = views.write_words(1);
+/// Halves the dynamic loss scale and counts a skipped step where there was an overflow; doubles it after
+/// [`GROWTH_INTERVAL`] steps without one.
+pub(super) fn adapt<T: Real>(scaler: &mut [T], overflowed: bool) {
     let log = log_scale(scaler);
-    let (log, steps) = if overflow[0] != 0 {
+    let (log, steps) = if overflowed {
         scaler[2] += T::one();
         (log - 1, 0.0)
     } else if scaler[1].f64() + 1.0 < f64::from(GROWTH_INTERVAL) {
@@ -17,7 +14,6 @@ pub(super) fn adapt<T: Real>(mut views: Views<'_, T>) {
     } else {
         (log + 1, 0.0)
     };
-    overflow[0] = 0;
     scaler[0] = T::of(f64::from(log.clamp(*LOG_SCALES.start(), *LOG_SCALES.end()) - FIRST_LOG_SCALE));
     scaler[1] = T::of(steps);
 }

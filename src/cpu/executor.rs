@@ -2,7 +2,8 @@ use super::{View, Views, run};
 use crate::Result;
 use crate::error::try_zeros;
 use crate::executor::{Executor, Readback, locate};
-use crate::kernel::{Access, Element};
+use crate::kernel::fused::SCRATCH;
+use crate::kernel::{Access, Element, MOST_BINDINGS};
 use crate::plan::{Phase, Plan, Slot};
 use crate::real::Real;
 use half::f16;
@@ -29,8 +30,15 @@ impl<T> Default for Buffer<T> {
     }
 }
 
-/// The bindings of a step, resolved to buffer numbers.
-type Bindings = Vec<(usize, Range<usize>, Access)>;
+/// A binding of a step.
+struct Bound {
+    /// The number of its buffer.
+    buffer: usize,
+    range: Range<usize>,
+    access: Access,
+    /// Whether what was written is rounded to f16. Twins do not use what kernels scribble on.
+    rounds: bool,
+}
 
 /// Operations and bytes of a dispatch up to which one thread is as fast as many.
 const SERIAL_WORK: f64 = 1e5;
@@ -40,7 +48,7 @@ pub struct CpuExecutor<T: Real> {
     plan: Plan,
     products: Products,
     buffers: Vec<Buffer<T>>,
-    dispatches: Vec<Bindings>,
+    dispatches: Vec<Vec<Bound>>,
     /// Memory that kernels use among themselves.
     scratch: Vec<T>,
     /// Whether any step is worth more than one thread.
@@ -64,7 +72,9 @@ impl<T: Real> CpuExecutor<T> {
             let mut bindings = Vec::new();
             for (spec, binding) in step.kernel.bindings().iter().zip(&step.bindings) {
                 let buffer = locate(&plan, binding.slot, &binding.range, spec.element)?;
-                bindings.push((buffer, binding.range.clone(), spec.access));
+                let (range, access) = (binding.range.clone(), spec.access);
+                let rounds = (spec.element, access) == (Element::Half, Access::Write) && spec.name != SCRATCH;
+                bindings.push(Bound { buffer, range, access, rounds });
             }
             dispatches.push(bindings);
         }
@@ -117,19 +127,19 @@ impl<T: Real> CpuExecutor<T> {
         let bindings = &self.dispatches[number];
         let step = &self.plan.steps[number];
         // Buffers that the step writes are taken out, so that the rest can be borrowed for reading.
-        let mut taken: [Buffer<T>; 8] = Default::default();
-        for ((buffer, _, access), place) in bindings.iter().zip(&mut taken) {
-            if *access == Access::Write {
-                *place = std::mem::take(&mut self.buffers[*buffer]);
+        let mut taken: [Buffer<T>; MOST_BINDINGS] = Default::default();
+        for (bound, place) in bindings.iter().zip(&mut taken) {
+            if bound.access == Access::Write {
+                *place = std::mem::take(&mut self.buffers[bound.buffer]);
             }
         }
-        let mut views = Views([const { View::Unbound }; 8]);
-        for (((buffer, range, access), place), view) in bindings.iter().zip(&mut taken).zip(&mut views.0) {
+        let mut views = Views([const { View::Unbound }; MOST_BINDINGS]);
+        for ((Bound { buffer, range, access, .. }, place), view) in bindings.iter().zip(&mut taken).zip(&mut views.0) {
             *view = match (access, place, &self.buffers[*buffer]) {
                 (Access::Write, Buffer::Real(values), _) => View::Write(&mut values[range.clone()]),
                 (Access::Write, Buffer::Words(words), _) => View::WriteWords(&mut words[range.clone()]),
-                (Access::Read, _, Buffer::Real(values)) => View::Read(&values[range.clone()]),
-                (Access::Read, _, Buffer::Words(words)) => View::ReadWords(&words[range.clone()]),
+                (Access::Read | Access::Constant, _, Buffer::Real(values)) => View::Read(&values[range.clone()]),
+                (Access::Read | Access::Constant, _, Buffer::Words(words)) => View::ReadWords(&words[range.clone()]),
             };
         }
         let mut uniform = step.uniform;
@@ -137,12 +147,12 @@ impl<T: Real> CpuExecutor<T> {
             uniform.dims[1] = steps;
         }
         run(&step.kernel, &uniform, views, self.products, &mut self.scratch);
-        for ((buffer, range, access), mut place) in bindings.iter().zip(taken) {
-            if *access == Access::Write {
-                if let (Element::Half, Buffer::Real(values)) = (self.plan.slots[*buffer].element, &mut place) {
-                    T::round_to_half(&mut values[range.clone()]);
+        for (bound, mut place) in bindings.iter().zip(taken) {
+            if bound.access == Access::Write {
+                if let (true, Buffer::Real(values)) = (bound.rounds, &mut place) {
+                    T::round_to_half(&mut values[bound.range.clone()]);
                 }
-                self.buffers[*buffer] = place;
+                self.buffers[bound.buffer] = place;
             }
         }
     }

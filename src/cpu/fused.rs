@@ -1,32 +1,37 @@
 use super::elementwise::{activate, add, add_rows, multiply_by_derivative, sum};
 use super::matmul::add_bias;
+use super::mixed::log_scale;
+use super::unscale::scale_by;
 use super::{Products, Views, loss, vectorized};
 use crate::activation::Stored;
 use crate::kernel::fused::{Fused, Layout, Pass, Place, Source, padded};
 use crate::network::Bias;
 use crate::plan::ScheduleEntry;
+use crate::precision::Precision;
 use crate::real::{Real, Strided};
 use rayon::prelude::*;
 
 /// Forward, or forward, loss and backward, of each part of the batch. A slab of rows at a time goes all the way, so that
-/// it stays in a core's cache.
+/// it stays in a core's cache. `scratch` is for parameters whose weights are rounded.
 pub(super) fn fused<T: Real>(
     [batch, part_rows, ..]: [usize; 4],
     kernel: &Fused,
     products: Products,
     mut views: Views<'_, T>,
+    scratch: &mut Vec<T>,
 ) {
     let layout = kernel.layout();
     let (inputs, outputs) = (kernel.network.inputs, kernel.network.outputs());
     let starts = (0..batch).step_by(part_rows);
     let Pass::Training { source, .. } = kernel.pass else {
-        let (input, params) = (views.read(0), views.read(1));
+        let (input, params) = (views.read(0), rounded_weights(kernel, &layout, views.read(1), scratch));
         let parts = starts.zip(views.write(3)[..batch * outputs].chunks_mut(part_rows * outputs));
         return in_parallel(parts.collect(), |slab: &mut Slab<T>, (start, output)| {
             for (at, output) in (start..).step_by(layout.slab).zip(output.chunks_mut(layout.slab * outputs)) {
                 let rows = output.len() / outputs;
                 slab.input.clear();
                 slab.input.extend_from_slice(&input[at * inputs..][..rows * inputs]);
+                kernel.round(&mut slab.input);
                 slab.forward(kernel, &layout, params, rows, products);
                 if let Some(activations) = slab.activations.last() {
                     output.copy_from_slice(&activations[..rows * outputs]);
@@ -42,19 +47,50 @@ pub(super) fn fused<T: Real>(
         inputs: views.read(2),
         targets: views.read(3),
         order: (source == Source::Gathered).then(|| views.words(7)),
-        params: views.read(4),
+        params: rounded_weights(kernel, &layout, views.read(4), scratch),
+        log_scale: match kernel.precision {
+            Precision::F32 => 0,
+            Precision::F16 => log_scale(views.read(if source == Source::Batch { 7 } else { 8 })),
+        },
     };
     let partials = views.write(6);
     let input_gradient = if source == Source::EveryGradient { views.write(7) } else { &mut [] };
-    let (gradients, losses) = partials.split_at_mut(batch.div_ceil(part_rows) * layout.partials);
+    let count = batch.div_ceil(part_rows);
+    let (gradients, results) = partials.split_at_mut(count * layout.partials);
+    let (losses, overflows) = results.split_at_mut(count);
+    let mut overflows = overflows.iter_mut();
     let mut input_gradients = input_gradient.chunks_mut(part_rows * inputs);
     let parts = starts.zip(gradients.chunks_mut(layout.partials).zip(losses)).map(|(start, (gradients, loss))| {
         let rows = part_rows.min(batch - start);
-        (start..start + rows, gradients, loss, input_gradients.next().unwrap_or_default())
+        let overflow = overflows.next().filter(|_| kernel.precision == Precision::F16);
+        (start..start + rows, gradients, [Some(loss), overflow], input_gradients.next().unwrap_or_default())
     });
-    in_parallel(parts.collect(), |slab: &mut Slab<T>, (rows, gradients, loss, input_gradient)| {
-        *loss = training.part(rows, slab, gradients, input_gradient);
+    in_parallel(parts.collect(), |slab: &mut Slab<T>, (rows, gradients, results, input_gradient)| {
+        let found = training.part(rows, slab, gradients, input_gradient);
+        results.into_iter().zip(found).for_each(|(place, found)| place.into_iter().for_each(|place| *place = found));
     });
+}
+
+impl Fused {
+    /// Rounds what is stored to f16 where the precision says so.
+    fn round<T: Real>(&self, values: &mut [T]) {
+        if self.precision == Precision::F16 {
+            T::round_to_half(values);
+        }
+    }
+}
+
+/// The parameters, their weights as products take them.
+fn rounded_weights<'a, T: Real>(kernel: &Fused, layout: &Layout, params: &'a [T], scratch: &'a mut Vec<T>) -> &'a [T] {
+    if kernel.precision == Precision::F32 {
+        return params;
+    }
+    scratch.clear();
+    scratch.extend_from_slice(params);
+    for place in &layout.layers {
+        kernel.round(&mut scratch[place.weight..][..place.outputs * place.inputs]);
+    }
+    scratch
 }
 
 /// Each part on some thread, with memory that the thread keeps from part to part.
@@ -97,8 +133,10 @@ impl<T: Real> Slab<T> {
             let activation = kernel.network.layers[i].activation;
             if kernel.pass != Pass::Prediction && activation.stored() == Stored::Preactivation {
                 self.preactivations[i].clone_from(z);
+                kernel.round(&mut self.preactivations[i]);
             }
             activate(activation, z);
+            kernel.round(z);
         }
     }
 }
@@ -112,17 +150,19 @@ struct Training<'a, T> {
     targets: &'a [T],
     order: Option<&'a [u32]>,
     params: &'a [T],
+    /// The logarithm to base 2 of the dynamic loss scale, which deltas carry.
+    log_scale: i32,
 }
 
 impl<T: Real> Training<'_, T> {
-    /// The loss and the gradients of a part.
+    /// The gradients of a part; returns its loss, and 1 where a gradient overflowed.
     fn part(
         &self,
         rows: std::ops::Range<usize>,
         slab: &mut Slab<T>,
         gradients: &mut [T],
         input_gradient: &mut [T],
-    ) -> T {
+    ) -> [T; 2] {
         let (inputs, end) = (self.kernel.network.inputs, rows.end.min(self.entry.rows as usize));
         gradients.fill(T::zero());
         // Rows past the batch's end have no gradient.
@@ -136,11 +176,13 @@ impl<T: Real> Training<'_, T> {
             let input_gradient = input_gradient.get_mut((first - rows.start) * inputs..).unwrap_or_default();
             self.backward(count, slab, gradients, input_gradient);
         }
+        let overflowed = self.kernel.precision == Precision::F16 && !scale_by(T::one(), gradients);
+        scale_by(T::of((-f64::from(self.log_scale)).exp2()), input_gradient);
         for place in self.layout.layers.iter().filter(|place| place.bias_mode == Bias::Shared) {
             let units = &mut gradients[place.bias_gradient..][..place.outputs];
             units[0] = units.iter().copied().sum();
         }
-        loss
+        [loss, if overflowed { T::one() } else { T::zero() }]
     }
 
     fn load(&self, first: usize, rows: usize, slab: &mut Slab<T>) {
@@ -156,6 +198,7 @@ impl<T: Real> Training<'_, T> {
                     .for_each(|&sample| to.extend_from_slice(&from[sample as usize * cols..][..cols])),
             }
         }
+        self.kernel.round(&mut slab.input);
     }
 
     fn output_delta(&self, rows: usize, slab: &mut Slab<T>) -> T {
@@ -163,13 +206,15 @@ impl<T: Real> Training<'_, T> {
         let last = self.layout.layers.len() - 1;
         let cols = self.layout.layers[last].outputs;
         let scale = T::of(f64::from(self.entry.loss_scale));
+        let delta_scale = scale * T::of(f64::from(self.log_scale).exp2());
         let (delta, row_loss) = (&mut slab.deltas[0], &mut slab.row_loss);
         delta.resize(rows * cols, T::zero());
         row_loss.resize(rows, T::zero());
-        loss::rows_of(loss, [scale; 2], cols, [&slab.activations[last], &slab.target], delta, row_loss);
+        loss::rows_of(loss, [scale, delta_scale], cols, [&slab.activations[last], &slab.target], delta, row_loss);
         let activation = self.kernel.network.layers[last].activation;
         let stored = stored(activation.stored(), &slab.activations[last], &slab.preactivations[last]);
         multiply_by_derivative(activation, delta, stored);
+        self.kernel.round(delta);
         vectorized(
             #[inline(always)]
             || sum(row_loss, row_loss, |x, _| x),
@@ -209,6 +254,7 @@ impl<T: Real> Training<'_, T> {
                     let activation = self.kernel.network.layers[i - 1].activation;
                     let stored = stored(activation.stored(), &slab.activations[i - 1], &slab.preactivations[i - 1]);
                     multiply_by_derivative(activation, below, stored);
+                    self.kernel.round(below);
                 }
                 slab.deltas.swap(0, 1);
             }

@@ -1,12 +1,16 @@
 use super::elementwise::add;
+use super::mixed::log_scale;
+use super::unscale::scale_by;
 use super::{Views, for_row_blocks, update, vectorized};
 use crate::kernel::FusedSum;
+use crate::precision::Precision;
 use crate::real::Real;
 
 /// Elements whose sums stay in the nearest cache.
 const BLOCK: usize = 1 << 11;
 
-/// The gradients of a range of the arena, summed over the parts in order, and the update with them.
+/// The gradients of a range of the arena, summed over the parts in order and less the dynamic loss scale, and the update
+/// with them, where no part reported an overflow.
 pub(super) fn fused_sum<T: Real>(
     [parts, first, len, _]: [usize; 4],
     kernel: &FusedSum,
@@ -18,6 +22,13 @@ pub(super) fn fused_sum<T: Real>(
         None => (views.read(0), 0.0),
         Some(_) => (views.read(2), views.entry(0).learning_rate),
     };
+    let half = kernel.precision == Precision::F16;
+    let scaler = kernel.rule.map_or(2, |rule| 4 + rule.states());
+    let inverse_scale = half.then(|| T::of((-f64::from(log_scale(views.read(scaler)))).exp2()));
+    let overflows = if half && kernel.rule.is_some() { &partials[parts * (stride + 1)..][..parts] } else { &[] };
+    if overflows.iter().any(|&overflow| overflow > T::zero()) {
+        return;
+    }
     let rate = T::of(f64::from(learning_rate));
     let hyper = hyper.map(|h| T::of(f64::from(h)));
     let arenas = match kernel.rule {
@@ -52,6 +63,7 @@ pub(super) fn fused_sum<T: Real>(
                 }
                 done += sums.len();
             }
+            inverse_scale.map(|inverse| scale_by(inverse, gradients));
             match kernel.rule {
                 None => params.copy_from_slice(gradients),
                 Some(rule) => vectorized(

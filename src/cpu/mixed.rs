@@ -1,6 +1,6 @@
 //! The twins of mixed precision: those of f32, which take what lies in a slot of halves as it was rounded.
 
-use super::{Products, View, Views, adapt, cast, loss, run, unscale, update};
+use super::{Products, View, Views, adapt, cast, loss, loss_sum, run, unscale, update};
 use crate::activation::Stored;
 use crate::kernel::mixed::FIRST_LOG_SCALE;
 use crate::kernel::{Epilogue, Kernel, Mixed, Uniform};
@@ -22,7 +22,16 @@ pub(super) fn mixed<T: Real>(
     match mixed {
         Mixed::Cast => cast::cast(dims, views),
         Mixed::Unscale => unscale::unscale(dims, views),
-        Mixed::Adapt => adapt::adapt(views),
+        Mixed::Adapt => {
+            let (scaler, overflow) = (views.write(0), views.write_words(1));
+            adapt::adapt(scaler, overflow[0] != 0);
+            overflow[0] = 0;
+        }
+        Mixed::LossSum => {
+            let overflows = &views.read(0)[dims[0]..][..dims[0]];
+            adapt::adapt(views.write(3), overflows.iter().any(|&overflow| overflow > T::zero()));
+            loss_sum::loss_sum(dims, views);
+        }
         Mixed::Loss { loss, activation } => {
             let scaler = if activation.stored() == Stored::Preactivation { 7 } else { 6 };
             let scale = T::of(f64::from(log_scale(views.read(scaler))).exp2());

@@ -42,7 +42,7 @@ mod update;
 
 pub use executor::{CpuExecutor, Products};
 
-use crate::kernel::{Kernel, Uniform};
+use crate::kernel::{Kernel, MOST_BINDINGS, Uniform};
 use crate::plan::ScheduleEntry;
 use crate::real::Real;
 
@@ -59,7 +59,7 @@ pub(crate) enum View<'a, T> {
 
 /// The bindings of one dispatch. Plans are validated before they meet an executor, so a twin finds what its kernel
 /// declares; anything else reads as empty.
-pub(crate) struct Views<'a, T>(pub [View<'a, T>; 8]);
+pub(crate) struct Views<'a, T>(pub [View<'a, T>; MOST_BINDINGS]);
 
 impl<'a, T> Views<'a, T> {
     fn read(&self, i: usize) -> &'a [T] {
@@ -117,7 +117,7 @@ pub(crate) fn run<T: Real>(
         Kernel::Update(rule) => update::update(dims, rule, uniform.hyper, views),
         Kernel::Mixed(mixed) => mixed::mixed(mixed, uniform, views, products, scratch),
         Kernel::Resident(ref kernel) => resident::resident(dims, kernel, uniform.hyper, views, scratch),
-        Kernel::Fused(ref kernel) => fused::fused(dims, kernel, products, views),
+        Kernel::Fused(ref kernel) => fused::fused(dims, kernel, products, views, scratch),
         Kernel::Jet(ref kernel) => jet::jet(dims, kernel, views, scratch),
         Kernel::FusedSum(ref kernel) => fused_sum::fused_sum(dims, kernel, uniform.hyper, views),
     }

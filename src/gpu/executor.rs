@@ -1,7 +1,7 @@
 use super::uploads::Uploads;
 use super::{Gpu, Pipeline, lock};
 use crate::executor::{Executor, Readback, locate};
-use crate::kernel::{Element, Kernel, Uniform, Variant};
+use crate::kernel::{Access, BindingSpec, Element, Kernel, Uniform, Variant};
 use crate::pace::Pace;
 use crate::plan::{Phase, Plan, Slot, Step};
 use crate::tune::Variants;
@@ -278,7 +278,8 @@ fn check_limits(gpu: &Gpu, plan: &Plan) -> Result<()> {
         }
     }
     for step in &plan.steps {
-        let needed = step.kernel.bindings().len() as u32;
+        let storage = |spec: &BindingSpec| spec.access != Access::Constant;
+        let needed = step.kernel.bindings().into_iter().filter(storage).count() as u32;
         if needed > limits.max_storage_buffers_per_shader_stage {
             return Err(Error::Device(format!(
                 "{} cannot run {}: it needs {needed} storage buffers, the adapter allows {}",
@@ -292,8 +293,15 @@ fn check_limits(gpu: &Gpu, plan: &Plan) -> Result<()> {
 fn allocate(gpu: &Gpu, plan: &Plan) -> Result<Vec<wgpu::Buffer>> {
     let memory = gpu.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
     let validation = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
-    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+    let usual = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+    let is_constant = |slot: Slot| {
+        plan.steps.iter().any(|step| {
+            let mut bound = step.kernel.bindings().into_iter().zip(&step.bindings);
+            bound.any(|(spec, binding)| spec.access == Access::Constant && binding.slot == slot)
+        })
+    };
     let buffers = plan.slots.iter().map(|info| {
+        let usage = if is_constant(info.slot) { usual | wgpu::BufferUsages::UNIFORM } else { usual };
         gpu.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(&format!("wgrad.{}", info.slot)),
             size: buffer_bytes(info.element, info.len),

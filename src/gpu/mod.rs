@@ -187,8 +187,11 @@ impl Gpu {
         let uniform_size = std::num::NonZeroU64::new(size_of::<Uniform>() as u64);
         let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform, uniform_size)];
         entries.extend(kernel.bindings().iter().map(|spec| {
-            let read_only = spec.access == Access::Read;
-            entry(spec.index, wgpu::BufferBindingType::Storage { read_only }, None)
+            let ty = match spec.access {
+                Access::Constant => wgpu::BufferBindingType::Uniform,
+                access => wgpu::BufferBindingType::Storage { read_only: access == Access::Read },
+            };
+            entry(spec.index, ty, None)
         }));
         let layout = self
             .device

@@ -4,6 +4,7 @@
 
 mod broadcast;
 
+use super::mixed::{SCALER_LEN, scale_wgsl};
 use super::whole::activation_hooks;
 use super::{Access, BindingSpec, Broadcast, Element, Variant, binding};
 use crate::activation::Stored;
@@ -12,6 +13,7 @@ use crate::network::{Bias, Network};
 use crate::optimizer::Rule;
 use crate::params::{ALIGNMENT, Params, Role};
 use crate::plan::ScheduleEntry;
+use crate::precision::Precision;
 use crate::{Error, Result};
 use std::fmt::Write;
 
@@ -42,6 +44,8 @@ pub struct Fused {
     pub network: Network,
     /// What is computed.
     pub pass: Pass,
+    /// What weights, activations and deltas are stored in and multiplied as.
+    pub precision: Precision,
 }
 
 /// What a fused kernel computes.
@@ -76,6 +80,8 @@ pub struct FusedSum {
     pub network: Network,
     /// How the gradients change the parameters; `None` where they are only stored.
     pub rule: Option<Rule>,
+    /// In [`Precision::F16`] the gradients carry the dynamic loss scale, and where one overflowed nothing changes.
+    pub precision: Precision,
 }
 
 /// Where a layer's numbers lie: parameters in the arena, activations and deltas in the scratch memory of a part, gradients
@@ -208,12 +214,14 @@ impl Fused {
 
     pub(super) fn bindings(&self) -> Vec<BindingSpec> {
         use Access::{Read, Write};
-        use Element::{Real, Word};
+        use Element::{Half, Real, Word};
+        let half = self.precision == Precision::F16;
+        let stored = if half { Half } else { Real };
         let Pass::Training { source, .. } = self.pass else {
             return vec![
                 binding(3, "input", Read, Real),
                 binding(5, "params", Read, Real),
-                binding(6, SCRATCH, Write, Real),
+                binding(6, SCRATCH, Write, stored),
                 binding(7, "output", Write, Real),
             ];
         };
@@ -227,7 +235,7 @@ impl Fused {
             binding(3, inputs, Read, Real),
             binding(4, targets, Read, Real),
             binding(5, "params", Read, Real),
-            binding(6, SCRATCH, Write, Real),
+            binding(6, SCRATCH, Write, stored),
             binding(7, "partials", Write, Real),
         ];
         match source {
@@ -235,6 +243,7 @@ impl Fused {
             Source::Gathered => all.push(binding(8, "order", Read, Word)),
             Source::EveryGradient => all.push(binding(8, "input_gradient", Write, Real)),
         }
+        all.extend(half.then(|| binding(9, "scaler", Access::Constant, Real)));
         all
     }
 
@@ -246,7 +255,8 @@ impl Fused {
             return vec![batch * inputs, params, parts * layout.scratch, batch * outputs];
         };
         let samples = if source == Source::Gathered { 1 } else { batch };
-        let partials = parts * layout.partials + padded(parts);
+        let half = self.precision == Precision::F16;
+        let partials = parts * layout.partials + padded(parts * if half { 2 } else { 1 });
         let mut all = vec![
             ScheduleEntry::WORDS,
             1,
@@ -261,6 +271,7 @@ impl Fused {
             Source::Gathered => all.push(1),
             Source::EveryGradient => all.push(batch * inputs),
         }
+        all.extend(half.then_some(SCALER_LEN));
         all
     }
 
@@ -280,7 +291,7 @@ impl Fused {
 
     pub(super) fn variants(&self, subgroup: Option<u32>) -> Vec<Variant> {
         let tiles = self.fills_tiles();
-        let broadcast = (tiles && subgroup == Some(8)).then_some(BROADCAST);
+        let broadcast = (tiles && self.is_for_software(subgroup)).then_some(BROADCAST);
         let tiled = tiles.then_some(Variant::Tiled);
         std::iter::once(Variant::Naive).chain(tiled).chain(broadcast).collect()
     }
@@ -288,9 +299,14 @@ impl Fused {
     pub(super) fn heuristic(&self, subgroup: Option<u32>) -> Variant {
         match subgroup {
             _ if !self.fills_tiles() => Variant::Naive,
-            Some(8) => BROADCAST,
+            _ if self.is_for_software(subgroup) => BROADCAST,
             _ => Variant::Tiled,
         }
+    }
+
+    /// Whether the text for software rasterisers serves. They gain nothing from f16, and compile it slowly.
+    fn is_for_software(&self, subgroup: Option<u32>) -> bool {
+        subgroup == Some(8) && self.precision == Precision::F32
     }
 
     /// Whether tiles are more than padding somewhere; the unrolled ones compile slowly.
@@ -354,6 +370,7 @@ impl Fused {
     fn write(&self, w: &mut String, variant: Variant) -> std::fmt::Result {
         let layout = self.layout();
         let vectors = matches!(variant, Variant::Broadcast(_));
+        writeln!(w, "alias Stored = {};", self.precision)?;
         self.write_tables(w, &layout, vectors)?;
         let activations = || self.network.layers.iter().map(|layer| layer.activation);
         let loss = match self.pass {
@@ -381,6 +398,12 @@ impl Fused {
             w.push_str(include_str!("../../shaders/fused/prediction.wgsl"));
             return Ok(());
         };
+        if self.precision == Precision::F16 {
+            w.push_str(include_str!("../../shaders/fused/scaled.wgsl"));
+            w.push_str(&scale_wgsl());
+        } else {
+            w.push_str(include_str!("../../shaders/fused/unscaled.wgsl"));
+        }
         self.write_input_gradient(w, source, vectors)?;
         match variant {
             Variant::Broadcast(_) => {
@@ -451,7 +474,7 @@ impl Fused {
                 "  for (var e = k; e < min(k + 4u, INPUTS); e++) {{ input_gradient[row * INPUTS + e] = x[e - k]; }}"
             )?;
         } else if every {
-            writeln!(w, "  input_gradient[row * INPUTS + k] = x;")?;
+            writeln!(w, "  input_gradient[row * INPUTS + k] = inverse_scale() * x;")?;
         }
         writeln!(w, "}}")
     }
@@ -466,7 +489,7 @@ impl Fused {
         writeln!(w, "const PARTIALS: u32 = {}u;", layout.partials)?;
         let names = self.bindings();
         let name = |index: u32| names.iter().find(|spec| spec.index == index).map_or("", |spec| spec.name);
-        let memory = if vectors { "vec4<f32>" } else { "f32" };
+        let (memory, sums) = if vectors { ("vec4<Stored>", "vec4<f32>") } else { ("Stored", "f32") };
         let of = |whole: bool| if vectors && whole { "vec4<f32>" } else { "f32" };
         let input_vectors = vectors && self.network.inputs == padded(self.network.inputs);
         let (inputs, params) = (of(input_vectors), of(layout.packed.is_none()));
@@ -494,7 +517,7 @@ impl Fused {
                     "fn target_at(sample: u32, j: u32) -> f32 {{ return {}[sample * OUTPUTS + j]; }}",
                     name(4)
                 )?;
-                writeln!(w, "@group(0) @binding(7) var<storage, read_write> partials: array<{memory}>;")?;
+                writeln!(w, "@group(0) @binding(7) var<storage, read_write> partials: array<{sums}>;")?;
                 if let Some(last) = self.network.layers.last() {
                     let hook = last.activation.hook();
                     writeln!(w, "fn output_slope(s: f32) -> f32 {{ return activation_derivative_{hook}(s); }}")?;
@@ -599,14 +622,14 @@ pub const SCRATCH: &str = "scratch";
 impl FusedSum {
     /// Where the gradient of each tensor of the arena lies in a part: offset, rows, columns and their padded number.
     fn layout(&self) -> Layout {
-        Fused { network: self.network.clone(), pass: Pass::Prediction }.layout()
+        Fused { network: self.network.clone(), pass: Pass::Prediction, precision: self.precision }.layout()
     }
 
     pub(super) fn bindings(&self) -> Vec<BindingSpec> {
         use Access::{Read, Write};
         use Element::{Real, Word};
         let partials = binding(3, "partials", Read, Real);
-        match self.rule {
+        let mut all = match self.rule {
             None => vec![partials, binding(4, "gradients", Write, Real)],
             Some(rule) => {
                 let mut all = vec![binding(1, "schedule", Read, Word), binding(2, "clock", Read, Word), partials];
@@ -614,15 +637,28 @@ impl FusedSum {
                 all.extend(super::state_bindings(rule));
                 all
             }
-        }
+        };
+        all.extend((self.precision == Precision::F16).then(|| binding(8, "scaler", Read, Real)));
+        all
     }
 
-    pub(super) fn lengths(&self, [parts, first, len]: [usize; 3]) -> Vec<usize> {
+    pub(crate) fn lengths(&self, [parts, first, len]: [usize; 3]) -> Vec<usize> {
+        let half = self.precision == Precision::F16;
         let partials = parts * self.layout().partials;
-        match self.rule {
+        let mut all = match self.rule {
             None => vec![partials, first + len],
-            Some(rule) => [vec![ScheduleEntry::WORDS, 1, partials], vec![first + len; 1 + rule.states()]].concat(),
-        }
+            Some(rule) => {
+                let overflows = if half { 2 * parts } else { 0 };
+                let fixed = vec![ScheduleEntry::WORDS, 1, partials + overflows];
+                [fixed, vec![first + len; 1 + rule.states()]].concat()
+            }
+        };
+        all.extend(half.then_some(SCALER_LEN));
+        all
+    }
+
+    pub(super) fn loop_iterations(&self, parts: u64) -> u64 {
+        if self.precision == Precision::F16 { 2 * parts } else { parts }
     }
 
     /// Each tensor with where a part's gradient of it begins and how long its rows are there.
@@ -657,6 +693,17 @@ impl FusedSum {
             );
         }
         text += "  return PARTIALS;\n}\n";
+        let half = self.precision == Precision::F16;
+        text += match (half, self.rule) {
+            (true, Some(_)) => include_str!("../../shaders/fused/skip_overflow.wgsl"),
+            _ => include_str!("../../shaders/update/every_step.wgsl"),
+        };
+        if half {
+            text += "@group(0) @binding(8) var<storage, read> scaler: array<f32>;\n";
+            text += &scale_wgsl();
+        } else {
+            text += "fn inverse_scale() -> f32 { return 1.0; }\n";
+        }
         match self.rule {
             None => text += include_str!("../../shaders/fused/gradients.wgsl"),
             Some(rule) => {
@@ -669,8 +716,14 @@ impl FusedSum {
     }
 }
 
+/// What comes in front of a kernel's name: `f16 fused forward`.
+fn write_precision(f: &mut std::fmt::Formatter<'_>, precision: Precision) -> std::fmt::Result {
+    if precision == Precision::F16 { write!(f, "f16 ") } else { Ok(()) }
+}
+
 impl std::fmt::Display for Fused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write_precision(f, self.precision)?;
         match self.pass {
             Pass::Prediction => write!(f, "fused forward"),
             Pass::Training { loss, source } => write!(
@@ -689,6 +742,7 @@ impl std::fmt::Display for Fused {
 
 impl std::fmt::Display for FusedSum {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write_precision(f, self.precision)?;
         match self.rule {
             None => write!(f, "sum of parts"),
             Some(rule) => write!(f, "sum of parts + update {}", rule.name()),
@@ -696,13 +750,14 @@ impl std::fmt::Display for FusedSum {
     }
 }
 
-/// Kernels that stand for all: every activation and loss, bias mode, source and pass, with and without padding.
+/// Kernels that stand for all: every activation and loss, bias mode, source and pass, with and without padding, in each
+/// precision.
 pub(super) fn samples() -> Vec<super::Kernel> {
     use crate::activation::Activation;
     use crate::network::Layer;
     let mut all = Vec::new();
-    let mut add = |network: &Network, pass| {
-        all.push(super::Kernel::Fused(Fused { network: network.clone(), pass }.into()));
+    let mut add = |network: &Network, pass, precision| {
+        all.push(super::Kernel::Fused(Fused { network: network.clone(), pass, precision }.into()));
     };
     for (i, &activation) in Activation::ALL.iter().enumerate() {
         let loss = Loss::ALL[i % Loss::ALL.len()];
@@ -710,7 +765,9 @@ pub(super) fn samples() -> Vec<super::Kernel> {
             loss.training_activation(if loss == Loss::LogisticCrossEntropy { Activation::Sigmoid } else { activation });
         let network = Network::new(5).dense(7, activation).dense(8, activation).dense(3, output);
         let network = network.with_bias(Bias::ALL[i % Bias::ALL.len()]);
-        add(&network, Pass::Training { loss, source: Source::EveryGradient });
+        // Each is a text of its own for a driver to compile; that of f16 differs in what is stored alone.
+        let precision = if i % 3 == 2 { Precision::F16 } else { Precision::F32 };
+        add(&network, Pass::Training { loss, source: Source::EveryGradient }, precision);
     }
     let frozen = |inputs: usize| {
         Network::new(inputs)
@@ -721,12 +778,17 @@ pub(super) fn samples() -> Vec<super::Kernel> {
     };
     let softmax = |source| Pass::Training { loss: Loss::SoftmaxCrossEntropy, source };
     let shared = Network::new(3).dense(41, Activation::Gelu).dense(9, Activation::Silu).with_bias(Bias::Shared);
-    add(&frozen(8), softmax(Source::Batch));
-    add(&frozen(3), softmax(Source::Gathered));
-    add(&shared, softmax(Source::EveryGradient));
-    add(&frozen(3), Pass::Prediction);
-    let rules = std::iter::once(None).chain(Rule::ALL.iter().copied().map(Some));
+    for precision in [Precision::F32, Precision::F16] {
+        add(&frozen(8), softmax(Source::Batch), precision);
+        add(&frozen(3), softmax(Source::Gathered), precision);
+        add(&shared, softmax(Source::EveryGradient), precision);
+        add(&frozen(3), Pass::Prediction, precision);
+    }
     let mixed = frozen(3).with_bias(Bias::Shared).dense(6, Activation::Silu);
-    all.extend(rules.map(|rule| super::Kernel::FusedSum(FusedSum { network: mixed.clone(), rule }.into())));
+    for precision in [Precision::F32, Precision::F16] {
+        for rule in std::iter::once(None).chain(Rule::ALL.iter().copied().map(Some)) {
+            all.push(super::Kernel::FusedSum(FusedSum { network: mixed.clone(), rule, precision }.into()));
+        }
+    }
     all
 }

@@ -36,6 +36,9 @@ pub enum Mixed {
     Unscale,
     /// [`Kernel::Update`], unless a gradient was not finite.
     Update(Rule),
+    /// [`Kernel::LossSum`] of the parts of a fused step, behind whose losses stands whether one overflowed, and
+    /// [`Mixed::Adapt`]: `dims = [parts]`.
+    LossSum,
     /// Adapts the dynamic loss scale: halves it after a step that was skipped, doubles it after
     /// [`GROWTH_INTERVAL`] steps that were not.
     Adapt,
@@ -52,8 +55,9 @@ pub const LOG_SCALES: std::ops::RangeInclusive<i32> = -14..=24;
 pub const GROWTH_INTERVAL: u32 = 2000;
 
 /// Elements of [`Slot::Scaler`](crate::plan::Slot::Scaler): the logarithm to base 2 of the dynamic loss scale less
-/// [`FIRST_LOG_SCALE`], steps since it changed, steps skipped so far.
-pub const SCALER_LEN: usize = 3;
+/// [`FIRST_LOG_SCALE`], steps since it changed, steps skipped so far; with a fourth it is a whole vector, which a uniform
+/// buffer has to be.
+pub const SCALER_LEN: usize = 4;
 
 impl Mixed {
     /// The kernel of mixed precision for the formula of `kernel`; `kernel` itself where it touches no matrix in f16.
@@ -76,6 +80,7 @@ impl Mixed {
             Mixed::Loss { loss, activation } => Some(Kernel::Loss { loss, activation }),
             Mixed::ColumnSum => Some(Kernel::ColumnSum),
             Mixed::Update(rule) => Some(Kernel::Update(rule)),
+            Mixed::LossSum => Some(Kernel::LossSum),
             Mixed::Cast | Mixed::Unscale | Mixed::Adapt => None,
         }
     }
@@ -89,6 +94,7 @@ impl Mixed {
             Mixed::ColumnSum => "column_sum",
             Mixed::Unscale => "unscale",
             Mixed::Update(_) => "update",
+            Mixed::LossSum => "loss_sum",
             Mixed::Adapt => "adapt",
         }
     }
@@ -106,6 +112,7 @@ impl Mixed {
                 binding(3, "gradients", Write, Real),
             ]),
             Mixed::Update(_) => all.push(binding(8, "overflow", Read, Word)),
+            Mixed::LossSum => all.push(binding(4, "scaler", Write, Real)),
             Mixed::Adapt => all.extend([binding(1, "scaler", Write, Real), binding(2, "overflow", Write, Word)]),
             Mixed::Gather | Mixed::Matmul { .. } | Mixed::ColumnSum => {}
         }
@@ -149,6 +156,10 @@ impl Mixed {
             Mixed::Loss { .. } => all.push(SCALER_LEN),
             Mixed::Unscale => all.extend([SCALER_LEN, 1, x]),
             Mixed::Update(_) => all.push(1),
+            Mixed::LossSum => {
+                all[0] *= 2;
+                all.push(SCALER_LEN);
+            }
             Mixed::Adapt => all.extend([SCALER_LEN, 1]),
             Mixed::Gather | Mixed::Matmul { .. } | Mixed::ColumnSum => {}
         }
@@ -218,11 +229,14 @@ impl Mixed {
                 ("", vec![UNIFORM, &generated, include_str!("../../shaders/half/unscale.wgsl")])
             }
             Mixed::Adapt => {
-                let [least, most] = [LOG_SCALES.start(), LOG_SCALES.end()].map(|log| log - FIRST_LOG_SCALE);
-                generated = format!(
-                    "const LEAST: f32 = {least};\nconst MOST: f32 = {most};\nconst GROWTH_INTERVAL: f32 = {GROWTH_INTERVAL};\n"
-                );
-                ("", vec![UNIFORM, &generated, include_str!("../../shaders/half/adapt.wgsl")])
+                generated = adapt_wgsl();
+                ("", vec![UNIFORM, &generated, include_str!("../../shaders/half/adapt_step.wgsl")])
+            }
+            Mixed::LossSum => {
+                let lanes = if let Variant::Lanes(lanes) = variant { lanes } else { 1 };
+                generated = format!("const LANES: u32 = {lanes}u;\n{}", adapt_wgsl());
+                let of_parts = include_str!("../../shaders/loss_sum/of_parts.wgsl");
+                ("", vec![UNIFORM, &generated, of_parts, include_str!("../../shaders/loss_sum.wgsl")])
             }
             Mixed::Matmul { form, epilogue } => {
                 let mut parts = vec![
@@ -294,6 +308,15 @@ pub(super) fn scale_wgsl() -> String {
     format!("const FIRST_LOG_SCALE: i32 = {FIRST_LOG_SCALE};\n{}", include_str!("../../shaders/half/scale.wgsl"))
 }
 
+/// The function `adapt`.
+fn adapt_wgsl() -> String {
+    let [least, most] = [LOG_SCALES.start(), LOG_SCALES.end()].map(|log| log - FIRST_LOG_SCALE);
+    format!(
+        "const LEAST: f32 = {least};\nconst MOST: f32 = {most};\nconst GROWTH_INTERVAL: f32 = {GROWTH_INTERVAL};\n{}",
+        include_str!("../../shaders/half/adapt.wgsl")
+    )
+}
+
 fn bias_wgsl(bias: Bias) -> &'static str {
     match bias {
         Bias::PerUnit => include_str!("../../shaders/bias/per_unit.wgsl"),
@@ -305,7 +328,7 @@ fn bias_wgsl(bias: Bias) -> &'static str {
 impl Kernel {
     /// Every kernel of mixed precision: one for each of f32 that touches a matrix, and those of its own.
     pub(super) fn all_mixed(of_f32: &[Kernel]) -> Vec<Kernel> {
-        let own = [Mixed::Cast, Mixed::Unscale, Mixed::Adapt].map(Kernel::Mixed);
+        let own = [Mixed::Cast, Mixed::Unscale, Mixed::Adapt, Mixed::LossSum].map(Kernel::Mixed);
         let others = of_f32.iter().cloned().map(Mixed::of).filter(|kernel| matches!(kernel, Kernel::Mixed(_)));
         own.into_iter().chain(others).collect()
     }

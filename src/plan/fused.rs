@@ -1,13 +1,16 @@
 //! The wiring of the fused planner: forward, loss and backward in one dispatch, the sum over the parts of the batch and the
-//! update in a second one, the loss in a third.
+//! update in a second one, the loss, and in mixed precision the loss scale, in a third.
 
 use super::{Binding, Phase, Plan, Planner, ScheduleEntry, Slot, TrainingOptions, check_batch, whole};
 use crate::Result;
 use crate::activation::Activation;
 use crate::kernel::fused::{Pass, Source};
-use crate::kernel::{Fused, FusedSum, Kernel};
+use crate::kernel::mixed::SCALER_LEN;
+use crate::kernel::{Fused, FusedSum, Kernel, Mixed};
 use crate::network::Network;
+use crate::optimizer::Rule;
 use crate::params::Params;
+use crate::precision::Precision;
 use std::sync::Arc;
 
 impl Plan {
@@ -31,38 +34,29 @@ impl Plan {
         }
         let batch = if options.all_gradients { Source::EveryGradient } else { Source::Batch };
         let gathered = (options.data_rows > 0).then_some((Phase::FusedGathered, Source::Gathered));
-        let mut losses = None;
+        let mut parts = 0;
         for (phase, source) in std::iter::once((Phase::Fused, batch)).chain(gathered) {
-            losses = Some(plan.fused_step(phase, &computed, options, source)?);
+            parts = plan.fused_step(phase, &computed, options, source)?;
         }
 
         plan.add(Slot::Gradients, params.len);
-        let every = || std::iter::once(0..params.len).collect();
-        let runs = if options.all_gradients { every() } else { params.trainable_runs() };
+        let runs = if options.all_gradients { vec![0..params.len] } else { params.trainable_runs() };
         for run in runs {
-            let kernel = FusedSum { network: computed.clone(), rule: None };
-            let bindings = vec![plan.partials(&kernel), whole(Slot::Gradients, params.len)];
-            plan.sum(Phase::Backward, kernel, run, bindings, "gradients")?;
+            plan.sum(Phase::Backward, &computed, options, None, [parts, run.start, run.len()])?;
         }
-        let rule = options.optimizer.rule();
         for run in params.trainable_runs() {
-            let kernel = FusedSum { network: computed.clone(), rule: Some(rule) };
-            let mut bindings = vec![whole(Slot::Schedule, steps * ScheduleEntry::WORDS), whole(Slot::Clock, 1)];
-            bindings.push(plan.partials(&kernel));
-            bindings.push(whole(Slot::Params, params.len));
-            bindings.extend((0..rule.states()).map(|i| plan.add(Slot::State(i), params.len)));
-            plan.sum(Phase::Update, kernel, run, bindings, "update")?;
-            if let Some(step) = plan.steps.last_mut() {
-                step.uniform.hyper = options.optimizer.hyper();
-            }
+            plan.sum(Phase::Update, &computed, options, Some(options.optimizer.rule()), [parts, run.start, run.len()])?;
         }
-        // An evaluation records the sum of the rows' losses, a step that of the parts'.
-        let losses = losses.into_iter().map(|parts| (Phase::Record, parts));
-        let rows = (options.data_rows > 0).then(|| (Phase::Finish, whole(Slot::RowLoss, options.batch)));
-        for (phase, losses) in losses.chain(rows) {
-            let count = losses.range.len();
-            let bindings = vec![losses, plan.add(Slot::Losses, steps), whole(Slot::Clock, 1)];
-            plan.push(phase, Kernel::LossSum, [count, 0, 0], bindings, "record the loss")?;
+        let first = FusedSum { network: computed, rule: None, precision: options.precision }.tensors().1 * parts;
+        let results = |per_part: usize| Binding { slot: Slot::Partials, range: first..first + per_part * parts };
+        // An evaluation records the sum of the rows' losses, a step and its gradients alone that of the parts'.
+        plan.record(Phase::Backward, Kernel::LossSum, results(1), parts)?;
+        match options.precision {
+            Precision::F32 => plan.record(Phase::Record, Kernel::LossSum, results(1), parts)?,
+            Precision::F16 => plan.record(Phase::Record, Kernel::Mixed(Mixed::LossSum), results(2), parts)?,
+        }
+        if options.data_rows > 0 {
+            plan.record(Phase::Finish, Kernel::LossSum, whole(Slot::RowLoss, options.batch), options.batch)?;
         }
         plan.validate()?;
         Ok(plan)
@@ -75,13 +69,13 @@ impl Plan {
         let params = Params::of(network);
         let mut plan = Plan { planner: Planner::Fused, batch, params: params.clone(), ..Plan::default() };
         plan.add(Slot::Params, params.len);
-        plan.fused_forward(network, batch)?;
+        plan.fused_forward(network, batch, Precision::F32)?;
         plan.validate()?;
         Ok(plan)
     }
 
-    fn fused_forward(&mut self, network: &Network, batch: usize) -> Result<()> {
-        let kernel = Fused { network: network.clone(), pass: Pass::Prediction };
+    fn fused_forward(&mut self, network: &Network, batch: usize, precision: Precision) -> Result<()> {
+        let kernel = Fused { network: network.clone(), pass: Pass::Prediction, precision };
         let dims = [batch, kernel.part_rows(batch)];
         let lengths = kernel.lengths(dims);
         let bindings = vec![
@@ -90,14 +84,15 @@ impl Plan {
             self.add(Slot::Scratch, lengths[2]),
             self.add(Slot::Output, lengths[3]),
         ];
-        self.push(Phase::Forward, Kernel::Fused(Arc::new(kernel)), [dims[0], dims[1], 0], bindings, "forward")
+        self.push(Phase::Forward, Kernel::Fused(Arc::new(kernel)), dims, bindings, "forward")
     }
 
     /// Output and loss of a gathered batch. It is not timed, and takes kernels of the layer-wise plan for all but the
     /// forward pass.
     fn gathered_loss(&mut self, network: &Network, options: &TrainingOptions) -> Result<()> {
-        self.gather(network, options)?;
-        self.fused_forward(network, options.batch)?;
+        // The forward pass rounds what it loads.
+        self.gather(network, &TrainingOptions { precision: Precision::F32, ..*options })?;
+        self.fused_forward(network, options.batch, options.precision)?;
         let (rows, outputs) = (options.batch, network.outputs());
         let bindings = vec![
             whole(Slot::Schedule, options.steps * ScheduleEntry::WORDS),
@@ -112,15 +107,16 @@ impl Plan {
         self.push(Phase::Loss, kernel, [rows, outputs, 0], bindings, "loss")
     }
 
-    /// Loss and gradients of the parts of a batch; returns where the losses are.
+    /// Loss and gradients of the parts of a batch; returns their number.
     fn fused_step(
         &mut self,
         phase: Phase,
         network: &Network,
         options: &TrainingOptions,
         source: Source,
-    ) -> Result<Binding> {
-        let kernel = Fused { network: network.clone(), pass: Pass::Training { loss: options.loss, source } };
+    ) -> Result<usize> {
+        let pass = Pass::Training { loss: options.loss, source };
+        let kernel = Fused { network: network.clone(), pass, precision: options.precision };
         let dims = [options.batch, kernel.part_rows(options.batch)];
         let lengths = kernel.lengths(dims);
         let gathers = source == Source::Gathered;
@@ -143,34 +139,54 @@ impl Plan {
             Source::Gathered => bindings.push(whole(Slot::Order, options.data_rows)),
             Source::EveryGradient => bindings.push(self.add(Slot::InputGradient, lengths[7])),
         }
-        let kernel_partials = kernel.layout().partials;
+        bindings.extend(self.scaler(options.precision));
         let kernel = Kernel::Fused(Arc::new(kernel));
-        self.push(phase, kernel, [dims[0], dims[1], 0], bindings, "forward, loss and backward")?;
-        let parts = dims[0].div_ceil(dims[1]);
-        let losses = parts * kernel_partials;
-        Ok(Binding { slot: Slot::Partials, range: losses..losses + parts })
+        self.push(phase, kernel, dims, bindings, "forward, loss and backward")?;
+        Ok(dims[0].div_ceil(dims[1]))
     }
 
-    /// The gradients of all parts.
-    fn partials(&self, kernel: &FusedSum) -> Binding {
-        whole(Slot::Partials, self.parts(kernel) * kernel.tensors().1)
+    fn scaler(&mut self, precision: Precision) -> Option<Binding> {
+        (precision == Precision::F16).then(|| self.add(Slot::Scaler, SCALER_LEN))
     }
 
-    fn parts(&self, kernel: &FusedSum) -> usize {
-        let stride = kernel.tensors().1;
-        // Behind the gradients the slot has one loss per part.
-        self.slot(Slot::Partials).map_or(0, |info| info.len / (stride + 1))
-    }
-
+    /// The sums of the parts' gradients, stored or used for the update: `dims = [parts, first, length]`.
     fn sum(
         &mut self,
         phase: Phase,
-        kernel: FusedSum,
-        run: std::ops::Range<usize>,
-        bindings: Vec<Binding>,
-        label: &str,
+        network: &Network,
+        options: &TrainingOptions,
+        rule: Option<Rule>,
+        dims: [usize; 3],
     ) -> Result<()> {
-        let dims = [self.parts(&kernel), run.start, run.len()];
-        self.push(phase, Kernel::FusedSum(Arc::new(kernel)), dims, bindings, label)
+        let kernel = FusedSum { network: network.clone(), rule, precision: options.precision };
+        let lengths = kernel.lengths(dims);
+        let arena = self.params.len;
+        let mut bindings = match rule {
+            None => vec![whole(Slot::Partials, lengths[0]), whole(Slot::Gradients, arena)],
+            Some(rule) => {
+                let schedule = whole(Slot::Schedule, options.steps * ScheduleEntry::WORDS);
+                let mut all = vec![schedule, whole(Slot::Clock, 1), whole(Slot::Partials, lengths[2])];
+                all.push(whole(Slot::Params, arena));
+                all.extend((0..rule.states()).map(|i| self.add(Slot::State(i), arena)));
+                all
+            }
+        };
+        bindings.extend(self.scaler(options.precision));
+        let label = if rule.is_some() { "update" } else { "gradients" };
+        self.push(phase, Kernel::FusedSum(Arc::new(kernel)), dims, bindings, label)?;
+        if let (Some(step), Some(_)) = (self.steps.last_mut(), rule) {
+            step.uniform.hyper = options.optimizer.hyper();
+        }
+        Ok(())
+    }
+
+    /// The sum of `count` losses, which come first in `losses`.
+    pub(super) fn record(&mut self, phase: Phase, kernel: Kernel, losses: Binding, count: usize) -> Result<()> {
+        let steps = self.slot(Slot::Schedule).map_or(0, |info| info.len / ScheduleEntry::WORDS);
+        let mut bindings = vec![losses, self.add(Slot::Losses, steps), whole(Slot::Clock, 1)];
+        if let Kernel::Mixed(Mixed::LossSum) = kernel {
+            bindings.extend(self.scaler(Precision::F16));
+        }
+        self.push(phase, kernel, [count], bindings, "record the loss")
     }
 }

@@ -71,7 +71,7 @@ impl Plan {
         for run in params.trainable_runs() {
             plan.update(&run, &params, options)?;
         }
-        plan.record(options)?;
+        plan.record(Phase::Finish, Kernel::LossSum, whole(Slot::RowLoss, options.batch), options.batch)?;
         plan.validate()?;
         Ok(plan)
     }

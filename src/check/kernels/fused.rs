@@ -1,11 +1,13 @@
 //! What the fused kernels are given, and how far they may be from their twins.
 
+use super::super::mixed::{LOG_SCALE, SCALER};
 use super::{Contents, UPDATE_ROUNDINGS, live_rows, schedule};
 use crate::activation::Activation;
-use crate::compare::sum_error;
+use crate::compare::{FLUSH, sum_error};
 use crate::kernel::fused::{Fused, FusedSum, Pass, Source};
 use crate::loss::Loss;
 use crate::params::{Params, Role};
+use crate::precision::Precision;
 use crate::reference::Reference;
 use crate::{Result, network::Network};
 
@@ -18,8 +20,11 @@ pub(super) const SHAPES: &[&[u32]] = &[&[1, 64], &[7, 32], &[33, 32], &[70, 64],
 /// `[parts, first, length]`: the whole arena, a range that begins and ends inside a tensor's neighbourhood.
 pub(super) fn sum_shapes(sum: &FusedSum) -> Vec<[u32; 4]> {
     let len = Params::of(&sum.network).len as u32;
-    vec![[1, 0, len, 0], [3, 0, len, 0], [129, 64, len - 65, 0]]
+    vec![[1, 0, len, 0], [OVERFLOWING as u32, 0, len, 0], [3, 0, len, 0], [129, 64, len - 65, 0]]
 }
+
+/// So many parts stand for a step that is skipped in mixed precision.
+const OVERFLOWING: usize = 2;
 
 /// Row `i` of the batch is this row of the data set.
 fn order(batch: usize) -> Vec<u32> {
@@ -44,6 +49,7 @@ pub(super) fn contents(kernel: &Fused, dims: [u32; 4], mut real: impl FnMut(usiz
         Source::Gathered => all.push(Contents::Words(order(batch))),
         Source::EveryGradient => all.push(Contents::Poison(lengths[7])),
     }
+    all.extend((kernel.precision == Precision::F16).then(|| Contents::Real(SCALER.to_vec())));
     all
 }
 
@@ -57,7 +63,10 @@ pub(super) fn bounds(kernel: &Fused, dims: [u32; 4], contents: &[Contents]) -> R
     let Pass::Training { loss, source } = kernel.pass else {
         let reference = Reference::new(network, Loss::MeanSquaredError)?;
         out[2] = vec![ANYTHING; contents[2].len()];
-        out[3] = reference.forward_bounds(&wide(1), &wide(0), batch)?;
+        out[3] = match kernel.precision {
+            Precision::F32 => reference.forward_bounds(&wide(1), &wide(0), batch)?,
+            Precision::F16 => reference.half_forward_bounds(&wide(1), &wide(0), batch)?,
+        };
         return Ok(out);
     };
     let reference = Reference::new(&with_output_of(network, loss), loss)?;
@@ -78,10 +87,17 @@ pub(super) fn bounds(kernel: &Fused, dims: [u32; 4], contents: &[Contents]) -> R
         let (inputs_here, targets) = (rows(2, inputs, range.clone()), rows(3, outputs, range));
         let found = match live {
             0 => None,
-            _ => Some(reference.bounds(&wide(4), &inputs_here, &targets, live)?),
+            _ => Some(match kernel.precision {
+                Precision::F32 => reference.bounds(&wide(4), &inputs_here, &targets, live)?,
+                Precision::F16 => reference.half_bounds(&wide(4), &inputs_here, &targets, live)?,
+            }),
         };
         // The kernel is given another factor than the reference takes; all that it computes is proportional to it.
         let ratio = f64::from(0.37f32) / loss.reduction().scale(live.max(1), outputs);
+        let scaled = match kernel.precision {
+            Precision::F32 => ratio,
+            Precision::F16 => ratio * f64::from(LOG_SCALE).exp2(),
+        };
         for tensor in Params::of(network).tensors {
             let place = layout.layers[tensor.layer];
             let (at, wanted) = match tensor.role {
@@ -91,7 +107,7 @@ pub(super) fn bounds(kernel: &Fused, dims: [u32; 4], contents: &[Contents]) -> R
             let stride = tensor.cols.next_multiple_of(4);
             for (i, param) in tensor.range().enumerate().filter(|_| wanted) {
                 part[at + i / tensor.cols * stride + i % tensor.cols] =
-                    found.as_ref().map_or(0.0, |found| ratio * found.params[param]);
+                    found.as_ref().map_or(0.0, |found| scaled * found.params[param]);
             }
         }
         partials.extend(part);
@@ -123,8 +139,15 @@ pub(super) fn sum_contents(
     mut real: impl FnMut(usize, f32) -> Contents,
 ) -> Vec<Contents> {
     let arena = Params::of(&kernel.network).len;
-    let partials = real(dims[0] as usize * kernel.tensors().1, 2.0);
-    match kernel.rule {
+    let parts = dims[0] as usize;
+    let mut partials = real(parts * kernel.tensors().1, 2.0);
+    let half = kernel.precision == Precision::F16;
+    if let (true, Some(_), Contents::Real(partials)) = (half, kernel.rule, &mut partials) {
+        // Losses do not matter; the last of these parts overflowed.
+        partials.extend(vec![f32::NAN; parts]);
+        partials.extend((0..parts).map(|part| f32::from(u8::from(parts == OVERFLOWING && part + 1 == parts))));
+    }
+    let mut all = match kernel.rule {
         None => vec![partials, Contents::Poison(arena)],
         Some(rule) => {
             let [schedule, clock] = schedule(1);
@@ -132,7 +155,9 @@ pub(super) fn sum_contents(
             all.extend((0..rule.states()).map(|_| real(arena, 2.0)));
             all
         }
-    }
+    };
+    all.extend(half.then(|| Contents::Real(SCALER.to_vec())));
+    all
 }
 
 /// As for the update of a gradient, with the roundings of its sum.
@@ -143,25 +168,33 @@ pub(super) fn sum_bounds(kernel: &FusedSum, dims: [u32; 4], hyper: [f32; 4], con
     let (tensors, stride) = kernel.tensors();
     let partials = contents[if kernel.rule.is_none() { 0 } else { 2 }].real();
     let written = if kernel.rule.is_none() { 1 } else { 3 };
-    out[written..].iter_mut().for_each(|bounds| *bounds = vec![0.0; arena]);
+    let states = kernel.rule.map_or(0, |rule| rule.states());
+    out[written..=written + states].iter_mut().for_each(|bounds| *bounds = vec![0.0; arena]);
+    let half = kernel.precision == Precision::F16;
+    if half && kernel.rule.is_some() && parts == OVERFLOWING {
+        return out;
+    }
+    // A power of two takes no digit; what becomes subnormal may become 0.
+    let (inverse_scale, flush) = if half { (f64::from(-LOG_SCALE).exp2(), FLUSH) } else { (1.0, 0.0) };
     for (tensor, at, padded) in tensors {
         for (i, param) in tensor.range().enumerate() {
             if param < first || param >= first + len {
                 continue;
             }
             let at = at + i / tensor.cols * padded + i % tensor.cols;
-            let gradient = (0..parts).map(|part| f64::from(partials[part * stride + at].abs())).sum();
+            let sum: f64 = (0..parts).map(|part| f64::from(partials[part * stride + at].abs())).sum();
+            let gradient = sum * inverse_scale;
             let magnitude = |i: usize| f64::from(contents[i].real()[param].abs());
             let roundings = parts + UPDATE_ROUNDINGS;
             match kernel.rule {
-                None => out[1][param] = sum_error(roundings, gradient),
+                None => out[1][param] = sum_error(roundings, gradient) + flush,
                 Some(rule) => {
                     let mut state = [0.0; 2];
                     (0..rule.states()).for_each(|s| state[s] = magnitude(4 + s));
                     let hyper = hyper.map(f64::from);
                     let updated = rule.update(magnitude(3), gradient, -f64::from(0.3f32), hyper, &mut state);
-                    out[3][param] = sum_error(roundings, updated);
-                    (0..rule.states()).for_each(|s| out[4 + s][param] = sum_error(roundings, state[s]));
+                    out[3][param] = sum_error(roundings, updated) + flush;
+                    (0..rule.states()).for_each(|s| out[4 + s][param] = sum_error(roundings, state[s]) + flush);
                 }
             }
         }
@@ -171,8 +204,9 @@ pub(super) fn sum_bounds(kernel: &FusedSum, dims: [u32; 4], hyper: [f32; 4], con
 
 /// The row of the table.
 pub(super) fn family(kernel: &Fused) -> String {
+    let precision = if kernel.precision == Precision::F16 { "f16 " } else { "" };
     match kernel.pass {
-        Pass::Prediction => "fused forward".into(),
-        Pass::Training { .. } => "fused forward + loss + backward".into(),
+        Pass::Prediction => format!("{precision}fused forward"),
+        Pass::Training { .. } => format!("{precision}fused forward + loss + backward"),
     }
 }
