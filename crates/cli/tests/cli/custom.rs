@@ -81,7 +81,7 @@ fn what_cannot_be_read_is_pointed_at() {
 fn they_are_planned_and_tuned_like_others() {
     let folder = Folder::new();
     let plan = folder.well(&format!("plan 7-5-3 --activation {MISH} --loss e=y-t;e*e*e*e")).stdout;
-    assert!(plan.contains("+ mish (keeps z)") && plan.contains("loss e=y-t;e*e*e*e"), "{plan}");
+    assert!(plan.contains("+ mish (keeps z)") && plan.contains("loss e=y-t; e*e*e*e"), "{plan}");
     for device in ["cpu", "gpu"] {
         let run = folder.wgrad_on(device, &[], &format!("tune 7-5-3 --activation {MISH} --loss huber"));
         assert_eq!(run.code, 0, "{}", run.stderr);
