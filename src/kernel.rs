@@ -533,7 +533,7 @@ impl Kernel {
                 let terms = if *epilogue == Epilogue::Parts { part_length(z, w) } else { z };
                 match variant {
                     Variant::Broadcast(broadcast) => broadcast.loop_iterations(terms),
-                    Variant::Tiled => terms.div_ceil(16) * (1 + 16 + 8),
+                    Variant::Tiled => terms.div_ceil(16) * (1 + 16 + 8) + 16,
                     Variant::TiledVector => tiled_vector::loop_iterations(terms),
                     _ => terms,
                 }
@@ -706,6 +706,9 @@ impl Kernel {
                         let delta = include_str!("../shaders/matmul/delta.wgsl");
                         parts.extend([math([activation], None), activation.wgsl(), of_elements, delta]);
                     }
+                }
+                if matches!(variant, Variant::Naive | Variant::Tiled) {
+                    parts.push(include_str!("../shaders/matmul/operands.wgsl"));
                 }
                 parts.push(match variant {
                     Variant::Broadcast(broadcast) => {
