@@ -1,9 +1,10 @@
 //! The proof, on this machine and driver: every kernel and variant against its twin, every gradient of every parameter
-//! against the reference, the reference against central differences.
+//! against the reference, the reference against central differences, and the same for expressions.
 //!
 //! `wgrad check` prints what [`run`] finds; the tests demand that all of it passes, and that planted faults do not.
 
 pub mod gradients;
+pub mod graphs;
 pub mod kernels;
 mod mixed;
 mod resident;
@@ -15,7 +16,7 @@ use crate::device::Device;
 /// What the cases of one subject came to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// `kernel`, `gradient`, `reference` or `determinism`.
+    /// `kernel`, `gradient`, `graph`, `reference` or `determinism`.
     pub group: &'static str,
     /// What was checked: a kernel with its variant, an activation.
     pub subject: String,
@@ -90,5 +91,6 @@ pub fn run(device: &Device, seed: u64, watch: &mut dyn FnMut(&Outcome)) -> Resul
     };
     kernels::run(device, seed, &mut take)?;
     gradients::run(device, seed, &mut take)?;
+    graphs::run(device, seed, &mut take)?;
     Ok(Report { device: device.name(), outcomes })
 }
