@@ -21,7 +21,7 @@ const INPUTS: [&str; 3] = ["x", "y", "z"];
 const LANES: usize = 8;
 
 /// Graphs of one shader: drivers compile several short texts faster than a long one.
-const TOGETHER: usize = 16;
+const TOGETHER: usize = 8;
 
 /// A random expression of x, y and z.
 pub struct Sample {
@@ -403,7 +403,7 @@ pub fn check(device: &Device, probes: &[Probe], prelude: &str) -> Result<Vec<Res
 /// Where the device fails as such.
 pub fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<()> {
     take(survey(seed, 500)?.outcome);
-    take(random(device, seed, 96)?);
+    take(random(device, seed, 48)?);
     let mut operations = Tally::new("graph", "every operation, over its arguments");
     let probes = Probe::operations(seed)?;
     for (result, probe) in check(device, &probes, PRELUDE)?.into_iter().zip(&probes) {
