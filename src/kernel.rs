@@ -434,6 +434,7 @@ impl Kernel {
         match (self, variant) {
             (Kernel::Mixed(mixed), variant) => mixed.runs(variant, dims),
             (Kernel::Matmul { form, .. }, variant) => !variant.reads_vectors() || form.rows_are_vectors(dims),
+            (Kernel::Fused(_), Variant::Cooperative(matrices)) => !matrices.vector,
             (Kernel::ColumnSum, Variant::Vector | Variant::StridedVector) => dims[1].is_multiple_of(4),
             (_, Variant::Vector) => dims[0].is_multiple_of(4),
             _ => true,
@@ -763,7 +764,11 @@ impl Kernel {
             }
             Kernel::Mixed(mixed) => return mixed.wgsl(variant),
         }
-        let enable = if self.needs_half() || half { "enable f16;\n" } else { "" };
+        let enable = match variant {
+            Variant::Cooperative(matrices) => matrices.enable(),
+            _ if half || self.needs_half() => "enable f16;\n",
+            _ => "",
+        };
         enable.to_owned() + &parts.join("\n")
     }
 }

@@ -17,11 +17,14 @@ fn every_shader() -> Vec<(Kernel, Variant, Module, ModuleInfo)> {
         // Without subgroups, and with those of a software rasteriser, an NVIDIA and an AMD GPU.
         let variants = [None, Some(8), Some(32), Some(64)].map(|subgroup| kernel.variants(subgroup));
         let mut variants = variants.concat();
-        if let Kernel::Mixed(Mixed::Matmul { .. }) = kernel {
-            let sizes = [(16, 32), (16, 64), (8, 32), (8, 16)];
-            let matrices = sizes.map(|(size, lanes)| Cooperative::new(size, lanes));
-            variants.extend(matrices.map(Variant::Cooperative));
-            variants.extend(matrices.map(|matrices| Variant::Cooperative(matrices.on_vectors())));
+        let matrices = [(16, 32), (16, 64), (8, 32), (8, 16)].map(|(size, lanes)| Cooperative::new(size, lanes));
+        match &kernel {
+            Kernel::Mixed(Mixed::Matmul { .. }) => {
+                variants.extend(matrices.map(Variant::Cooperative));
+                variants.extend(matrices.map(|matrices| Variant::Cooperative(matrices.on_vectors())));
+            }
+            Kernel::Fused(fused) if fused.takes_matrices() => variants.extend(matrices.map(Variant::Cooperative)),
+            _ => {}
         }
         variants.sort_by_key(|variant| variant.to_string());
         variants.dedup();

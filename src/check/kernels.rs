@@ -70,7 +70,7 @@ pub fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<
 /// a resident network's workgroups of 1, 16, 64 and 256, whose texts differ by that alone: each network meets one of them.
 pub(super) fn is_checked(kernel: &Kernel, number: usize, variant: Variant) -> bool {
     let unrolled = match variant {
-        Variant::Broadcast(_) | Variant::Tiled if matches!(kernel, Kernel::Fused(_)) => {
+        Variant::Broadcast(_) | Variant::Tiled | Variant::Cooperative(_) if matches!(kernel, Kernel::Fused(_)) => {
             return (number + usize::from(variant == Variant::Tiled)).is_multiple_of(3);
         }
         Variant::Broadcast(broadcast) => broadcast.rows as usize / 8 + usize::from(broadcast.vector),
