@@ -9,6 +9,7 @@ pub mod gradients;
 pub mod kernels;
 mod mixed;
 mod resident;
+mod update;
 
 use crate::Result;
 use crate::compare::Comparison;

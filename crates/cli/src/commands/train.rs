@@ -215,6 +215,7 @@ impl Run<'_> {
             "seed": training.seed,
             "init": init,
             "optimizer": training.optimizer,
+            "update": self.job.options.optimizer,
             "momentum": training.momentum,
             "nesterov": training.nesterov,
             "learning_rate": training.learning_rate,
