@@ -21,6 +21,7 @@ use crate::pace::Pace;
 use crate::params::Params;
 use crate::plan::{Phase, Plan, Planner, ScheduleEntry, Slot, TrainingOptions};
 use crate::precision::Precision;
+use crate::schedule::{Progress, Schedule};
 use crate::{Error, Result};
 use evaluation::Tally;
 use std::collections::HashMap;
@@ -138,6 +139,8 @@ pub struct Trainer {
     scheduled: Option<(f32, usize)>,
     /// Steps trained so far, which some optimizers count.
     updates: u64,
+    /// How the learning rate changes from epoch to epoch.
+    schedule: Option<Progress>,
     /// Epochs trained so far: each has an order of its own.
     epochs: u64,
     /// Rows of the region that the data set is streamed through; `None` where all of it is on the device.
@@ -195,6 +198,7 @@ impl Trainer {
             loaded_rows: 0,
             scheduled: None,
             updates: 0,
+            schedule: None,
             epochs: 0,
             region: None,
             paces: HashMap::new(),
@@ -294,11 +298,15 @@ impl Trainer {
             else {
                 break;
             };
+            let began = self.epochs as f64;
             self.epochs += 1;
             let validation = match validation {
                 Some(set) => Some(self.evaluate_uploaded(set, data.rows())?),
                 None => None,
             };
+            if let Some(schedule) = &mut self.schedule {
+                schedule.observe(began, validation.as_ref().map_or(loss, |validation| validation.loss));
+            }
             let skipped = self.skipped_steps()? - skipped_before;
             let epoch = Epoch { number, loss, skipped, validation };
             let stop = observer.epoch(&epoch).is_break();
@@ -366,6 +374,12 @@ impl Trainer {
         Ok(())
     }
 
+    /// Changes the learning rate of the epochs to come by `schedule`, which is that of a run of `epochs`. It counts for
+    /// [`Trainer::fit`]; steps on single batches have the rate as it is.
+    pub fn set_schedule(&mut self, schedule: Schedule, epochs: usize) {
+        self.schedule = Some(schedule.start(epochs));
+    }
+
     /// The architecture.
     pub fn network(&self) -> &Network {
         &self.network
@@ -411,8 +425,15 @@ impl Trainer {
     fn entries(&self, rows: usize) -> Vec<ScheduleEntry> {
         let batch = self.options.batch;
         let place = |first| self.region.map_or(first, |region| first % region);
-        let firsts = (0..rows).step_by(batch).zip(self.updates..);
-        firsts.map(|(first, step)| self.entry(batch.min(rows - first), place(first), step)).collect()
+        let step = 1.0 / rows.div_ceil(batch) as f64;
+        let entry = |(i, first): (usize, usize)| {
+            let mut entry = self.entry(batch.min(rows - first), place(first), self.updates + i as u64);
+            if let Some(schedule) = &self.schedule {
+                entry.learning_rate *= schedule.factor(self.epochs as f64 + i as f64 * step, step) as f32;
+            }
+            entry
+        };
+        (0..rows).step_by(batch).enumerate().map(entry).collect()
     }
 
     /// Puts data sets on the device, one behind the other, growing the plan's slots where they are too small; where they

@@ -191,3 +191,35 @@ fn another_setting_is_caught() {
         }
     }
 }
+
+/// The rate of each step is what the schedule says: a run by a schedule is one by hand.
+#[test]
+fn a_schedule_sets_the_rate_of_each_step() {
+    let data = wgrad::Dataset {
+        name: "made up".into(),
+        features: ["a", "b", "c"].map(str::to_owned).to_vec(),
+        task: wgrad::data::Task::Regression { outputs: vec!["d".into(), "e".into()] },
+        inputs: wgrad::Matrix::new(10, 3, (0..30).map(|i| (i as f32 * 0.9).sin()).collect()).unwrap(),
+        targets: wgrad::Matrix::new(10, 2, (0..20).map(|i| (i as f32 * 0.4).cos()).collect()).unwrap(),
+    };
+    let schedule: wgrad::Schedule = "warmup:2, cosine".parse().unwrap();
+    let options = TrainerOptions { batch: 4, learning_rate: 0.1, ..TrainerOptions::new(Loss::Huber) };
+    for device in devices() {
+        let mut scheduled = trainer(&device, options);
+        scheduled.set_schedule(schedule.clone(), 6);
+        scheduled.fit(&data, None, 6, &mut ()).unwrap();
+
+        let mut by_hand = trainer(&device, options);
+        let progress = schedule.clone().start(6);
+        for epoch in 0..6 {
+            for (i, rows) in wgrad::data::epoch_order(10, 0, epoch).chunks(4).enumerate() {
+                let rows: Vec<usize> = rows.iter().map(|&row| row as usize).collect();
+                let batch = data.select(&rows);
+                let rate = 0.1 * progress.factor(epoch as f64 + i as f64 / 3.0, 1.0 / 3.0) as f32;
+                by_hand.set_learning_rate(rate).unwrap();
+                by_hand.step(&Batch { inputs: &batch.inputs.data, targets: &batch.targets.data }).unwrap();
+            }
+        }
+        assert_eq!(scheduled.parameters().unwrap(), by_hand.parameters().unwrap(), "{}", device.name());
+    }
+}

@@ -140,7 +140,11 @@ impl Job {
                 &drawn
             }
         };
-        Trainer::with_variants(device, self.network.clone(), values, options, pinned.choice())
+        let mut trainer = Trainer::with_variants(device, self.network.clone(), values, options, pinned.choice())?;
+        if let Some(schedule) = &self.settings.training.schedule {
+            trainer.set_schedule(schedule.clone(), self.epochs);
+        }
+        Ok(trainer)
     }
 
     /// The device asked for.
@@ -231,7 +235,11 @@ impl Job {
             }
             other => other.rule().name().to_owned(),
         };
-        format!("{loss}, {optimizer}, learning rate {learning_rate}, batches of {batch}, {} epochs", self.epochs)
+        let schedule = self.settings.training.schedule.as_ref().map_or(String::new(), |s| format!(" ({s})"));
+        format!(
+            "{loss}, {optimizer}, learning rate {learning_rate}{schedule}, batches of {batch}, {} epochs",
+            self.epochs
+        )
     }
 }
 

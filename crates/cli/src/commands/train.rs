@@ -219,6 +219,7 @@ impl Run<'_> {
             "momentum": training.momentum,
             "nesterov": training.nesterov,
             "learning_rate": training.learning_rate,
+            "schedule": training.schedule.as_ref().map(ToString::to_string),
             "batch": training.batch,
             "choices": self.pinned,
             "precision": self.job.options.precision.name(),

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use wgrad::data::ScalingKind;
 use wgrad::optimizer::Rule;
-use wgrad::{Activation, Bias, Error, Layer, Loss, PrecisionChoice, Result};
+use wgrad::{Activation, Bias, Error, Layer, Loss, PrecisionChoice, Result, Schedule};
 
 /// Everything about a training run, each part a table of the configuration.
 #[derive(Args, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -122,6 +122,12 @@ pub struct TrainingSettings {
     /// classes, 0.001 for numbers; ten times that for sgd]
     #[arg(long = "lr", alias = "learning-rate", value_name = "RATE", allow_negative_numbers = true)]
     pub learning_rate: Option<f64>,
+    /// How the learning rate changes: parts in a row such as "warmup:5, cosine", with their epochs; constant, warmup:EPOCHS,
+    /// step:EVERY[:FACTOR], exponential:FACTOR, inverse:DECAY, cosine[:LEAST], restarts:PERIOD[:GROWTH], one_cycle[:RISE],
+    /// plateau[:FACTOR[:PATIENCE]], each with [:EPOCHS] behind unless it takes the rest [default: constant]
+    #[arg(long, value_name = "PARTS")]
+    #[serde(with = "text")]
+    pub schedule: Option<Schedule>,
     /// Rows in a batch [default: 32]
     #[arg(long, value_name = "ROWS")]
     pub batch: Option<usize>,
