@@ -250,9 +250,6 @@ impl std::fmt::Display for Variant {
 /// WebGPU's largest number of workgroups in one dimension.
 pub const MAX_WORKGROUPS: u32 = 65_535;
 
-/// What the rules of optimizers call their state.
-const STATES: [&str; 2] = ["velocity", "second_moment"];
-
 /// The terms of each but the last of `parts` parts of a sum over `terms`: a multiple of 4.
 pub(crate) fn part_length(terms: u64, parts: u64) -> u64 {
     terms.div_ceil(4).div_ceil(parts.max(1)) * 4
@@ -270,7 +267,7 @@ const fn binding(index: u32, name: &'static str, access: Access, element: Elemen
 
 /// The state of an optimizer's rule.
 fn state_bindings(rule: Rule) -> impl Iterator<Item = BindingSpec> {
-    let states = STATES.iter().take(rule.states()).zip(5..);
+    let states = rule.state_names().iter().zip(5..);
     states.map(|(name, index)| binding(index, name, Access::Write, Element::Real))
 }
 

@@ -37,7 +37,7 @@ fn dataset(rows: usize) -> Dataset {
 }
 
 fn options(planner: Planner, precision: Precision) -> TrainerOptions {
-    let optimizer = Optimizer::Momentum(Momentum { momentum: 0.9, nesterov: false });
+    let optimizer = Optimizer::Momentum(Momentum { momentum: 0.9, nesterov: false, ..Momentum::default() });
     let options = TrainerOptions::new(Loss::MeanSquaredError);
     TrainerOptions { planner, precision, optimizer, learning_rate: 0.05, batch: 16, ..options }
 }

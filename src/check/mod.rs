@@ -10,6 +10,7 @@ pub mod graphs;
 pub mod kernels;
 mod mixed;
 mod resident;
+mod update;
 
 use crate::Result;
 use crate::compare::Comparison;
