@@ -49,7 +49,7 @@ pub fn solve(device: &Device) -> Result<Solution> {
     let options = TrainerOptions {
         batch: inputs.len(),
         learning_rate: 0.01,
-        optimizer: Optimizer::Momentum(Momentum { momentum: 0.98, nesterov: true }),
+        optimizer: Optimizer::Momentum(Momentum { momentum: 0.98, nesterov: true, ..Momentum::default() }),
         ..TrainerOptions::new(loss)
     };
     let mut trainer = Trainer::new(device, network.clone(), options)?;

@@ -60,7 +60,7 @@ pub fn learn(device: &Device) -> Result<Field> {
     let network = Network::new(2).dense(32, Activation::Sine).dense(32, Activation::Sine).dense(1, Activation::Linear);
     let options = TrainerOptions {
         batch: 128,
-        optimizer: Optimizer::Momentum(Momentum { momentum: 0.95, nesterov: true }),
+        optimizer: Optimizer::Momentum(Momentum { momentum: 0.95, nesterov: true, ..Momentum::default() }),
         ..TrainerOptions::new(loss)
     };
     let mut trainer = Trainer::new(device, network.clone(), options)?;

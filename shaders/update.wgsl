@@ -14,6 +14,6 @@ fn main(
   if i >= u.dims.x / WIDTH || is_skipped() {
     return;
   }
-  let learning_rate = schedule[min(clock[0], arrayLength(&schedule) - 1u)].learning_rate;
-  params[i] = update(i, params[i], gradients[i], learning_rate);
+  let rates = rates_of(schedule[min(clock[0], arrayLength(&schedule) - 1u)]);
+  params[i] = update(i, params[i], gradients[i], rates);
 }

@@ -250,9 +250,6 @@ impl std::fmt::Display for Variant {
 /// WebGPU's largest number of workgroups in one dimension.
 pub const MAX_WORKGROUPS: u32 = 65_535;
 
-/// What the rules of optimizers call their state.
-const STATES: [&str; 2] = ["velocity", "second_moment"];
-
 /// The terms of each but the last of `parts` parts of a sum over `terms`: a multiple of 4.
 pub(crate) fn part_length(terms: u64, parts: u64) -> u64 {
     terms.div_ceil(4).div_ceil(parts.max(1)) * 4
@@ -270,7 +267,7 @@ const fn binding(index: u32, name: &'static str, access: Access, element: Elemen
 
 /// The state of an optimizer's rule.
 fn state_bindings(rule: Rule) -> impl Iterator<Item = BindingSpec> {
-    let states = STATES.iter().take(rule.states()).zip(5..);
+    let states = rule.state_names().iter().zip(5..);
     states.map(|(name, index)| binding(index, name, Access::Write, Element::Real))
 }
 
@@ -434,6 +431,7 @@ impl Kernel {
         match (self, variant) {
             (Kernel::Mixed(mixed), variant) => mixed.runs(variant, dims),
             (Kernel::Matmul { form, .. }, variant) => !variant.reads_vectors() || form.rows_are_vectors(dims),
+            (Kernel::Fused(_), Variant::Cooperative(matrices)) => !matrices.vector,
             (Kernel::ColumnSum, Variant::Vector | Variant::StridedVector) => dims[1].is_multiple_of(4),
             (_, Variant::Vector) => dims[0].is_multiple_of(4),
             _ => true,
@@ -533,7 +531,7 @@ impl Kernel {
                 let terms = if *epilogue == Epilogue::Parts { part_length(z, w) } else { z };
                 match variant {
                     Variant::Broadcast(broadcast) => broadcast.loop_iterations(terms),
-                    Variant::Tiled => terms.div_ceil(16) * (1 + 16 + 8),
+                    Variant::Tiled => terms.div_ceil(16) * (1 + 16 + 8) + 16,
                     Variant::TiledVector => tiled_vector::loop_iterations(terms),
                     _ => terms,
                 }
@@ -707,6 +705,9 @@ impl Kernel {
                         parts.extend([math([activation], None), activation.wgsl(), of_elements, delta]);
                     }
                 }
+                if matches!(variant, Variant::Naive | Variant::Tiled) {
+                    parts.push(include_str!("../shaders/matmul/operands.wgsl"));
+                }
                 parts.push(match variant {
                     Variant::Broadcast(broadcast) => {
                         generated = broadcast.wgsl(form);
@@ -760,7 +761,11 @@ impl Kernel {
             }
             Kernel::Mixed(mixed) => return mixed.wgsl(variant),
         }
-        let enable = if self.needs_half() || half { "enable f16;\n" } else { "" };
+        let enable = match variant {
+            Variant::Cooperative(matrices) => matrices.enable(),
+            _ if half || self.needs_half() => "enable f16;\n",
+            _ => "",
+        };
         enable.to_owned() + &parts.join("\n")
     }
 }

@@ -54,6 +54,7 @@ pub mod predict;
 pub mod random;
 pub mod real;
 pub mod reference;
+pub mod schedule;
 pub mod train;
 pub mod tune;
 
@@ -69,6 +70,7 @@ pub use optimizer::Optimizer;
 pub use params::Params;
 pub use precision::{Precision, PrecisionChoice};
 pub use predict::Predictor;
+pub use schedule::Schedule;
 pub use train::{Batch, Trainer, TrainerOptions};
 
 /// The README's example, compiled and run as a test.

@@ -19,6 +19,7 @@ use crate::network::{Bias, Network};
 use crate::optimizer::Optimizer;
 use crate::params::{ALIGNMENT, Params, Role, Tensor};
 use crate::precision::Precision;
+use crate::real::Real;
 use crate::{Error, Result};
 use std::ops::Range;
 
@@ -114,6 +115,8 @@ impl std::fmt::Display for Slot {
 pub struct ScheduleEntry {
     /// The learning rate.
     pub learning_rate: f32,
+    /// Factors that depend on the number of the step, from [`Optimizer::corrections`]; 1 where the rule has none.
+    pub corrections: [f32; 2],
     /// The factor on the summed loss, from [`Reduction::scale`](crate::loss::Reduction::scale).
     pub loss_scale: f32,
     /// Samples in this batch, at most the plan's batch; the rest is padding.
@@ -125,6 +128,12 @@ pub struct ScheduleEntry {
 impl ScheduleEntry {
     /// Four-byte elements in an entry.
     pub const WORDS: usize = size_of::<ScheduleEntry>() / 4;
+
+    /// What an update takes: the learning rate and the corrections.
+    pub(crate) fn rates<T: Real>(&self) -> [T; 3] {
+        let [first, second] = self.corrections;
+        [self.learning_rate, first, second].map(|rate| T::of(f64::from(rate)))
+    }
 }
 
 /// A slot's size.

@@ -21,6 +21,7 @@ use crate::pace::Pace;
 use crate::params::Params;
 use crate::plan::{Phase, Plan, Planner, ScheduleEntry, Slot, TrainingOptions};
 use crate::precision::Precision;
+use crate::schedule::{Progress, Schedule};
 use crate::{Error, Result};
 use evaluation::Tally;
 use std::collections::HashMap;
@@ -83,6 +84,9 @@ impl TrainerOptions {
 /// Steps in one schedule of a data set at most; longer epochs take several.
 const SCHEDULED: usize = 1 << 20;
 
+/// Steps on one batch that are scheduled at once where the optimizer counts them.
+const COUNTED: usize = 1024;
+
 /// Bytes of outputs in one read-back of an evaluation, unless one batch has more.
 const OUTPUTS_READ: usize = 16 << 20;
 
@@ -133,6 +137,10 @@ pub struct Trainer {
     loaded_rows: usize,
     /// The rate and the rows that the schedule on the device is for; `None` where it belongs to something else.
     scheduled: Option<(f32, usize)>,
+    /// Steps trained so far, which some optimizers count.
+    updates: u64,
+    /// How the learning rate changes from epoch to epoch.
+    schedule: Option<Progress>,
     /// Epochs trained so far: each has an order of its own.
     epochs: u64,
     /// Rows of the region that the data set is streamed through; `None` where all of it is on the device.
@@ -189,6 +197,8 @@ impl Trainer {
             clock: 0,
             loaded_rows: 0,
             scheduled: None,
+            updates: 0,
+            schedule: None,
             epochs: 0,
             region: None,
             paces: HashMap::new(),
@@ -223,24 +233,31 @@ impl Trainer {
         if self.loaded_rows == 0 {
             return Err(Error::Config("there is no batch to step on yet; load one first".into()));
         }
+        let len = self.schedule_len();
+        // A rule that counts steps has an entry for each, until the schedule ends; otherwise all entries are the same, and
+        // it does not matter where the clock stands, which counts in 32 bits.
+        let counts = self.options.optimizer.rule().counts_steps();
         let wanted = Some((self.options.learning_rate, self.loaded_rows));
-        if self.scheduled != wanted {
-            // Every entry is the same, so it does not matter where the clock stands.
-            let entries = vec![self.entry(self.loaded_rows, 0); self.schedule_len()];
-            self.executor.write_words(Slot::Schedule, 0, bytemuck::cast_slice(&entries))?;
-            self.scheduled = wanted;
-        }
         let mut left = times;
         while left > 0 {
-            // The device counts in 32 bits.
-            let now = left.min(u32::MAX as usize);
-            if self.clock > u32::MAX as usize - now {
+            let most = if counts { len - self.clock % len } else { u32::MAX as usize };
+            let now = left.min(most);
+            if !counts && self.clock > u32::MAX as usize - now {
                 self.clock = 0;
             }
-            if self.clock == 0 {
+            let at = if counts { self.clock % len } else { self.clock };
+            if self.scheduled != wanted || counts && at == 0 {
+                let first = if counts { self.updates - at as u64 } else { self.updates };
+                let entry = |i: usize| self.entry(self.loaded_rows, 0, first + if counts { i as u64 } else { 0 });
+                let entries: Vec<_> = (0..len).map(entry).collect();
+                self.executor.write_words(Slot::Schedule, 0, bytemuck::cast_slice(&entries))?;
+                self.scheduled = wanted;
+            }
+            if at == 0 {
                 self.executor.write_words(Slot::Clock, 0, &[0])?;
             }
             self.clock += now;
+            self.updates += now as u64;
             self.executor.run(self.options.planner.step(), now)?;
             left -= now;
         }
@@ -281,11 +298,15 @@ impl Trainer {
             else {
                 break;
             };
+            let began = self.epochs as f64;
             self.epochs += 1;
             let validation = match validation {
                 Some(set) => Some(self.evaluate_uploaded(set, data.rows())?),
                 None => None,
             };
+            if let Some(schedule) = &mut self.schedule {
+                schedule.observe(began, validation.as_ref().map_or(loss, |validation| validation.loss));
+            }
             let skipped = self.skipped_steps()? - skipped_before;
             let epoch = Epoch { number, loss, skipped, validation };
             let stop = observer.epoch(&epoch).is_break();
@@ -353,6 +374,12 @@ impl Trainer {
         Ok(())
     }
 
+    /// Changes the learning rate of the epochs to come by `schedule`, which is that of a run of `epochs`. It counts for
+    /// [`Trainer::fit`]; steps on single batches have the rate as it is.
+    pub fn set_schedule(&mut self, schedule: Schedule, epochs: usize) {
+        self.schedule = Some(schedule.start(epochs));
+    }
+
     /// The architecture.
     pub fn network(&self) -> &Network {
         &self.network
@@ -383,9 +410,11 @@ impl Trainer {
         self.executor.plan().slot(Slot::Losses).map_or(1, |info| info.len)
     }
 
-    fn entry(&self, rows: usize, first: usize) -> ScheduleEntry {
+    /// The entry of a step on `rows` samples from `first` on, with `step` steps before it.
+    fn entry(&self, rows: usize, first: usize, step: u64) -> ScheduleEntry {
         ScheduleEntry {
             learning_rate: self.options.learning_rate,
+            corrections: self.options.optimizer.corrections(step).map(|x| x as f32),
             loss_scale: self.options.loss.reduction().scale(rows, self.network.outputs()) as f32,
             rows: rows as u32,
             first: first as u32,
@@ -396,7 +425,15 @@ impl Trainer {
     fn entries(&self, rows: usize) -> Vec<ScheduleEntry> {
         let batch = self.options.batch;
         let place = |first| self.region.map_or(first, |region| first % region);
-        (0..rows).step_by(batch).map(|first| self.entry(batch.min(rows - first), place(first))).collect()
+        let step = 1.0 / rows.div_ceil(batch) as f64;
+        let entry = |(i, first): (usize, usize)| {
+            let mut entry = self.entry(batch.min(rows - first), place(first), self.updates + i as u64);
+            if let Some(schedule) = &self.schedule {
+                entry.learning_rate *= schedule.factor(self.epochs as f64 + i as f64 * step, step) as f32;
+            }
+            entry
+        };
+        (0..rows).step_by(batch).enumerate().map(entry).collect()
     }
 
     /// Puts data sets on the device, one behind the other, growing the plan's slots where they are too small; where they
@@ -551,6 +588,9 @@ impl Trainer {
                     None
                 };
                 done += next;
+                if phases == self.options.planner.gathered_step() {
+                    self.updates += next as u64;
+                }
                 Some((steps, self.executor.read(Slot::Losses, at..at + next)?, outputs))
             } else {
                 None
@@ -602,7 +642,13 @@ pub fn gradients(
     executor.write(Slot::Input, 0, batch.inputs)?;
     executor.write(Slot::Target, 0, batch.targets)?;
     let loss_scale = loss.reduction().scale(rows, network.outputs()) as f32;
-    executor.schedule(&[ScheduleEntry { learning_rate: 0.0, loss_scale, rows: rows as u32, first: 0 }])?;
+    executor.schedule(&[ScheduleEntry {
+        learning_rate: 0.0,
+        corrections: [1.0; 2],
+        loss_scale,
+        rows: rows as u32,
+        first: 0,
+    }])?;
     executor.run(options.planner.gradients(), 1)?;
     Ok(Gradients {
         loss: executor.read(Slot::Losses, 0..1)?.wait()?[0],
@@ -635,6 +681,7 @@ fn plan_options(device: &Device, options: &TrainerOptions, steps: usize, data_ro
     if steps == 0 {
         return Err(Error::Config("at least one loss must be kept, found losses_kept = 0".into()));
     }
+    let steps = if options.optimizer.rule().counts_steps() { steps.max(COUNTED) } else { steps };
     let TrainerOptions { planner, precision, batch, loss, optimizer, .. } = *options;
     Ok(TrainingOptions {
         planner,

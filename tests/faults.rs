@@ -7,7 +7,9 @@ mod common;
 
 use std::sync::Arc;
 use wgrad::check::gradients::{Case, network};
+use wgrad::check::graphs::{self, Probe};
 use wgrad::check::kernels;
+use wgrad::graph::{Graph, PRELUDE};
 use wgrad::kernel::resident::{DEFAULT_WORKGROUP_MEMORY, Pass, Resident};
 use wgrad::kernel::{Epilogue, Form, Kernel, Variant, Whole};
 use wgrad::network::Bias;
@@ -378,6 +380,62 @@ fn a_faulty_function_given_as_text_is_caught() {
         let step = step(plan, "layers.0 delta");
         step.kernel = Kernel::Matmul { form: Form::Nn, epilogue: Epilogue::Delta { activation: off } };
     });
+}
+
+/// Derivatives by wrong rules: another function's, a sign, a factor, a path or an order left out.
+#[test]
+fn a_wrong_derivative_is_caught() {
+    const NAMES: [&str; 3] = ["x", "y", "z"];
+    let compare = |value: &str, gradient: [&str; 3]| {
+        let graph = Graph::new();
+        let outputs = [value, gradient[0], gradient[1], gradient[2]].map(|text| graph.parse(text, &NAMES).unwrap());
+        graphs::differences(&graph.function(&NAMES, &outputs).unwrap(), [0.75, 1.25, 0.5])
+    };
+    let cases = [
+        ("exp(x)", ["exp(x)", "0", "0"], ["x * exp(x)", "0", "0"]),
+        ("log(x)", ["1 / x", "0", "0"], ["1 / x^2", "0", "0"]),
+        ("sqrt(x)", ["0.5 / sqrt(x)", "0", "0"], ["1 / sqrt(x)", "0", "0"]),
+        ("sin(x)", ["cos(x)", "0", "0"], ["-cos(x)", "0", "0"]),
+        ("cos(x)", ["-sin(x)", "0", "0"], ["sin(x)", "0", "0"]),
+        ("tanh(x)", ["1 - tanh(x)^2", "0", "0"], ["1 - tanh(x)", "0", "0"]),
+        ("sigmoid(x)", ["sigmoid(x) * (1 - sigmoid(x))", "0", "0"], ["sigmoid(x) * (1 - x)", "0", "0"]),
+        ("softplus(x)", ["sigmoid(x)", "0", "0"], ["tanh(x)", "0", "0"]),
+        ("erf(x)", ["2 / sqrt(pi) * exp(-x^2)", "0", "0"], ["1.1284 * exp(-x^2)", "0", "0"]),
+        ("abs(-x) + relu(y)", ["1", "1", "0"], ["-1", "1", "0"]),
+        ("x^3", ["3 * x^2", "0", "0"], ["3 * x^3", "0", "0"]),
+        ("x^y", ["y * x^(y - 1)", "x^y * log(x)", "0"], ["y * x^(y - 1)", "x^y", "0"]),
+        ("x * y * x", ["2 * x * y", "x^2", "0"], ["x * y", "x^2", "0"]),
+        ("x / y - z", ["1 / y", "-x / y^2", "-1"], ["1 / y", "x / y^2", "-1"]),
+        ("min(x, y) + max(x, z)", ["2", "0", "0"], ["1", "0", "1"]),
+        ("select(x < y, x, z)", ["1", "0", "0"], ["0", "0", "1"]),
+        ("x + y + z", ["1", "1", "1"], ["1", "1", "0"]),
+    ];
+    for (value, right, wrong) in cases {
+        assert!(compare(value, right).unwrap().is_some(), "{value} was not compared");
+        compare(value, wrong).expect_err(value);
+    }
+    // Next to a kink nothing is compared, and nothing is said to be right.
+    assert!(compare("abs(x - 0.7501)", ["1", "0", "0"]).unwrap().is_none());
+}
+
+/// Each function that expressions call in a shader, by the ten-thousandth part wrong.
+#[test]
+fn a_wrong_shader_function_is_caught() {
+    let gpu = common::gpu();
+    let probes = Probe::operations(5).unwrap();
+    let caught = |prelude: &str| graphs::check(&gpu, &probes, prelude).unwrap().iter().any(Result::is_err);
+    assert!(!caught(PRELUDE));
+    let functions: Vec<&str> = PRELUDE.lines().filter(|line| line.starts_with("fn ")).collect();
+    assert!(functions.len() > 10);
+    for line in functions {
+        let (name, rest) = line["fn ".len()..].split_once('(').unwrap();
+        let parameters = rest.split_once(')').unwrap().0;
+        let arguments: Vec<&str> =
+            parameters.split(", ").map(|parameter| parameter.split_once(':').unwrap().0).collect();
+        let wrong = format!("fn {name}({parameters}) -> f32 {{ return 1.0001 * honest({}); }}\n", arguments.join(", "));
+        let planted = PRELUDE.replace(&format!("fn {name}("), "fn honest(") + &wrong;
+        assert!(caught(&planted), "{name} may be wrong");
+    }
 }
 
 /// The guard bands work: the checker sees what lands beside an output.

@@ -79,7 +79,7 @@ fn a_step_follows_its_gradients() {
     let params = Params::of(&network);
     let (momentum, rate) = (0.5, 0.25);
     for device in devices() {
-        let optimizer = Optimizer::Momentum(Momentum { momentum, nesterov: false });
+        let optimizer = Optimizer::Momentum(Momentum { momentum, nesterov: false, ..Momentum::default() });
         let options = TrainingOptions {
             planner: Planner::Fused,
             optimizer,
@@ -91,7 +91,13 @@ fn a_step_follows_its_gradients() {
         executor.write(Slot::Params, 0, &values).unwrap();
         executor.write(Slot::Input, 0, &numbers(rows * 6, 1)).unwrap();
         executor.write(Slot::Target, 0, &numbers(rows * 3, 2)).unwrap();
-        let entry = ScheduleEntry { learning_rate: rate, loss_scale: 1.0 / 210.0, rows: rows as u32, first: 0 };
+        let entry = ScheduleEntry {
+            learning_rate: rate,
+            corrections: [1.0; 2],
+            loss_scale: 1.0 / 210.0,
+            rows: rows as u32,
+            first: 0,
+        };
         executor.schedule(&[entry]).unwrap();
         for _ in 0..2 {
             executor.run(Planner::Fused.gradients(), 1).unwrap();

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use wgrad::check::gradients::{Case, network};
 use wgrad::check::kernels;
 use wgrad::data::{Dataset, Matrix, Task};
-use wgrad::kernel::{Element, Epilogue, Form, FusedSum, Kernel, Mixed};
+use wgrad::kernel::fused::{Pass, Source};
+use wgrad::kernel::{Element, Epilogue, Form, Fused, FusedSum, Kernel, Mixed};
 use wgrad::network::Bias;
 use wgrad::optimizer::{Momentum, Optimizer, Rule};
 use wgrad::plan::{Plan, Planner, Slot, TrainingOptions};
@@ -36,7 +37,7 @@ fn dataset(rows: usize) -> Dataset {
 }
 
 fn options(planner: Planner, precision: Precision) -> TrainerOptions {
-    let optimizer = Optimizer::Momentum(Momentum { momentum: 0.9, nesterov: false });
+    let optimizer = Optimizer::Momentum(Momentum { momentum: 0.9, nesterov: false, ..Momentum::default() });
     let options = TrainerOptions::new(Loss::MeanSquaredError);
     TrainerOptions { planner, precision, optimizer, learning_rate: 0.05, batch: 16, ..options }
 }
@@ -235,6 +236,10 @@ fn faulty_kernels_are_caught() {
         let network = Network::new(3).dense(2, Activation::Linear);
         Kernel::FusedSum(Arc::new(FusedSum { network, rule: Some(Rule::Sgd), precision }))
     };
+    // Wide enough for tiles and matrices.
+    let network = Network::new(3).dense(33, Activation::Tanh).dense(2, Activation::Linear);
+    let pass = Pass::Training { loss: Loss::MeanSquaredError, source: Source::Batch };
+    let fused = Kernel::Fused(Arc::new(Fused { network, pass, precision: Precision::F16 }));
     let square = [16, 16, 16, 64];
     let faults: Vec<(&str, Kernel, [u32; 4], Fault)> = vec![
         ("a transposed operand", store(Form::Nn), square, becomes(store(Form::Nt))),
@@ -249,6 +254,7 @@ fn faulty_kernels_are_caught() {
         ("an overflow of parts", Kernel::Mixed(Mixed::LossSum), [2, 0, 0, 0], becomes(Kernel::LossSum)),
         ("an overflow in a sum", sum(Precision::F16), [2, 0, 64, 0], becomes(sum(Precision::F32))),
         ("a loss scale in a sum", sum(Precision::F16), [3, 0, 64, 0], becomes(sum(Precision::F32))),
+        ("a row of a fused step short", fused, [33, 32, 0, 0], one_less(0)),
         ("a sum of two parts for one of three", sum(Precision::F16), [3, 0, 64, 0], one_less(0)),
     ];
     for device in devices() {

@@ -4,7 +4,7 @@
 
 mod common;
 
-use wgrad::check::{Functions, Outcome, equations, gradients, kernels};
+use wgrad::check::{Functions, Outcome, equations, gradients, graphs, kernels};
 use wgrad::{Device, Result};
 
 type Part = fn(&Device, u64, &mut dyn FnMut(Outcome)) -> Result<()>;
@@ -64,9 +64,16 @@ fn equations_hold_on_the_gpu() {
 }
 
 #[test]
+fn graphs_hold_on_the_gpu() {
+    let outcomes = demand_all(&common::gpu(), graphs::run);
+    assert!(outcomes.iter().filter(|o| o.group == "graph").all(|o| o.worst > 0.05));
+}
+
+#[test]
 fn everything_holds_on_the_cpu() {
     demand_all(&Device::Cpu, functions);
     demand_all(&Device::Cpu, kernels::run);
     demand_all(&Device::Cpu, gradients::run);
     demand_all(&Device::Cpu, equations::run);
+    demand_all(&Device::Cpu, graphs::run);
 }

@@ -29,7 +29,7 @@ fn networks() -> [Network; 2] {
 }
 
 fn options(planner: Planner) -> TrainerOptions {
-    let optimizer = Optimizer::Momentum(Momentum { momentum: 0.9, nesterov: true });
+    let optimizer = Optimizer::Momentum(Momentum { momentum: 0.9, nesterov: true, ..Momentum::default() });
     let options = TrainerOptions::new(Loss::MeanSquaredError);
     TrainerOptions { optimizer, planner, learning_rate: 0.05, batch: 16, losses_kept: 4, ..options }
 }

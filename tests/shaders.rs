@@ -6,6 +6,8 @@ use naga::back::{glsl, hlsl, msl, spv};
 use naga::valid::{Capabilities, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, StorageAccess};
 use wgrad::check::Functions;
+use wgrad::check::graphs::{self, Probe};
+use wgrad::graph::{Function, PRELUDE};
 use wgrad::kernel::{Access, BindingSpec, Cooperative, Kernel, Mixed, Uniform, Variant};
 
 fn every_shader() -> Vec<(Kernel, Variant, Module, ModuleInfo)> {
@@ -15,11 +17,14 @@ fn every_shader() -> Vec<(Kernel, Variant, Module, ModuleInfo)> {
         // Without subgroups, and with those of a software rasteriser, an NVIDIA and an AMD GPU.
         let variants = [None, Some(8), Some(32), Some(64)].map(|subgroup| kernel.variants(subgroup));
         let mut variants = variants.concat();
-        if let Kernel::Mixed(Mixed::Matmul { .. }) = kernel {
-            let sizes = [(16, 32), (16, 64), (8, 32), (8, 16)];
-            let matrices = sizes.map(|(size, lanes)| Cooperative::new(size, lanes));
-            variants.extend(matrices.map(Variant::Cooperative));
-            variants.extend(matrices.map(|matrices| Variant::Cooperative(matrices.on_vectors())));
+        let matrices = [(16, 32), (16, 64), (8, 32), (8, 16)].map(|(size, lanes)| Cooperative::new(size, lanes));
+        match &kernel {
+            Kernel::Mixed(Mixed::Matmul { .. }) => {
+                variants.extend(matrices.map(Variant::Cooperative));
+                variants.extend(matrices.map(|matrices| Variant::Cooperative(matrices.on_vectors())));
+            }
+            Kernel::Fused(fused) if fused.takes_matrices() => variants.extend(matrices.map(Variant::Cooperative)),
+            _ => {}
         }
         variants.sort_by_key(|variant| variant.to_string());
         variants.dedup();
@@ -105,50 +110,74 @@ fn shaders_stay_within_webgpus_default_limits() {
     }
 }
 
+/// Translates a module to the language of Vulkan and to that of Metal.
+fn to_spirv_and_msl(what: &str, module: &Module, info: &ModuleInfo) {
+    // The versions in which a language knows subgroups.
+    let options = spv::Options { lang_version: (1, 3), ..spv::Options::default() };
+    let words = spv::write_vec(module, info, &options, None).unwrap_or_else(|e| panic!("{what} to SPIR-V: {e}"));
+    assert_eq!(words[0], 0x0723_0203, "{what} to SPIR-V");
+
+    let options = msl::Options { lang_version: (2, 4), fake_missing_bindings: true, ..msl::Options::default() };
+    let (text, _) = msl::write_string(module, info, &options, &msl::PipelineOptions::default())
+        .unwrap_or_else(|e| panic!("{what} to MSL: {e}"));
+    assert!(text.contains("kernel void"), "{what} to MSL");
+}
+
+/// Translates a module to the language of DirectX 12.
+fn to_hlsl(what: &str, module: &Module, info: &ModuleInfo, shader_model: hlsl::ShaderModel) {
+    let mut text = String::new();
+    let options = hlsl::Options { shader_model, fake_missing_bindings: true, ..hlsl::Options::default() };
+    hlsl::Writer::new(&mut text, &options, &hlsl::PipelineOptions::default())
+        .write(module, info, None)
+        .unwrap_or_else(|e| panic!("{what} to HLSL: {e}"));
+    assert!(text.contains("numthreads"), "{what} to HLSL");
+}
+
+/// Translates a module to the language of OpenGL.
+fn to_glsl(what: &str, module: &Module, info: &ModuleInfo) {
+    let mut text = String::new();
+    let options = glsl::Options { version: glsl::Version::new_gles(310), ..glsl::Options::default() };
+    let pipeline =
+        glsl::PipelineOptions { shader_stage: naga::ShaderStage::Compute, entry_point: "main".into(), multiview: None };
+    glsl::Writer::new(&mut text, module, info, &options, &pipeline, Default::default())
+        .and_then(|mut writer| writer.write())
+        .unwrap_or_else(|e| panic!("{what} to GLSL: {e}"));
+    assert!(text.contains("local_size_x"), "{what} to GLSL");
+}
+
 #[test]
 fn shaders_translate_to_spirv_msl_hlsl_and_glsl() {
     for (kernel, variant, module, info) in every_shader() {
-        let named = |language: &str| format!("{kernel} {variant} to {language}");
-
-        // The versions in which a language knows subgroups.
-        let options = spv::Options { lang_version: (1, 3), ..spv::Options::default() };
-        let words =
-            spv::write_vec(&module, &info, &options, None).unwrap_or_else(|e| panic!("{}: {e}", named("SPIR-V")));
-        assert_eq!(words[0], 0x0723_0203, "{}", named("SPIR-V"));
-
-        let options = msl::Options { lang_version: (2, 4), fake_missing_bindings: true, ..msl::Options::default() };
-        let (text, _) = msl::write_string(&module, &info, &options, &msl::PipelineOptions::default())
-            .unwrap_or_else(|e| panic!("{}: {e}", named("MSL")));
-        assert!(text.contains("kernel void"), "{}", named("MSL"));
-
+        let what = format!("{kernel} {variant}");
+        to_spirv_and_msl(&what, &module, &info);
         if needs_matrices(variant) {
             continue; // naga writes cooperative matrices for Vulkan and Metal only
         }
-        let mut text = String::new();
-        let options = hlsl::Options {
-            shader_model: if kernel.needs_half() { hlsl::ShaderModel::V6_2 } else { hlsl::ShaderModel::V6_0 },
-            fake_missing_bindings: true,
-            ..hlsl::Options::default()
-        };
-        hlsl::Writer::new(&mut text, &options, &hlsl::PipelineOptions::default())
-            .write(&module, &info, None)
-            .unwrap_or_else(|e| panic!("{}: {e}", named("HLSL")));
-        assert!(text.contains("numthreads"), "{}", named("HLSL"));
-
+        let model = if kernel.needs_half() { hlsl::ShaderModel::V6_2 } else { hlsl::ShaderModel::V6_0 };
+        to_hlsl(&what, &module, &info, model);
         if matches!(variant, Variant::Broadcast(_)) || kernel.needs_half() {
             continue; // OpenGL has neither subgroups nor f16
         }
-        let mut text = String::new();
-        let options = glsl::Options { version: glsl::Version::new_gles(310), ..glsl::Options::default() };
-        let pipeline = glsl::PipelineOptions {
-            shader_stage: naga::ShaderStage::Compute,
-            entry_point: "main".into(),
-            multiview: None,
-        };
-        glsl::Writer::new(&mut text, &module, &info, &options, &pipeline, Default::default())
-            .and_then(|mut writer| writer.write())
-            .unwrap_or_else(|e| panic!("{}: {e}", named("GLSL")));
-        assert!(text.contains("local_size_x"), "{}", named("GLSL"));
+        to_glsl(&what, &module, &info);
+    }
+}
+
+/// Every operation, and random expressions with their derivatives.
+#[test]
+fn expressions_translate_too() {
+    let random = (0..300).map(|number| Probe::draw(0, number).expect("a probe").function).collect::<Vec<_>>();
+    let operations = Probe::operations(0).expect("probes").into_iter().map(|probe| probe.function).collect::<Vec<_>>();
+    let together = |functions: &[Function]| graphs::wgsl(&functions.iter().collect::<Vec<_>>(), 8, PRELUDE);
+    for (i, wgsl) in random.chunks(20).map(together).chain([together(&operations)]).enumerate() {
+        let what = format!("expressions {i}");
+        let module =
+            naga::front::wgsl::parse_str(&wgsl).unwrap_or_else(|e| panic!("{what}: {}", e.emit_to_string(&wgsl)));
+        let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+            .validate(&module)
+            .unwrap_or_else(|e| panic!("{what}: {}", e.emit_to_string(&wgsl)));
+        to_spirv_and_msl(&what, &module, &info);
+        to_hlsl(&what, &module, &info, hlsl::ShaderModel::V6_0);
+        to_glsl(&what, &module, &info);
     }
 }
 

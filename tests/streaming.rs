@@ -42,7 +42,7 @@ fn network() -> Network {
 
 /// A batch of 16 rows takes up 320 bytes.
 fn options(loss: Loss, data_budget: u64) -> TrainerOptions {
-    let optimizer = Optimizer::Momentum(Momentum { momentum: 0.9, nesterov: true });
+    let optimizer = Optimizer::Momentum(Momentum { momentum: 0.9, nesterov: true, ..Momentum::default() });
     TrainerOptions { optimizer, learning_rate: 0.05, batch: 16, data_budget, ..TrainerOptions::new(loss) }
 }
 

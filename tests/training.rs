@@ -34,7 +34,7 @@ fn network() -> Network {
 }
 
 fn options() -> TrainerOptions {
-    let optimizer = Optimizer::Momentum(Momentum { momentum: 0.9, nesterov: true });
+    let optimizer = Optimizer::Momentum(Momentum { momentum: 0.9, nesterov: true, ..Momentum::default() });
     TrainerOptions { optimizer, learning_rate: 0.05, batch: 16, ..TrainerOptions::new(Loss::MeanSquaredError) }
 }
 
@@ -209,7 +209,7 @@ fn settings_out_of_range_are_refused() {
     assert!(with(&|o| o.learning_rate = f32::NAN).contains("learning rate"));
     assert!(with(&|o| o.learning_rate = -0.1).contains("learning rate"));
     assert!(with(&|o| o.losses_kept = 0).contains("losses_kept"));
-    let optimizer = Optimizer::Momentum(Momentum { momentum: 1.0, nesterov: false });
+    let optimizer = Optimizer::Momentum(Momentum { momentum: 1.0, nesterov: false, ..Momentum::default() });
     assert!(with(&|o| o.optimizer = optimizer).contains("momentum"));
     assert!(with(&|o| o.loss = Loss::LogisticCrossEntropy).contains("sigmoid"));
     assert!(Trainer::new(&Device::Cpu, Network::new(3), options()).is_err());

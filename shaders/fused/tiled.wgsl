@@ -73,10 +73,7 @@ fn finish_forward(layer: Layer, l: u32, base: u32, rows: u32, i: u32, col: u32, 
   for (var e = 0u; e < 4u; e++) {
     let j = col + 16u * e;
     if i < tall(rows) && j < layer.outputs {
-      let at = base + i * padded(layer.outputs) + j;
-      let z = sums[e] + bias_of(layer, j);
-      set_element(layer.stored + at, z);
-      set_element(layer.output + at, activate(l, z));
+      store_forward(layer, l, base, i, j, sums[e]);
     }
   }
 }

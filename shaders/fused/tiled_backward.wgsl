@@ -37,7 +37,7 @@ fn finish_gradient(layer: Layer, gradients: u32, j: u32, col: u32, sums: vec4<f3
   for (var e = 0u; e < 4u; e++) {
     let k = col + 16u * e;
     if j < layer.outputs && k < layer.inputs {
-      accumulate(gradients + layer.weight_gradient + j * padded(layer.inputs) + k, sums[e], add);
+      store_gradient(layer, gradients, j, k, sums[e], add);
     }
   }
 }
@@ -77,12 +77,7 @@ fn finish_backward(layer: Layer, l: u32, base: u32, first: u32, rows: u32, i: u3
   for (var e = 0u; e < 4u; e++) {
     let k = col + 16u * e;
     if i < tall(rows) && k < layer.inputs {
-      let at = base + i * padded(layer.inputs) + k;
-      if l > 0u {
-        set_element(layer.below + at, sums[e] * derivative(l - 1u, element(layer.below_stored + at)));
-      } else if i < rows {
-        input_gradient_at(first + i, k, sums[e]);
-      }
+      store_backward(layer, l, base, first, rows, i, k, sums[e]);
     }
   }
 }

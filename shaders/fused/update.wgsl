@@ -2,6 +2,6 @@
 @group(0) @binding(4) var<storage, read_write> params: array<f32>;
 
 fn apply(i: u32, gradient: f32) {
-  let learning_rate = schedule[min(clock[0], arrayLength(&schedule) - 1u)].learning_rate;
-  params[i] = update(i, params[i], gradient, learning_rate);
+  let rates = rates_of(schedule[min(clock[0], arrayLength(&schedule) - 1u)]);
+  params[i] = update(i, params[i], gradient, rates);
 }

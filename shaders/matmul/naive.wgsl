@@ -13,7 +13,7 @@ fn main(
   }
   var sum = 0.0;
   for (var k = part.begin; k < part.end; k++) {
-    sum = fma(a[a_at(i, k)], b[b_at(k, j)], sum);
+    sum = fma(a_value(i, k), b_value(k, j), sum);
   }
   epilogue(part.first_row + i, j, sum);
 }

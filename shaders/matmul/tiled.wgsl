@@ -7,13 +7,14 @@ const DEPTH: u32 = 16u;
 var<workgroup> a_strip: array<f32, 1024>;
 var<workgroup> b_strip: array<f32, 1024>;
 
+// Neighbouring invocations read neighbouring memory: along k where a row of the operand runs along k.
 fn load_a(row: u32, k0: u32, end: u32, local: u32) {
   for (var r = 0u; r < 4u; r++) {
     let i = select(local % TILE, local / DEPTH + 16u * r, A_ALONG_K);
     let k = select(local / TILE + 4u * r, local % DEPTH, A_ALONG_K);
     var value = 0.0;
     if row + i < u.dims.x && k0 + k < end {
-      value = a[a_at(row + i, k0 + k)];
+      value = a_value(row + i, k0 + k);
     }
     a_strip[k * TILE + i] = value;
   }
@@ -25,28 +26,9 @@ fn load_b(col: u32, k0: u32, end: u32, local: u32) {
     let k = select(local / TILE + 4u * r, local % DEPTH, B_ALONG_K);
     var value = 0.0;
     if col + j < u.dims.y && k0 + k < end {
-      value = b[b_at(k0 + k, col + j)];
+      value = b_value(k0 + k, col + j);
     }
     b_strip[k * TILE + j] = value;
-  }
-}
-
-fn finish(part: Part, row: u32, col: u32, sums: vec4<f32>) {
-  if row >= u.dims.x {
-    return;
-  }
-  let i = part.first_row + row;
-  if col < u.dims.y {
-    epilogue(i, col, sums.x);
-  }
-  if col + 16u < u.dims.y {
-    epilogue(i, col + 16u, sums.y);
-  }
-  if col + 32u < u.dims.y {
-    epilogue(i, col + 32u, sums.z);
-  }
-  if col + 48u < u.dims.y {
-    epilogue(i, col + 48u, sums.w);
   }
 }
 
@@ -79,8 +61,13 @@ fn main(
     }
     workgroupBarrier();
   }
-  finish(part, row + id.y, col + id.x, sums0);
-  finish(part, row + id.y + 16u, col + id.x, sums1);
-  finish(part, row + id.y + 32u, col + id.x, sums2);
-  finish(part, row + id.y + 48u, col + id.x, sums3);
+  // A loop, so that the epilogue with its activation is compiled once and not for every element.
+  var sums = array<vec4<f32>, 4>(sums0, sums1, sums2, sums3);
+  for (var e = 0u; e < 16u; e++) {
+    let i = row + id.y + 16u * (e / 4u);
+    let j = col + id.x + 16u * (e % 4u);
+    if i < u.dims.x && j < u.dims.y {
+      epilogue(part.first_row + i, j, sums[e / 4u][e % 4u]);
+    }
+  }
 }

@@ -6,7 +6,7 @@ mod fused;
 mod jet;
 
 use super::mixed::{mixed_bounds, mixed_contents, mixed_shapes};
-use super::{Outcome, Tally, resident};
+use super::{Outcome, Tally, resident, update};
 use crate::Result;
 use crate::activation::{Activation, Stored};
 use crate::compare::{Comparison, compare, half_error};
@@ -70,7 +70,7 @@ pub fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<
 /// a resident network's workgroups of 1, 16, 64 and 256, whose texts differ by that alone: each network meets one of them.
 pub(super) fn is_checked(kernel: &Kernel, number: usize, variant: Variant) -> bool {
     let unrolled = match variant {
-        Variant::Broadcast(_) | Variant::Tiled if matches!(kernel, Kernel::Fused(_)) => {
+        Variant::Broadcast(_) | Variant::Tiled | Variant::Cooperative(_) if matches!(kernel, Kernel::Fused(_)) => {
             return (number + usize::from(variant == Variant::Tiled)).is_multiple_of(3);
         }
         Variant::Broadcast(broadcast) => broadcast.rows as usize / 8 + usize::from(broadcast.vector),
@@ -203,7 +203,7 @@ pub fn check(
     tamper: &dyn Fn(&mut Plan),
 ) -> Result<Result<Vec<Comparison>, String>> {
     let mut rng = generator(seed, Purpose::Epoch(dims.iter().fold(7, |h, &d| h * 131 + u64::from(d))));
-    let uniform = Uniform { dims, hyper: [0.9, f32::from(u8::from(dims[0] % 2 == 1)), 0.0, 0.0] };
+    let uniform = Uniform { dims, hyper: update::hyper(kernel, dims[0] % 2 == 1) };
     let contents = contents(kernel, dims, &mut rng);
     let specs = kernel.bindings();
     let slot = Slot::State;
@@ -312,7 +312,13 @@ fn live_rows(rows: usize) -> usize {
 }
 
 fn schedule(rows: usize) -> [Contents; 2] {
-    let entry = ScheduleEntry { learning_rate: 0.3, loss_scale: 0.37, rows: live_rows(rows) as u32, first: 2 };
+    let entry = ScheduleEntry {
+        learning_rate: LEARNING_RATE,
+        corrections: update::CORRECTIONS,
+        loss_scale: 0.37,
+        rows: live_rows(rows) as u32,
+        first: 2,
+    };
     let entries = [ScheduleEntry::default(), entry, ScheduleEntry::default()];
     [Contents::Words(bytemuck::cast_slice(&entries).to_vec()), Contents::Words(vec![1])]
 }
@@ -375,7 +381,7 @@ pub(super) fn contents(kernel: &Kernel, dims: [u32; 4], rng: &mut ChaCha8Rng) ->
         Kernel::Update(rule) => {
             let [schedule, clock] = schedule(1);
             let mut all = vec![schedule, clock, real(x, 2.0), real(x, 2.0)];
-            all.extend((0..rule.states()).map(|_| real(x, 2.0)));
+            all.extend(update::states(rule, || real(x, 2.0)));
             all
         }
         Kernel::Mixed(mixed) => mixed_contents(mixed, dims, rng),
@@ -454,18 +460,14 @@ pub(super) fn bounds(kernel: &Kernel, uniform: &Uniform, contents: &[Contents]) 
             out[1] = (0..y).map(|j| Bounded::sum(matrix.iter().skip(j).step_by(y).copied()).error).collect();
         }
         Kernel::Update(rule) => {
-            let rate = f64::from(0.3f32);
-            let hyper = uniform.hyper.map(f64::from);
-            let magnitude = |i: usize| given(i).into_iter().map(|x| x.value.abs());
-            let velocity: Vec<f64> = if rule.states() > 0 { magnitude(4).collect() } else { vec![0.0; x] };
-            // The rule on magnitudes, the learning rate negated, adds up what each rounding can be part of.
-            for ((p, g), v) in magnitude(3).zip(magnitude(2)).zip(velocity) {
-                let mut state = [v, 0.0];
-                let updated = rule.update(p, g, -rate, hyper, &mut state);
-                out[3].push(crate::compare::sum_error(UPDATE_ROUNDINGS, updated));
-                if rule.states() > 0 {
-                    out[4].push(crate::compare::sum_error(UPDATE_ROUNDINGS, state[0]));
-                }
+            let none = Bounded::given(0.0);
+            let state = |s: usize, i: usize| if s < rule.states() { given(4 + s)[i] } else { none };
+            let (p, g) = (given(3), given(2));
+            for i in 0..x {
+                let state = [state(0, i), state(1, i)];
+                let (p, state) = update::updated(rule, uniform.hyper, LEARNING_RATE, p[i], g[i], state);
+                out[3].push(p.error);
+                (0..rule.states()).for_each(|s| out[4 + s].push(state[s].error));
             }
         }
         Kernel::Mixed(mixed) => return mixed_bounds(mixed, uniform, contents.to_vec()),
@@ -477,8 +479,8 @@ pub(super) fn bounds(kernel: &Kernel, uniform: &Uniform, contents: &[Contents]) 
     Ok(out)
 }
 
-/// More roundings in a row than any optimizer's update has.
-pub(super) const UPDATE_ROUNDINGS: usize = 8;
+/// The learning rate of every step that is checked.
+pub(super) const LEARNING_RATE: f32 = 0.3;
 
 fn product(
     [m, n, k]: [usize; 3],

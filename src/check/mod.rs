@@ -1,14 +1,16 @@
 //! The proof, on this machine and driver: every kernel and variant against its twin, every gradient of every parameter
-//! against the reference, the reference against central differences.
+//! against the reference, the reference against central differences, and the same for expressions.
 //!
 //! `wgrad check` prints what [`run`] finds; the tests demand that all of it passes, and that planted faults do not.
 
 pub mod equations;
 mod functions;
 pub mod gradients;
+pub mod graphs;
 pub mod kernels;
 mod mixed;
 mod resident;
+mod update;
 
 use crate::Result;
 use crate::compare::Comparison;
@@ -19,7 +21,7 @@ pub use functions::Functions;
 /// What the cases of one subject came to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// `kernel`, `gradient`, `reference`, `derivative` or `determinism`.
+    /// `kernel`, `gradient`, `graph`, `reference`, `derivative` or `determinism`.
     pub group: &'static str,
     /// What was checked: a kernel with its variant, an activation.
     pub subject: String,
@@ -95,6 +97,7 @@ pub fn run(device: &Device, seed: u64, watch: &mut dyn FnMut(&Outcome)) -> Resul
         kernels::run(device, seed, take)?;
         gradients::run(device, seed, take)?;
         equations::run(device, seed, take)?;
+        graphs::run(device, seed, take)?;
         Functions::samples()?.iter().try_for_each(|functions| functions.run(device, seed, take))
     })
 }

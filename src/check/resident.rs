@@ -1,11 +1,10 @@
 //! What a resident network is checked with, and how far it may be from its twin: some steps of the textbook in
 //! [`Bounded`] numbers.
 
-use super::kernels::{Contents, UPDATE_ROUNDINGS, uniform_values};
+use super::kernels::{Contents, uniform_values};
+use super::update::{self, CORRECTIONS};
 use crate::Result;
-use crate::compare::sum_error;
 use crate::kernel::resident::{Pass, Resident};
-use crate::optimizer::Rule;
 use crate::params::Params;
 use crate::plan::ScheduleEntry;
 use crate::reference::{Bounded, Number, Reference};
@@ -27,6 +26,7 @@ fn entries(resident: &Resident, batch: usize) -> Vec<ScheduleEntry> {
     let whole = &resident.whole;
     let entry = |(i, rows): (usize, usize)| ScheduleEntry {
         learning_rate: 0.1 * (i + 1) as f32,
+        corrections: CORRECTIONS,
         loss_scale: whole.loss.reduction().scale(rows, whole.network.outputs()) as f32,
         rows: rows as u32,
         first: 2 - i as u32,
@@ -42,7 +42,7 @@ pub(super) fn contents(resident: &Resident, [batch, _, data_rows]: [usize; 3], r
     let rows = if resident.pass == Pass::GatheredSteps { data_rows } else { batch };
     let order = (0..batch + 2).map(|i| ((i * 7 + 3) % data_rows) as u32).collect();
     let targets = uniform_values(rng, rows * network.outputs(), 0.5).iter().map(|t| t + 0.5).collect();
-    let mut given = [
+    let mut given = vec![
         ("schedule", Contents::Words(bytemuck::cast_slice(&entries(resident, batch)).to_vec())),
         ("clock", Contents::Words(vec![FIRST_STEP as u32])),
         ("order", Contents::Words(order)),
@@ -50,15 +50,16 @@ pub(super) fn contents(resident: &Resident, [batch, _, data_rows]: [usize; 3], r
         ("target", Contents::Real(targets)),
         ("params", Contents::Real(uniform_values(rng, arena, 0.8))),
         ("losses", Contents::Poison(2)),
-        ("state", Contents::Real(uniform_values(rng, arena, 0.5))),
         ("gradients", Contents::Poison(arena)),
         ("input_gradient", Contents::Poison(batch * network.inputs)),
     ];
+    let names = ["state_0", "state_1"].into_iter();
+    let states = update::states(resident.whole.rule, || Contents::Real(uniform_values(rng, arena, 0.5)));
+    given.extend(names.zip(states));
     let take = |name: &str| {
         let name = match name {
             "data_inputs" => "input",
             "target_rows" | "data_targets" => "target",
-            "state_0" => "state",
             name => name,
         };
         let found = given.iter_mut().find(|(given, _)| *given == name);
@@ -83,7 +84,7 @@ pub(super) fn bounds(
     };
     let given = |names| real(names).into_iter().map(Bounded::given).collect::<Vec<_>>();
     let (inputs, targets) = (real(&["input", "data_inputs"]), real(&["target_rows", "data_targets"]));
-    let (mut params, mut state) = (given(&["params"]), given(&["state_0"]));
+    let (mut params, mut state) = (given(&["params"]), [given(&["state_0"]), given(&["state_1"])]);
     let order = place(&["order"]).map(|i| contents[i].words());
     let reference = Reference::new(network, resident.whole.loss)?;
     let mut out = vec![Vec::new(); specs.len()];
@@ -110,31 +111,22 @@ pub(super) fn bounds(
             set(&["gradients"], errors(&found.params));
             continue;
         }
-        let hyper = hyper.map(f64::from);
         let rule = resident.whole.rule;
         for i in Params::of(network).tensors.iter().filter(|t| t.trainable).flat_map(|t| t.range()) {
-            let mut none = Bounded::given(0.0);
-            let state = state.get_mut(i).unwrap_or(&mut none);
-            update(rule, hyper, entry.learning_rate, &mut params[i], found.params[i], state);
+            let before = |state: &Vec<Bounded>| state.get(i).copied().unwrap_or(Bounded::given(0.0));
+            let states = [before(&state[0]), before(&state[1])];
+            let rate = entry.learning_rate;
+            let (p, after) = update::updated(rule, hyper, rate, params[i], found.params[i], states);
+            params[i] = p;
+            for (state, after) in state.iter_mut().zip(after) {
+                state.get_mut(i).into_iter().for_each(|state| *state = after);
+            }
         }
     }
     set(&["losses"], losses);
     set(&["params"], params.iter().map(|x| x.error).collect());
-    set(&["state_0"], state.iter().map(|x| x.error).collect());
+    for (name, state) in ["state_0", "state_1"].iter().zip(state) {
+        set(&[name], state.iter().map(|x| x.error).collect());
+    }
     Ok(out)
-}
-
-/// An update is linear, and with the learning rate negated has no negative factor: on errors it gives what arrives, on
-/// magnitudes what each rounding can be part of.
-fn update(rule: Rule, hyper: [f64; 4], rate: f32, p: &mut Bounded, g: Bounded, state: &mut Bounded) {
-    let rate = f64::from(rate);
-    let apply = |rate: f64, of: fn(&Bounded) -> f64| {
-        let mut state = [of(state), 0.0];
-        (rule.update(of(p), of(&g), rate, hyper, &mut state), state[0])
-    };
-    let (value, state_value) = apply(rate, |x| x.value);
-    let (arriving, state_arriving) = apply(-rate, |x| x.error);
-    let (magnitude, state_magnitude) = apply(-rate, |x| x.value.abs() + x.error);
-    *p = Bounded { value, error: arriving + sum_error(UPDATE_ROUNDINGS, magnitude) };
-    *state = Bounded { value: state_value, error: state_arriving + sum_error(UPDATE_ROUNDINGS, state_magnitude) };
 }

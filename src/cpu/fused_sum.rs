@@ -18,9 +18,9 @@ pub(super) fn fused_sum<T: Real>(
     mut views: Views<'_, T>,
 ) {
     let (tensors, stride) = kernel.tensors();
-    let (partials, learning_rate) = match kernel.rule {
-        None => (views.read(0), 0.0),
-        Some(_) => (views.read(2), views.entry(0).learning_rate),
+    let (partials, rates) = match kernel.rule {
+        None => (views.read(0), [T::zero(); 3]),
+        Some(_) => (views.read(2), views.entry(0).rates()),
     };
     let half = kernel.precision == Precision::F16;
     let scaler = kernel.rule.map_or(2, |rule| 4 + rule.states());
@@ -29,7 +29,6 @@ pub(super) fn fused_sum<T: Real>(
     if overflows.iter().any(|&overflow| overflow > T::zero()) {
         return;
     }
-    let rate = T::of(f64::from(learning_rate));
     let hyper = hyper.map(|h| T::of(f64::from(h)));
     let arenas = match kernel.rule {
         None => [views.write(1), &mut [], &mut []],
@@ -68,7 +67,7 @@ pub(super) fn fused_sum<T: Real>(
                 None => params.copy_from_slice(gradients),
                 Some(rule) => vectorized(
                     #[inline(always)]
-                    || update::apply(rule, rate, hyper, gradients, [params, velocity, second]),
+                    || update::apply(rule, rates, hyper, gradients, [params, velocity, second]),
                 ),
             }
         });

@@ -66,14 +66,14 @@ pub(super) fn resident<T: Real>(
                 let entry = entry(clock[0]);
                 let live = (entry.rows as usize).min(batch);
                 record(&mut clock[0], backpropagate(&layers, loss, &samples, entry, live, params, &mut chip, &mut []));
-                let rate = T::of(f64::from(entry.learning_rate));
+                let rates = entry.rates();
                 for layer in &layers {
                     let tensors = [(layer.derive_weight, &layer.weight), (layer.derive_bias, &layer.bias_range)];
                     for (_, range) in tensors.into_iter().filter(|(derived, _)| *derived) {
                         let gradients = &chip.gradients[range.clone()];
                         let first = first.get_mut(range.clone()).unwrap_or_default();
                         let second = second.get_mut(range.clone()).unwrap_or_default();
-                        apply(rule, rate, hyper, gradients, [&mut params[range.clone()], first, second]);
+                        apply(rule, rates, hyper, gradients, [&mut params[range.clone()], first, second]);
                     }
                 }
             }

@@ -4,7 +4,7 @@ use crate::real::Real;
 
 /// Changes every parameter of a run by its gradient and the optimizer's state.
 pub(super) fn update<T: Real>([len, ..]: [usize; 4], rule: Rule, hyper: [f32; 4], mut views: Views<'_, T>) {
-    let rate = T::of(f64::from(views.entry(0).learning_rate));
+    let rates = views.entry(0).rates();
     let hyper = hyper.map(|h| T::of(f64::from(h)));
     let gradients = views.read(2);
     let [params, first, second] = [views.write(3), views.write(4), views.write(5)];
@@ -14,7 +14,7 @@ pub(super) fn update<T: Real>([len, ..]: [usize; 4], rule: Rule, hyper: [f32; 4]
         let gradients = &gradients[start..][..params.len()];
         vectorized(
             #[inline(always)]
-            || apply(rule, rate, hyper, gradients, [params, first, second]),
+            || apply(rule, rates, hyper, gradients, [params, first, second]),
         );
     });
 }
@@ -23,7 +23,7 @@ pub(super) fn update<T: Real>([len, ..]: [usize; 4], rule: Rule, hyper: [f32; 4]
 #[inline(always)]
 pub(super) fn apply<T: Real>(
     rule: Rule,
-    rate: T,
+    rates: [T; 3],
     hyper: [T; 4],
     gradients: &[T],
     [params, first, second]: [&mut [T]; 3],
@@ -31,13 +31,13 @@ pub(super) fn apply<T: Real>(
     with_constant!(rule, Rule::ALL, |rule: Rule| {
         let pairs = params.iter_mut().zip(gradients);
         match rule.states() {
-            0 => pairs.for_each(|(p, &g)| *p = rule.update(*p, g, rate, hyper, &mut [])),
+            0 => pairs.for_each(|(p, &g)| *p = rule.update(*p, g, rates, hyper, &mut [])),
             1 => pairs.zip(first).for_each(|((p, &g), state)| {
-                *p = rule.update(*p, g, rate, hyper, std::slice::from_mut(state));
+                *p = rule.update(*p, g, rates, hyper, std::slice::from_mut(state));
             }),
             _ => pairs.zip(first.iter_mut().zip(second)).for_each(|((p, &g), (first, second))| {
                 let mut state = [*first, *second];
-                *p = rule.update(*p, g, rate, hyper, &mut state);
+                *p = rule.update(*p, g, rates, hyper, &mut state);
                 [*first, *second] = state;
             }),
         }

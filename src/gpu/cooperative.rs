@@ -5,8 +5,11 @@ use super::Gpu;
 use crate::activation::Activation;
 use crate::check::kernels::check;
 use crate::device::Device;
-use crate::kernel::{Cooperative, Epilogue, Form, Kernel, Mixed, Variant};
-use crate::network::Bias;
+use crate::kernel::fused::{Pass, Source};
+use crate::kernel::{Cooperative, Epilogue, Form, Fused, Kernel, Mixed, Variant};
+use crate::loss::Loss;
+use crate::network::{Bias, Network};
+use crate::precision::Precision;
 use std::sync::Arc;
 use wgpu::{CooperativeMatrixProperties, CooperativeScalarType};
 
@@ -36,6 +39,9 @@ impl Gpu {
     /// The variants of `kernel` by cooperative matrices that the device offers, proven or not.
     pub(crate) fn cooperative_variants(&self, kernel: &Kernel) -> Vec<Variant> {
         match kernel {
+            Kernel::Fused(fused) if fused.takes_matrices() => {
+                self.cooperative.iter().copied().map(Variant::Cooperative).collect()
+            }
             Kernel::Mixed(Mixed::Matmul { .. }) => {
                 let both = |matrices: &Cooperative| [*matrices, matrices.on_vectors()].map(Variant::Cooperative);
                 self.cooperative.iter().flat_map(both).collect()
@@ -51,7 +57,11 @@ impl Gpu {
 
     /// The variant by cooperative matrices for a dispatch of `kernel`, where it has one worth it.
     pub(super) fn cooperative_for(self: &Arc<Self>, kernel: &Kernel, dims: [u32; 4]) -> Option<Variant> {
-        let worth_it = matches!(kernel, Kernel::Mixed(Mixed::Matmul { .. })) && dims[0].min(dims[1]) >= 16;
+        let worth_it = match kernel {
+            Kernel::Mixed(Mixed::Matmul { .. }) => dims[0].min(dims[1]) >= 16,
+            Kernel::Fused(fused) => fused.takes_matrices(),
+            _ => false,
+        };
         let matrices = if worth_it { self.cooperative()? } else { return None };
         let vectors = Variant::Cooperative(matrices.on_vectors());
         Some(if kernel.runs(vectors, dims) { vectors } else { Variant::Cooperative(matrices) })
@@ -73,7 +83,7 @@ impl Gpu {
     }
 }
 
-/// Whether products of every form and epilogue, whole tiles and none, agree with their twins.
+/// Whether products of every form and epilogue, whole tiles and none, and those of a fused step agree with their twins.
 fn passes(gpu: &Arc<Gpu>, matrices: Cooperative) -> bool {
     let device = Device::Gpu(gpu.clone());
     let activation = Activation::Tanh;
@@ -87,9 +97,13 @@ fn passes(gpu: &Arc<Gpu>, matrices: Cooperative) -> bool {
     ];
     let shapes = [[1, 1, 1, 0], [64, 64, 64, 64], [65, 63, 47, 0], [132, 68, 36, 64], [130, 70, 129, 128]];
     let in_parts = [[65, 63, 147, 3], [36, 68, 131, 5]].map(|dims| ((Form::Tn, Epilogue::Parts), dims));
-    let mut cases = products.into_iter().flat_map(|product| shapes.map(|dims| (product, dims))).chain(in_parts);
-    cases.all(|((form, epilogue), dims)| {
-        let kernel = Kernel::Mixed(Mixed::Matmul { form, epilogue });
+    let products = products.into_iter().flat_map(|product| shapes.map(|dims| (product, dims))).chain(in_parts);
+    let products = products.map(|((form, epilogue), dims)| (Kernel::Mixed(Mixed::Matmul { form, epilogue }), dims));
+    let network = Network::new(20).dense(65, activation).dense(48, Activation::Gelu).dense(9, Activation::Linear);
+    let pass = Pass::Training { loss: Loss::SoftmaxCrossEntropy, source: Source::EveryGradient };
+    let fused = Kernel::Fused(Arc::new(Fused { network, pass, precision: Precision::F16 }));
+    let steps = [[33, 32, 0, 0], [300, 288, 0, 0]].map(|dims| (fused.clone(), dims));
+    products.chain(steps).all(|(kernel, dims)| {
         let mut variants = [matrices, matrices.on_vectors()].map(Variant::Cooperative).into_iter();
         variants.all(|variant| {
             !kernel.runs(variant, dims) || matches!(check(&device, &kernel, variant, dims, 0, &|_| {}), Ok(Ok(_)))

@@ -3,6 +3,7 @@
 mod adapters;
 mod cooperative;
 mod executor;
+mod once;
 mod uploads;
 
 pub(crate) use adapters::describe;

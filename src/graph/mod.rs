@@ -359,13 +359,16 @@ impl<'g> Expr<'g> {
         self.graph
     }
 
-    fn unary(self, op: Unary) -> Self {
+    /// `op(self)`
+    pub(crate) fn unary(self, op: Unary) -> Self {
         self.graph.make(Node::Unary(op, self.id))
     }
 
+    /// `op(self, other)`
+    ///
     /// # Panics
     /// Where `other` belongs to another graph.
-    fn binary(self, op: Binary, other: Self) -> Self {
+    pub(crate) fn binary(self, op: Binary, other: Self) -> Self {
         assert!(std::ptr::eq(self.graph, other.graph), "the operands of {} belong to different graphs", op.name());
         self.graph.make(Node::Binary(op, self.id, other.id))
     }
@@ -447,6 +450,11 @@ functions! {
 }
 
 impl<'g> Condition<'g> {
+    /// What the comparison `op` of two numbers says.
+    pub(crate) fn of(op: Binary, x: Expr<'g>, y: Expr<'g>) -> Self {
+        Condition(x.binary(op, y))
+    }
+
     /// `a` where the condition holds, else `b`.
     pub fn select(self, a: impl Operand<'g>, b: impl Operand<'g>) -> Expr<'g> {
         let graph = self.0.graph;

@@ -2,7 +2,7 @@
 
 use super::program::Id;
 use crate::activation::Activation;
-use crate::compare::{UNIT_ROUNDOFF, product_error};
+use crate::compare::{FUNCTION_ROUNDOFF, UNIT_ROUNDOFF, product_error};
 use crate::real::Real;
 use crate::reference::number::{Bounded, Number};
 
@@ -104,7 +104,7 @@ impl Node {
 
 impl Unary {
     /// The functions that text may call by [`Unary::name`].
-    pub(super) const CALLED: [Unary; 11] = [
+    pub(crate) const CALLED: [Unary; 11] = [
         Unary::Exp,
         Unary::Log,
         Unary::Sqrt,
@@ -158,6 +158,13 @@ impl Unary {
 }
 
 impl Binary {
+    /// All that give a number.
+    pub(crate) const ARITHMETIC: [Binary; 7] =
+        [Binary::Add, Binary::Subtract, Binary::Multiply, Binary::Divide, Binary::Power, Binary::Min, Binary::Max];
+
+    /// All that give a condition.
+    pub(crate) const COMPARISONS: [Binary; 4] = [Binary::Less, Binary::LessEqual, Binary::Equal, Binary::NotEqual];
+
     /// Whether the result is a condition.
     pub fn is_comparison(self) -> bool {
         matches!(self, Binary::Less | Binary::LessEqual | Binary::Equal | Binary::NotEqual)
@@ -302,6 +309,12 @@ impl Arithmetic for Bounded {
                 // WGSL derives it from the inverse square root, which errs by 2 ulp.
                 Bounded { value, error: moved[0].max(moved[1]) + 8.0 * UNIT_ROUNDOFF * value.abs() }
             }
+            Unary::Sin | Unary::Cos => {
+                let value = op.value(x.value);
+                // An argument may lie beyond an extremum, where moving it by its error says too little. No slope exceeds 1.
+                let arriving = (x.error + FUNCTION_ROUNDOFF * x.value.abs()).min(2.0);
+                Bounded { value, error: arriving + FUNCTION_ROUNDOFF * (1.0 + value.abs()) }
+            }
             _ => Bounded::function(|[x]| op.value(x), [x]),
         }
     }
@@ -319,7 +332,15 @@ impl Arithmetic for Bounded {
                 let moved = (x.error + value.abs() * y.error) / least.max(0.0);
                 Bounded { value, error: if arriving == 0.0 { 0.0 } else { moved } + 5.0 * product_error(value) }
             }
-            Binary::Power => Bounded::function(|[x, y]| op.value(x, y), [x, y]),
+            Binary::Power => {
+                // Monotone in both arguments, so the extremes lie at the corners of where they may be.
+                let reach = |x: Self| x.error + FUNCTION_ROUNDOFF * x.value.abs();
+                let ends = |x: Self| [x.value - reach(x), x.value + reach(x)];
+                let corners = ends(x).into_iter().flat_map(|x| ends(y).map(|y| (op.value(x, y) - value).abs()));
+                // A NaN, beyond the end of the domain, is no bound.
+                let moved = corners.fold(0.0, |most, d| if d.is_nan() { f64::INFINITY } else { d.max(most) });
+                Bounded { value, error: moved + FUNCTION_ROUNDOFF * (1.0 + value.abs()) }
+            }
             Binary::Min | Binary::Max => Bounded { value, error: x.error.max(y.error) },
             Binary::Less | Binary::LessEqual | Binary::Equal | Binary::NotEqual => {
                 let certain = (x.value - y.value).abs() > arriving || arriving == 0.0;

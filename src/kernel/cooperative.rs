@@ -6,7 +6,7 @@ use std::fmt::Write;
 /// The sizes that the text is generated for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Cooperative {
-    /// Rows and columns of a cooperative matrix: 8 or 16, or less where they are emulated.
+    /// Rows and columns of a cooperative matrix: 8 or 16, or 4 where they are emulated.
     pub size: u32,
     /// Lanes of a subgroup on the adapter, all of the same size.
     pub lanes: u32,
@@ -28,7 +28,7 @@ const STRIDE: u32 = DEPTH + 8;
 
 impl Cooperative {
     /// What runs without matrix units, for checking.
-    pub const EMULATED: Cooperative = Cooperative { size: 4, lanes: 2, across: 2, vector: false, emulated: true };
+    pub const EMULATED: Cooperative = Cooperative { size: 4, lanes: 4, across: 2, vector: false, emulated: true };
 
     /// For matrices of `size` × `size` on subgroups of `lanes`: a subgroup computes 32×32 elements.
     pub fn new(size: u32, lanes: u32) -> Self {
@@ -48,11 +48,15 @@ impl Cooperative {
     /// Iterations of all loops that an invocation takes for sums of so many terms.
     pub(super) fn loop_iterations(&self, terms: u64) -> u64 {
         let loads = u64::from((self.tile() * DEPTH).div_ceil(4 * self.lanes));
-        let products = u64::from(DEPTH / self.size * self.across * self.across);
-        // Emulated, a product takes three loops, a load or a store two.
-        let in_matrices = if self.emulated { 4 * u64::from(self.size.pow(3)) } else { 1 };
-        let stored = u64::from(self.across * self.across * self.size * self.size);
-        terms.div_ceil(u64::from(DEPTH)) * (1 + loads + products * in_matrices) + 4 * stored
+        let products = u64::from(DEPTH / self.size);
+        // Emulated, a row is stored at a time.
+        let stored = u64::from(self.across * self.across * (self.size * self.size / self.lanes + self.size));
+        terms.div_ceil(u64::from(DEPTH)) * (1 + loads + products) + stored
+    }
+
+    /// Invocations of a workgroup.
+    pub(super) fn workgroup(&self) -> u32 {
+        4 * self.lanes
     }
 
     /// What the text needs enabled.
@@ -63,15 +67,10 @@ impl Cooperative {
         }
     }
 
-    /// The entry point. It calls `a_of`, `b_of` and the epilogue.
-    pub fn wgsl(&self) -> String {
-        let mut text = String::new();
-        // Writing to a String cannot fail.
-        let _ = self.write(&mut text);
-        text
-    }
-
-    fn write(&self, w: &mut String) -> std::fmt::Result {
+    /// Constants, memory, what is done with matrices, and the function `tile(part, row, col, local)`, which computes one of
+    /// `C`. It calls `load_strips`, `is_inside` and `store` with a `Part` of which it knows `begin` and `end`, the terms of
+    /// the sums.
+    pub(super) fn write_tile(&self, w: &mut String) -> std::fmt::Result {
         let Cooperative { size, lanes, across, .. } = *self;
         let (tile, side) = (self.tile(), across * size);
         writeln!(w, "const TILE: u32 = {tile}u;\nconst SIDE: u32 = {side}u;\nconst SIZE: u32 = {size}u;")?;
@@ -80,18 +79,8 @@ impl Cooperative {
         writeln!(w, "var<workgroup> b_strip: array<f16, {}>;", tile * STRIDE)?;
         writeln!(w, "var<workgroup> finished: array<f32, {}>;\n", 4 * size * size)?;
         self.operations(w)?;
-        w.push_str(match self.vector {
-            true => include_str!("../../shaders/half/matmul/strips_of_vectors.wgsl"),
-            false => include_str!("../../shaders/half/matmul/strips.wgsl"),
-        });
-        w.push_str(include_str!("../../shaders/half/matmul/cooperative.wgsl"));
-        writeln!(w, "\n@compute @workgroup_size({})", 4 * lanes)?;
-        writeln!(
-            w,
-            "fn main(\n  @builtin(workgroup_id) workgroup: vec3<u32>,\n  @builtin(num_workgroups) count: vec3<u32>,\n  @builtin(local_invocation_index) local: u32,\n) {{"
-        )?;
-        writeln!(w, "  let part = part_of(workgroup, count);\n  let row = part.row_of_groups * TILE;")?;
-        writeln!(w, "  let col = workgroup.x * TILE;")?;
+        writeln!(w, "{}", include_str!("../../shaders/half/tile.wgsl"))?;
+        writeln!(w, "fn tile(part: Part, row: u32, col: u32, local: u32) {{")?;
         // That subgroups are full and have neighbouring invocations is what the self-test finds out.
         writeln!(w, "  let subgroup = local / LANES;")?;
         writeln!(w, "  let i0 = subgroup / 2u * SIDE;\n  let j0 = subgroup % 2u * SIDE;")?;
@@ -99,7 +88,7 @@ impl Cooperative {
             writeln!(w, "  var c{i}_{j} = MatrixC();")?;
         }
         writeln!(w, "  for (var k0 = part.begin; k0 < part.end; k0 += DEPTH) {{")?;
-        writeln!(w, "    load_strips(row, col, k0, part.end, local);\n    workgroupBarrier();")?;
+        writeln!(w, "    load_strips(part, row, col, k0, local);\n    workgroupBarrier();")?;
         writeln!(w, "    for (var k = 0u; k < DEPTH; k += SIZE) {{")?;
         for i in 0..across {
             writeln!(w, "      let a{i} = {};", self.load("A", &format!("i0 + {}u", i * size)))?;
@@ -123,6 +112,19 @@ impl Cooperative {
         writeln!(w, "}}")
     }
 
+    /// The layer-wise product's entry point, and what comes before it. It calls `a_of`, `b_of` and the epilogue.
+    pub fn wgsl(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = self.write_tile(&mut text);
+        text += match self.vector {
+            true => include_str!("../../shaders/half/matmul/strips_of_vectors.wgsl"),
+            false => include_str!("../../shaders/half/matmul/strips.wgsl"),
+        };
+        text += include_str!("../../shaders/half/matmul/cooperative.wgsl");
+        text
+    }
+
     /// The matrices of a subgroup, row by row.
     fn matrices(&self) -> impl Iterator<Item = (u32, u32)> + use<> {
         let across = self.across;
@@ -144,8 +146,9 @@ impl Cooperative {
     fn operations(&self, w: &mut String) -> std::fmt::Result {
         let size = self.size;
         if self.emulated {
-            writeln!(w, "alias MatrixA = array<f32, {0}>;\nalias MatrixB = array<f32, {0}>;", size * size)?;
-            writeln!(w, "alias MatrixC = array<f32, {}>;\n", size * size)?;
+            for role in ["A", "B", "C"] {
+                writeln!(w, "alias Matrix{role} = mat{size}x{size}<f32>;")?;
+            }
             w.push_str(include_str!("../../shaders/half/matmul/emulated.wgsl"));
             return writeln!(w);
         }

@@ -6,7 +6,7 @@ mod broadcast;
 
 use super::mixed::{SCALER_LEN, scale_wgsl};
 use super::whole::activation_hooks;
-use super::{Access, BindingSpec, Broadcast, Element, Variant, binding};
+use super::{Access, BindingSpec, Broadcast, Cooperative, Element, Variant, binding};
 use crate::activation::Stored;
 use crate::loss::Loss;
 use crate::network::{Bias, Network};
@@ -293,7 +293,8 @@ impl Fused {
         let tiles = self.fills_tiles();
         let broadcast = (tiles && self.is_for_software(subgroup)).then_some(BROADCAST);
         let tiled = tiles.then_some(Variant::Tiled);
-        std::iter::once(Variant::Naive).chain(tiled).chain(broadcast).collect()
+        let emulated = self.takes_matrices().then_some(Variant::Cooperative(Cooperative::EMULATED));
+        std::iter::once(Variant::Naive).chain(tiled).chain(broadcast).chain(emulated).collect()
     }
 
     pub(super) fn heuristic(&self, subgroup: Option<u32>) -> Variant {
@@ -309,6 +310,11 @@ impl Fused {
         subgroup == Some(8) && self.precision == Precision::F32
     }
 
+    /// Whether there are texts by cooperative matrices.
+    pub fn takes_matrices(&self) -> bool {
+        self.fills_tiles() && self.precision == Precision::F16
+    }
+
     /// Whether tiles are more than padding somewhere; the unrolled ones compile slowly.
     fn fills_tiles(&self) -> bool {
         self.network.widths().into_iter().any(|width| width >= TILE_ROWS)
@@ -322,22 +328,32 @@ impl Fused {
         let work = match variant {
             Variant::Broadcast(_) => slabs * self.slab_iterations(rows) + pack as u64 / 8,
             _ => {
+                let workgroup = match variant {
+                    Variant::Cooperative(matrices) => matrices.workgroup() as usize,
+                    _ => 64,
+                };
                 let product = |rows: usize, cols: usize, depth: usize| match variant {
                     Variant::Tiled => {
                         rows.div_ceil(64) * (1 + cols.div_ceil(64) * (1 + depth.div_ceil(16) * (1 + 4 + 4 + 16) + 16))
                     }
-                    _ => (rows * cols).div_ceil(64) * (1 + depth),
+                    Variant::Cooperative(matrices) => {
+                        let tile = matrices.tile() as usize;
+                        let iterations = matrices.loop_iterations(depth as u64) as usize;
+                        rows.div_ceil(tile) * (1 + cols.div_ceil(tile) * (1 + iterations))
+                    }
+                    _ => (rows * cols).div_ceil(workgroup) * (1 + depth),
                 };
                 let products = layout.layers.iter().map(|place| {
                     let (inputs, outputs) = (padded(place.inputs), padded(place.outputs));
-                    let bias = outputs.div_ceil(64) * (1 + rows);
-                    product(rows, outputs, inputs)
-                        + product(rows, inputs, outputs)
-                        + product(outputs, inputs, rows)
-                        + bias
+                    let forward = product(rows, outputs, inputs);
+                    let bias = outputs.div_ceil(workgroup) * (1 + rows);
+                    match self.pass {
+                        Pass::Prediction => forward,
+                        _ => forward + product(rows, inputs, outputs) + product(outputs, inputs, rows) + bias,
+                    }
                 });
                 let per_row = padded(self.network.inputs) + 5 * self.network.outputs() + 1;
-                slabs * (products.sum::<usize>() + rows.div_ceil(64) * per_row) as u64
+                slabs * (products.sum::<usize>() + rows.div_ceil(workgroup) * per_row) as u64
             }
         };
         let shared = layout.layers.iter().filter(|p| p.bias_mode == Bias::Shared).map(|p| p.outputs + 1).sum::<usize>();
@@ -390,10 +406,21 @@ impl Fused {
                 self.write_vector_access(w, &layout)?;
                 broadcast::forward(w)?;
             }
-            Variant::Tiled => w.push_str(include_str!("../../shaders/fused/tiled.wgsl")),
+            Variant::Tiled => {
+                w.push_str(include_str!("../../shaders/fused/elements.wgsl"));
+                w.push_str(include_str!("../../shaders/fused/tiled.wgsl"));
+            }
+            Variant::Cooperative(matrices) => {
+                w.push_str(include_str!("../../shaders/fused/elements.wgsl"));
+                w.push_str(include_str!("../../shaders/fused/cooperative.wgsl"));
+                matrices.write_tile(w)?;
+            }
             _ => w.push_str(include_str!("../../shaders/fused/naive.wgsl")),
         }
         let Pass::Training { loss, source } = self.pass else {
+            if let Variant::Cooperative(_) = variant {
+                w.push_str(include_str!("../../shaders/fused/cooperative_forward.wgsl"));
+            }
             w.push_str(include_str!("../../shaders/fused/batch.wgsl"));
             w.push_str(include_str!("../../shaders/fused/prediction.wgsl"));
             return Ok(());
@@ -412,8 +439,10 @@ impl Fused {
             }
             _ => {
                 w.push_str(include_str!("../../shaders/fused/bias_gradient.wgsl"));
+                w.push_str(include_str!("../../shaders/fused/elements_backward.wgsl"));
                 w.push_str(match variant {
                     Variant::Tiled => include_str!("../../shaders/fused/tiled_backward.wgsl"),
+                    Variant::Cooperative(_) => include_str!("../../shaders/fused/cooperative_backward.wgsl"),
                     _ => include_str!("../../shaders/fused/naive_backward.wgsl"),
                 });
             }

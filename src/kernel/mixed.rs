@@ -183,7 +183,7 @@ impl Mixed {
         let terms = if epilogue == Epilogue::Parts { part_length(z, w) } else { z };
         match variant {
             Variant::Cooperative(cooperative) => cooperative.loop_iterations(terms),
-            Variant::Tiled => terms.div_ceil(16) * (1 + 4 + 16) + 16,
+            Variant::Tiled => terms.div_ceil(16) * (1 + 16 + 8) + 16,
             _ => terms,
         }
     }
@@ -281,14 +281,17 @@ impl Mixed {
                     }
                 }
                 let mut enable = "enable f16;\n";
+                if !matches!(variant, Variant::Cooperative(_)) {
+                    parts.push(include_str!("../../shaders/half/matmul/operands.wgsl"));
+                }
                 parts.push(match variant {
                     Variant::Cooperative(cooperative) => {
                         enable = cooperative.enable();
                         generated = cooperative.wgsl();
                         &generated
                     }
-                    Variant::Tiled => include_str!("../../shaders/half/matmul/tiled.wgsl"),
-                    _ => include_str!("../../shaders/half/matmul/naive.wgsl"),
+                    Variant::Tiled => include_str!("../../shaders/matmul/tiled.wgsl"),
+                    _ => include_str!("../../shaders/matmul/naive.wgsl"),
                 });
                 (enable, parts)
             }

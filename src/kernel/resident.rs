@@ -1,7 +1,7 @@
 //! The text of kernels that hold a whole network in one workgroup and train many steps in one dispatch. It is generated
 //! because every layer has sizes, an activation and a bias mode of its own.
 
-use super::{Access, BindingSpec, Element, STATES, Variant, Whole, binding};
+use super::{Access, BindingSpec, Element, Variant, Whole, binding};
 use crate::activation::{Activation, Stored};
 use crate::loss::Loss;
 use crate::network::{Bias, Network};
@@ -309,8 +309,8 @@ impl Resident {
     }
 
     fn states(&self) -> impl Iterator<Item = (usize, &'static str)> {
-        let states = if self.pass == Pass::Gradients { 0 } else { self.whole.rule.states() };
-        STATES.into_iter().take(states).enumerate()
+        let names = if self.pass == Pass::Gradients { &[] } else { self.whole.rule.state_names() };
+        names.iter().copied().enumerate()
     }
 
     /// The parameters lie in workgroup memory as they do in their arena; a batch is taken `ROWS` rows at a time. Whoever
@@ -478,7 +478,7 @@ impl Resident {
             for tensor in params.tensors.iter().filter(|tensor| tensor.trainable) {
                 let Range { start, end } = tensor.range();
                 writeln!(w, "    for (var i = {start}u + lane; i < {end}u; i += {lanes}u) {{")?;
-                writeln!(w, "      p[i] = update(i, p[i], g[i], entry.learning_rate);")?;
+                writeln!(w, "      p[i] = update(i, p[i], g[i], rates_of(entry));")?;
                 writeln!(w, "      g[i] = 0.0;")?;
                 writeln!(w, "    }}")?;
             }
@@ -607,7 +607,7 @@ impl Resident {
             writeln!(w, "    }}")?;
         } else {
             for i in derived() {
-                writeln!(w, "    p{i} = update({i}u, p{i}, g{i}, entry.learning_rate);")?;
+                writeln!(w, "    p{i} = update({i}u, p{i}, g{i}, rates_of(entry));")?;
             }
         }
         writeln!(w, "    step += 1u;")?;

@@ -40,7 +40,8 @@ impl Plan {
         }
 
         plan.add(Slot::Gradients, params.len);
-        let runs = if options.all_gradients { vec![0..params.len] } else { params.trainable_runs() };
+        let every = || std::iter::once(0..params.len).collect();
+        let runs = if options.all_gradients { every() } else { params.trainable_runs() };
         for run in runs {
             plan.sum(Phase::Backward, &computed, options, None, [parts, run.start, run.len()])?;
         }

@@ -1,14 +1,14 @@
 //! A training run with everything decided.
 
 use crate::recorded::Recorded;
-use crate::settings::{DataSettings, Hidden, NetworkSettings, OptimizerKind, Settings, TaskKind, TrainingSettings};
+use crate::settings::{DataSettings, Hidden, NetworkSettings, Settings, TaskKind, TrainingSettings};
 use crate::sources::{Start, check_task};
 use crate::tuning::{PlannerChoice, summary, warn};
 use std::path::{Path, PathBuf};
 use wgrad::data::{Scaling, ScalingKind, Task, TaskHint, split};
 use wgrad::device::{DeviceChoice, Selection};
 use wgrad::init::initialize;
-use wgrad::optimizer::{Momentum, Sgd};
+use wgrad::optimizer::{Momentum, Rule};
 use wgrad::plan::{Plan, Planner, TrainingOptions};
 use wgrad::train::streamed_rows;
 use wgrad::tune::{self, Pinned, Tuner};
@@ -140,7 +140,11 @@ impl Job {
                 &drawn
             }
         };
-        Trainer::with_variants(device, self.network.clone(), values, options, pinned.choice())
+        let mut trainer = Trainer::with_variants(device, self.network.clone(), values, options, pinned.choice())?;
+        if let Some(schedule) = &self.settings.training.schedule {
+            trainer.set_schedule(schedule.clone(), self.epochs);
+        }
+        Ok(trainer)
     }
 
     /// The device asked for.
@@ -226,12 +230,16 @@ impl Job {
     pub fn describe(&self) -> String {
         let TrainerOptions { loss, batch, learning_rate, .. } = self.options;
         let optimizer = match self.options.optimizer {
-            Optimizer::Momentum(Momentum { momentum, nesterov }) => {
+            Optimizer::Momentum(Momentum { momentum, nesterov, .. }) => {
                 format!("momentum {momentum}{}", if nesterov { " (Nesterov)" } else { "" })
             }
             other => other.rule().name().to_owned(),
         };
-        format!("{loss}, {optimizer}, learning rate {learning_rate}, batches of {batch}, {} epochs", self.epochs)
+        let schedule = self.settings.training.schedule.as_ref().map_or(String::new(), |s| format!(" ({s})"));
+        format!(
+            "{loss}, {optimizer}, learning rate {learning_rate}{schedule}, batches of {batch}, {} epochs",
+            self.epochs
+        )
     }
 }
 
@@ -290,28 +298,58 @@ fn at_least_1(what: &str, found: usize) -> Result<usize> {
     }
 }
 
+/// The optimizer with the settings that were given, which have to be among its own; the others are its usual ones.
 fn optimizer(training: &mut TrainingSettings) -> Result<Optimizer> {
-    let optimizer = match training.optimizer.get_or_insert(OptimizerKind::Momentum) {
-        OptimizerKind::Sgd if training.momentum.is_some() || training.nesterov == Some(true) => {
-            let what = "sgd has no momentum; leave --momentum and --nesterov out, or use --optimizer momentum";
-            return Err(Error::Config(what.into()));
-        }
-        OptimizerKind::Sgd => Optimizer::Sgd(Sgd {}),
-        OptimizerKind::Momentum => Optimizer::Momentum(Momentum {
-            momentum: *training.momentum.get_or_insert(0.9) as f32,
-            nesterov: *training.nesterov.get_or_insert(false),
-        }),
+    let rule = *training.optimizer.get_or_insert(Rule::Momentum);
+    let refuse = |error: serde_json::Error| Error::Config(format!("the optimizer {}: {error}", rule.name()));
+    let mut settings = serde_json::to_value(rule.optimizer()).map_err(refuse)?;
+    let lacks = |name: &str, settings: &serde_json::Value| {
+        let own = settings.as_object().into_iter().flat_map(|own| own.keys()).filter(|name| *name != "kind");
+        let own: Vec<_> = own.map(String::as_str).collect();
+        Err(Error::Config(format!("{} has no {name}; it has {}", rule.name(), own.join(", "))))
     };
+    for (name, setting) in training.optimizer_settings() {
+        match (settings.get(name).and_then(|usual| usual.as_f64()), &setting) {
+            (None, None) => {}
+            (None, Some(_)) => return lacks(name, &settings),
+            (Some(_), Some(given)) => settings[name] = serde_json::json!(given),
+            // The digits of an f32, without those that f64 adds.
+            (Some(usual), None) => *setting = (usual as f32).to_string().parse().ok(),
+        }
+    }
+    match (settings.get("nesterov").is_some(), training.nesterov) {
+        (true, given) => {
+            settings["nesterov"] = serde_json::json!(*training.nesterov.get_or_insert(given == Some(true)))
+        }
+        (false, Some(true)) => return lacks("nesterov", &settings),
+        (false, _) => {}
+    }
+    let optimizer: Optimizer = serde_json::from_value(settings).map_err(refuse)?;
     optimizer.validate()?;
     Ok(optimizer)
 }
 
 fn learning_rate(training: &mut TrainingSettings, task: &Task) -> Result<f32> {
+    let classes = matches!(task, Task::Classification { .. });
     // Momentum makes steps in one direction ten times as long; numbers can be far larger than probabilities.
-    let default = match (training.optimizer, task) {
-        (Some(OptimizerKind::Sgd), Task::Classification { .. }) => 0.1,
-        (_, Task::Classification { .. }) | (Some(OptimizerKind::Sgd), _) => 0.01,
-        _ => 0.001,
+    let default = match training.optimizer {
+        Some(Rule::Sgd) => {
+            if classes {
+                0.1
+            } else {
+                0.01
+            }
+        }
+        Some(Rule::Adam | Rule::AdamW | Rule::RmsProp) => 0.001,
+        Some(Rule::Adagrad) => 0.01,
+        Some(Rule::Lion) => 0.0001,
+        _ => {
+            if classes {
+                0.01
+            } else {
+                0.001
+            }
+        }
     };
     let found = *training.learning_rate.get_or_insert(default);
     let rate = found as f32;

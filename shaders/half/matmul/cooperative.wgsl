@@ -1,16 +1,12 @@
-// A workgroup is four subgroups and computes TILE×TILE elements, each subgroup a quarter, SIDE×SIDE, as SIZE×SIZE matrices.
-// Strips of A and B, DEPTH deep, pass through workgroup memory: A's rows and B's columns are the strips' rows, STRIDE
-// elements apart. What lies past an edge is 0 there, so that every matrix is whole.
+fn is_inside(part: Part, i: u32, j: u32) -> bool { return i < u.dims.x && j < u.dims.y; }
+fn store(part: Part, i: u32, j: u32, sum: f32) { epilogue(part.first_row + i, j, sum); }
 
-// The epilogue of the matrix that the subgroup just stored, whose first element is C's [i0, j0].
-fn finish(part: Part, subgroup: u32, lane: u32, i0: u32, j0: u32) {
-  workgroupBarrier();
-  for (var at = lane; at < SIZE * SIZE; at += LANES) {
-    let i = i0 + at / SIZE;
-    let j = j0 + at % SIZE;
-    if i < u.dims.x && j < u.dims.y {
-      epilogue(part.first_row + i, j, finished[subgroup * SIZE * SIZE + at]);
-    }
-  }
-  workgroupBarrier();
+@compute @workgroup_size(4u * LANES)
+fn main(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) count: vec3<u32>,
+  @builtin(local_invocation_index) local: u32,
+) {
+  let part = part_of(workgroup, count);
+  tile(part, part.row_of_groups * TILE, workgroup.x * TILE, local);
 }

@@ -1,14 +1,14 @@
 //! What the fused kernels are given, and how far they may be from their twins.
 
 use super::super::mixed::{LOG_SCALE, SCALER};
-use super::{Contents, UPDATE_ROUNDINGS, live_rows, schedule};
+use super::{Contents, LEARNING_RATE, live_rows, schedule, update};
 use crate::activation::Activation;
 use crate::compare::{FLUSH, sum_error};
 use crate::kernel::fused::{Fused, FusedSum, Pass, Source};
 use crate::loss::Loss;
 use crate::params::{Params, Role};
 use crate::precision::Precision;
-use crate::reference::Reference;
+use crate::reference::{Bounded, Number, Reference};
 use crate::{Result, network::Network};
 
 /// Marks an element that a kernel may leave or write as it likes.
@@ -152,7 +152,7 @@ pub(super) fn sum_contents(
         Some(rule) => {
             let [schedule, clock] = schedule(1);
             let mut all = vec![schedule, clock, partials, real(arena, 2.0)];
-            all.extend((0..rule.states()).map(|_| real(arena, 2.0)));
+            all.extend(update::states(rule, || real(arena, 2.0)));
             all
         }
     };
@@ -182,19 +182,19 @@ pub(super) fn sum_bounds(kernel: &FusedSum, dims: [u32; 4], hyper: [f32; 4], con
                 continue;
             }
             let at = at + i / tensor.cols * padded + i % tensor.cols;
-            let sum: f64 = (0..parts).map(|part| f64::from(partials[part * stride + at].abs())).sum();
-            let gradient = sum * inverse_scale;
-            let magnitude = |i: usize| f64::from(contents[i].real()[param].abs());
-            let roundings = parts + UPDATE_ROUNDINGS;
+            let terms = (0..parts).map(|part| f64::from(partials[part * stride + at]));
+            let gradient = Bounded {
+                value: terms.clone().sum::<f64>() * inverse_scale,
+                error: sum_error(parts, terms.map(f64::abs).sum::<f64>()) * inverse_scale + flush,
+            };
+            let given = |i: usize| Bounded::given(contents[i].real()[param].into());
             match kernel.rule {
-                None => out[1][param] = sum_error(roundings, gradient) + flush,
+                None => out[1][param] = gradient.error,
                 Some(rule) => {
-                    let mut state = [0.0; 2];
-                    (0..rule.states()).for_each(|s| state[s] = magnitude(4 + s));
-                    let hyper = hyper.map(f64::from);
-                    let updated = rule.update(magnitude(3), gradient, -f64::from(0.3f32), hyper, &mut state);
-                    out[3][param] = sum_error(roundings, updated) + flush;
-                    (0..rule.states()).for_each(|s| out[4 + s][param] = sum_error(roundings, state[s]) + flush);
+                    let state = [0, 1].map(|s| if s < states { given(4 + s) } else { Bounded::given(0.0) });
+                    let (p, state) = update::updated(rule, hyper, LEARNING_RATE, given(3), gradient, state);
+                    out[3][param] = p.error;
+                    (0..states).for_each(|s| out[4 + s][param] = state[s].error);
                 }
             }
         }

@@ -17,7 +17,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use wgrad::data::ScalingKind;
-use wgrad::{Activation, Bias, Error, Layer, Loss, PrecisionChoice, Result};
+use wgrad::optimizer::Rule;
+use wgrad::{Activation, Bias, Error, Layer, Loss, PrecisionChoice, Result, Schedule};
 
 /// Everything about a training run, each part a table of the configuration.
 #[derive(Args, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -94,17 +95,39 @@ pub struct TrainingSettings {
     #[arg(long, value_name = "NAME|EXPRESSION", value_parser = loss_names())]
     pub loss: Option<Loss>,
     /// How gradients change parameters [default: momentum]
-    #[arg(long)]
-    pub optimizer: Option<OptimizerKind>,
-    /// The share of its velocity that the optimizer momentum keeps [default: 0.9]
+    #[arg(long, value_name = "NAME", value_parser = optimizer_names())]
+    pub optimizer: Option<Rule>,
+    /// The share of its velocity that momentum keeps [default: 0.9]
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     pub momentum: Option<f64>,
     /// Nesterov's correction of the momentum
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub nesterov: Option<bool>,
-    /// The learning rate [default: 0.01 for classes, 0.001 for numbers; ten times that for sgd]
+    /// The weight decay: an L2 penalty; decoupled from the gradient for adamw and lion [default: 0; 0.01 for adamw]
+    #[arg(long, value_name = "FACTOR", allow_negative_numbers = true)]
+    pub weight_decay: Option<f64>,
+    /// The share of the mean gradient that adam, adamw and lion keep [default: 0.9]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    pub beta1: Option<f64>,
+    /// The share of the mean square that adam and adamw keep, of the mean gradient for lion [default: 0.999; 0.99 for lion]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    pub beta2: Option<f64>,
+    /// The share of the mean square that rmsprop keeps [default: 0.99]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    pub alpha: Option<f64>,
+    /// What is added to the root of the mean square [default: 1e-8; 1e-10 for adagrad]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pub epsilon: Option<f64>,
+    /// The learning rate [default: 0.001 for adam, adamw and rmsprop, 0.01 for adagrad, 0.0001 for lion; for momentum 0.01 for
+    /// classes, 0.001 for numbers; ten times that for sgd]
     #[arg(long = "lr", alias = "learning-rate", value_name = "RATE", allow_negative_numbers = true)]
     pub learning_rate: Option<f64>,
+    /// How the learning rate changes: parts in a row such as "warmup:5, cosine", with their epochs; constant, warmup:EPOCHS,
+    /// step:EVERY[:FACTOR], exponential:FACTOR, inverse:DECAY, cosine[:LEAST], restarts:PERIOD[:GROWTH], one_cycle[:RISE],
+    /// plateau[:FACTOR[:PATIENCE]], each with [:EPOCHS] behind unless it takes the rest [default: constant]
+    #[arg(long, value_name = "PARTS")]
+    #[serde(with = "text")]
+    pub schedule: Option<Schedule>,
     /// Rows in a batch [default: 32]
     #[arg(long, value_name = "ROWS")]
     pub batch: Option<usize>,
@@ -165,15 +188,6 @@ pub enum TaskKind {
     Regression,
 }
 
-/// An optimizer without its settings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[value(rename_all = "snake_case")]
-pub enum OptimizerKind {
-    Sgd,
-    Momentum,
-}
-
 /// The widths of the hidden layers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -199,6 +213,11 @@ pub fn activation_names() -> impl TypedValueParser<Value = Activation> {
         names: || Activation::ALL.iter().map(|activation| activation.name()).collect(),
         parse: Activation::from_str,
     }
+}
+
+/// Takes an optimizer's name, and knows those of the registry for help.
+fn optimizer_names() -> impl TypedValueParser<Value = Rule> {
+    Registry { names: || Rule::ALL.iter().map(|rule| rule.name()).collect(), parse: Rule::from_str }
 }
 
 /// Takes a loss, and knows the names of the registry for help.
@@ -290,7 +309,8 @@ impl Settings {
     fn overridden_by(mut self, mut flags: Settings) -> Result<Settings> {
         self.network.make_room_for(&mut flags.network);
         if flags.training.optimizer.is_some() {
-            (self.training.momentum, self.training.nesterov) = (None, None);
+            self.training.optimizer_settings().into_iter().for_each(|(_, setting)| *setting = None);
+            self.training.nesterov = None;
         }
         let table = |settings: &Settings| toml::Table::try_from(settings);
         let merged = table(&self).and_then(|mut file| {
@@ -302,6 +322,20 @@ impl Settings {
             .map_err(unwritable)?
             .try_into()
             .map_err(|error: toml::de::Error| Error::Config(error.message().to_owned()))
+    }
+}
+
+impl TrainingSettings {
+    /// The numbers that only some optimizers have, by the names that they have there.
+    pub fn optimizer_settings(&mut self) -> [(&'static str, &mut Option<f64>); 6] {
+        [
+            ("momentum", &mut self.momentum),
+            ("weight_decay", &mut self.weight_decay),
+            ("beta1", &mut self.beta1),
+            ("beta2", &mut self.beta2),
+            ("alpha", &mut self.alpha),
+            ("epsilon", &mut self.epsilon),
+        ]
     }
 }
 
@@ -369,7 +403,7 @@ mod tests {
         let file: Settings = toml::from_str(file).unwrap();
         let mut flags = Settings::default();
         flags.training.learning_rate = Some(0.25);
-        flags.training.optimizer = Some(OptimizerKind::Sgd);
+        flags.training.optimizer = Some(Rule::Sgd);
         flags.network.activation = Some(Activation::Sine);
         flags.network.bias = Some(Bias::None);
         let both = file.clone().overridden_by(flags.clone()).unwrap();
