@@ -171,9 +171,7 @@ impl Activation {
     /// # Errors
     /// Those of [`Graph::parse`].
     pub fn on<'g>(self, x: Expr<'g>) -> Result<Expr<'g>> {
-        let graph = Graph::new();
-        let value = graph.parse(self.expression(), &["x"])?;
-        let results = x.graph().call(&graph.function(&["x"], &[value])?, &[x])?;
+        let results = x.graph().call(&self.function()?, &[x])?;
         results.first().copied().ok_or_else(|| Error::shape("results of an activation", 1, 0))
     }
 
@@ -182,9 +180,16 @@ impl Activation {
     /// # Errors
     /// Those of [`Graph::parse`].
     pub fn is_smooth(self) -> Result<bool> {
+        Ok(self.function()?.is_smooth())
+    }
+
+    fn function(self) -> Result<Function> {
+        if let Some([value, _]) = self.expressions() {
+            return Ok(value.clone());
+        }
         let graph = Graph::new();
         let value = graph.parse(self.expression(), &["x"])?;
-        Ok(graph.function(&["x"], &[value])?.is_smooth())
+        graph.function(&["x"], &[value])
     }
 }
 

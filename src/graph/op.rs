@@ -354,6 +354,8 @@ impl Arithmetic for Bounded {
         if condition.error == 0.0 {
             return taken;
         }
-        Bounded { value: taken.value, error: taken.error.max((other.value - taken.value).abs() + other.error) }
+        let distance = (other.value - taken.value).abs() + other.error;
+        // No number bounds a branch that may be taken and has none.
+        Bounded { value: taken.value, error: if distance.is_nan() { f64::INFINITY } else { taken.error.max(distance) } }
     }
 }
