@@ -32,13 +32,42 @@ fn networks(equation: Equation) -> Vec<Network> {
 
 /// Checks the gradients on `device`, with numbers drawn from `seed`, and the reference; `take` gets each outcome.
 pub fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<()> {
-    let mut graphs = Tally::new("reference", "equations: networks as graphs");
-    let mut differences = Tally::new("reference", "equations: central differences");
-    let mut gradients = Tally::new("gradient", "equations: smooth activations, bias modes, orders up to 3");
-    let mut repeated = Tally::new("determinism", "equations: the same bits twice");
-    for loss in sample_equations() {
-        let Loss::Equation(equation) = loss else { continue };
-        for (i, network) in networks(equation).into_iter().enumerate() {
+    let equations = sample_equations().into_iter().filter_map(|loss| match loss {
+        Loss::Equation(equation) => Some((equation, networks(equation))),
+        _ => None,
+    });
+    prove("equations", equations, device, seed, take)
+}
+
+/// The same for one equation and networks of it with these activations.
+pub(super) fn run_for(
+    equation: Equation,
+    [hidden, output]: [Activation; 2],
+    device: &Device,
+    seed: u64,
+    take: &mut dyn FnMut(Outcome),
+) -> Result<()> {
+    let text = equation.text();
+    let network = Network::new(text.inputs.len()).dense(7, hidden).dense(6, hidden).dense(text.outputs.len(), output);
+    equation.check(&network)?;
+    let networks = Bias::ALL.iter().map(|&bias| network.clone().with_bias(bias)).collect();
+    prove(&equation.to_string(), std::iter::once((equation, networks)), device, seed, take)
+}
+
+fn prove(
+    subject: &str,
+    equations: impl Iterator<Item = (Equation, Vec<Network>)>,
+    device: &Device,
+    seed: u64,
+    take: &mut dyn FnMut(Outcome),
+) -> Result<()> {
+    let mut graphs = Tally::new("reference", format!("{subject}: networks as graphs"));
+    let mut differences = Tally::new("reference", format!("{subject}: central differences"));
+    let mut gradients = Tally::new("gradient", format!("{subject}: bias modes, long batches"));
+    let mut repeated = Tally::new("determinism", format!("{subject}: the same bits twice"));
+    for (equation, networks) in equations {
+        let loss = Loss::Equation(equation);
+        for (i, network) in networks.into_iter().enumerate() {
             let case = Case { padding: i, ..Case::new(network, loss, 4 + 29 * i, seed)? };
             gradients.add(case.check(device, &|_| {})?);
             repeated.add(twice(&case, device)?);

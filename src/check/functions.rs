@@ -3,7 +3,8 @@
 
 use super::gradients::{Case, twice};
 use super::kernels::{check, is_checked, shapes};
-use super::{Outcome, Tally};
+use super::{Outcome, Tally, equations};
+use crate::Result;
 use crate::activation::{Activation, Stored};
 use crate::compare::{Comparison, UNIT_ROUNDOFF, compare};
 use crate::device::Device;
@@ -18,7 +19,6 @@ use crate::plan::Planner;
 use crate::precision::Precision;
 use crate::random::{Purpose, generator};
 use crate::reference::{Bounded, Number};
-use crate::{Error, Result};
 use rand::RngExt;
 
 /// What a network is made of besides its sizes.
@@ -33,14 +33,9 @@ impl Functions {
     /// The activation of hidden layers, that of the output layer, and the loss.
     ///
     /// # Errors
-    /// [`Error::Config`] where the loss is not defined for the output's activation, and for an equation.
+    /// [`Error::Config`] where the loss is not defined for the output's activation.
     pub fn new(hidden: Activation, output: Activation, loss: Loss) -> Result<Self> {
         loss.check_output(output)?;
-        if let Loss::Equation(equation) = loss {
-            return Err(Error::Config(format!(
-                "{equation} belongs to a network with inputs of its own; expected a loss of one output and its target"
-            )));
-        }
         Ok(Functions { hidden, output, loss })
     }
 
@@ -114,6 +109,9 @@ impl Functions {
     /// Where the device fails as such.
     pub fn run(&self, device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<()> {
         self.derivatives(seed).into_iter().for_each(&mut *take);
+        if let Loss::Equation(equation) = self.loss {
+            return equations::run_for(equation, [self.hidden, self.output], device, seed, take);
+        }
         for (number, kernel) in self.kernels().into_iter().enumerate() {
             let mut tally = Tally::new("kernel", kernel.to_string());
             for variant in device.variants(&kernel) {

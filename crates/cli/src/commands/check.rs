@@ -67,7 +67,7 @@ impl Args {
             _ => Activation::Linear,
         });
         if hidden.is_empty() {
-            hidden.push(Activation::Relu);
+            hidden.push(if matches!(loss, Loss::Equation(_)) { Activation::Tanh } else { Activation::Relu });
         }
         let mut functions: Vec<Functions> = Vec::new();
         for activation in hidden {

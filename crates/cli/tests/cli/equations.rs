@@ -73,3 +73,13 @@ fn what_an_equation_lacks_is_said() {
     folder.write("wrong.toml", toml("u_t + u", "t").replace("equation =", "custom ="));
     folder.wgrad("train wrong.toml").refused(2, &["`equation` with `inputs`"]);
 }
+
+#[test]
+fn an_equation_is_proven() {
+    let folder = folder();
+    let proven = folder.wgrad("check decay.toml --json").json();
+    assert_eq!((&proven["passed"], &proven["failed"]), (&4.into(), &0.into()), "{proven}");
+    let outcomes = proven["outcomes"].as_array().unwrap();
+    assert!(outcomes.iter().all(|outcome| outcome["cases"].as_i64() > Some(0)), "{proven}");
+    folder.wgrad("check decay.toml --activation relu").refused(2, &["need smooth activations, but layer 0 has relu"]);
+}
