@@ -1,9 +1,11 @@
 //! **A training step happens here**: [`Trainer::step`] on a batch from the host, [`Trainer::fit`] over a data set that
 //! lives on the device or is streamed to it. Both hand phases of one [`Plan`] to an executor; nothing comes back unless it is asked for.
 
+mod control;
 mod evaluation;
 mod feed;
 
+pub use control::{Control, Ended, Run};
 pub use evaluation::Evaluation;
 pub use feed::streamed_rows;
 
@@ -23,6 +25,7 @@ use crate::plan::{Phase, Plan, Planner, ScheduleEntry, Slot, TrainingOptions};
 use crate::precision::Precision;
 use crate::schedule::{Progress, Schedule};
 use crate::{Error, Result};
+use control::Watch;
 use evaluation::Tally;
 use std::collections::HashMap;
 use std::ops::{ControlFlow, Range};
@@ -287,16 +290,38 @@ impl Trainer {
         epochs: usize,
         observer: &mut dyn Observer,
     ) -> Result<Vec<Epoch>> {
+        Ok(self.fit_under(&Control::default(), data, validation, epochs, observer)?.epochs)
+    }
+
+    /// [`Trainer::fit`], ended early as `control` says. A loss that is not finite ends every run, at the step where it arose.
+    pub fn fit_under(
+        &mut self,
+        control: &Control,
+        data: &Dataset,
+        validation: Option<&Dataset>,
+        epochs: usize,
+        observer: &mut dyn Observer,
+    ) -> Result<Run> {
         data.validate_for_training()?;
         self.upload(data, validation)?;
+        let mut watch = Watch::new(*control);
         let mut history = Vec::new();
+        let mut ended = Ended::Complete;
         for number in 1..=epochs {
             let order = epoch_order(data.rows(), self.options.seed, self.epochs);
             let skipped_before = self.skipped_steps()?;
-            let Some(loss) =
-                self.train_in_order(data, &order, |done, steps, loss| observer.progress(number, done, steps, loss))?
-            else {
-                break;
+            let trained =
+                self.train_in_order(data, &order, |done, steps, loss| observer.progress(number, done, steps, loss))?;
+            let loss = match trained {
+                Trained::Whole(loss) => loss,
+                Trained::Stopped => {
+                    ended = Ended::Observer;
+                    break;
+                }
+                Trained::Diverged(step) => {
+                    ended = Ended::Diverged { epoch: number, step, tensor: self.first_not_finite()? };
+                    break;
+                }
             };
             let began = self.epochs as f64;
             self.epochs += 1;
@@ -309,13 +334,39 @@ impl Trainer {
             }
             let skipped = self.skipped_steps()? - skipped_before;
             let epoch = Epoch { number, loss, skipped, validation };
-            let stop = observer.epoch(&epoch).is_break();
+            let (best, good) = watch.wants(&epoch);
+            if best || good {
+                let values = self.parameters()?;
+                watch.good = good.then(|| (number, values.clone()));
+                watch.best = if best { Some((number, values)) } else { watch.best };
+            }
+            let stopped = observer.epoch(&epoch).is_break().then_some(Ended::Observer);
+            let ends = stopped.or_else(|| watch.ends(&epoch));
             history.push(epoch);
-            if stop {
+            if let Some(why) = ends {
+                ended = why;
                 break;
             }
         }
-        Ok(history)
+        let restored = match ended {
+            Ended::Diverged { .. } => watch.best.or(watch.good),
+            _ => watch.best.filter(|(number, _)| *number < history.len()),
+        };
+        let restored = match restored {
+            Some((number, values)) => {
+                self.set_parameters(&values)?;
+                Some(number)
+            }
+            None => None,
+        };
+        Ok(Run { epochs: history, ended, restored })
+    }
+
+    /// The first parameter that holds a number that is not finite.
+    fn first_not_finite(&mut self) -> Result<Option<String>> {
+        let values = self.parameters()?;
+        let bad = self.params.tensors.iter().find(|tensor| values[tensor.range()].iter().any(|x| !x.is_finite()));
+        Ok(bad.map(|tensor| tensor.name.clone()))
     }
 
     /// Trains once over `data` in the order of its rows, batch by batch, and returns the mean loss.
@@ -323,8 +374,10 @@ impl Trainer {
         data.validate_for_training()?;
         self.upload(data, None)?;
         let order: Vec<u32> = (0..data.rows() as u32).collect();
-        let loss = self.train_in_order(data, &order, |_, _, _| ControlFlow::Continue(()))?;
-        Ok(loss.unwrap_or(f64::NAN))
+        match self.train_in_order(data, &order, |_, _, _| ControlFlow::Continue(()))? {
+            Trained::Whole(loss) => Ok(loss),
+            Trained::Stopped | Trained::Diverged(_) => Ok(f64::NAN),
+        }
     }
 
     /// How the network does on `data`.
@@ -496,24 +549,33 @@ impl Trainer {
         Ok(())
     }
 
-    /// Trains over the rows of `data` in `order`. `None` where the observer stopped it.
+    /// Trains over the rows of `data` in `order`.
     fn train_in_order(
         &mut self,
         data: &Dataset,
         order: &[u32],
         mut progress: impl FnMut(usize, usize, f32) -> ControlFlow<()>,
-    ) -> Result<Option<f64>> {
+    ) -> Result<Trained> {
         if self.region.is_none() {
             self.executor.write_words(Slot::Order, 0, order)?;
         }
         let entries = self.entries(order.len());
         let mut losses = Vec::with_capacity(entries.len());
         let phases = self.options.planner.gathered_step();
+        let mut diverged = None;
         let flow = self.sweep(phases, data, order, &entries, false, |_, part, _| {
+            diverged = part.iter().position(|loss| !loss.is_finite()).map(|step| losses.len() + step + 1);
             losses.extend_from_slice(part);
-            progress(losses.len(), entries.len(), part.last().copied().unwrap_or(f32::NAN))
+            match diverged {
+                Some(_) => ControlFlow::Break(()),
+                None => progress(losses.len(), entries.len(), part.last().copied().unwrap_or(f32::NAN)),
+            }
         })?;
-        Ok(flow.is_continue().then(|| mean_loss(&losses, &entries)))
+        Ok(match (diverged, flow) {
+            (Some(step), _) => Trained::Diverged(step),
+            (None, ControlFlow::Break(())) => Trained::Stopped,
+            (None, ControlFlow::Continue(())) => Trained::Whole(mean_loss(&losses, &entries)),
+        })
     }
 
     /// Evaluates on a data set that begins at row `first` of the uploaded ones.
@@ -608,6 +670,16 @@ impl Trainer {
         }
         Ok(ControlFlow::Continue(()))
     }
+}
+
+/// What became of an epoch.
+enum Trained {
+    /// It ended, with this mean loss.
+    Whole(f64),
+    /// The observer stopped it.
+    Stopped,
+    /// The loss of this step, counted from 1, was not finite.
+    Diverged(usize),
 }
 
 /// The loss of a batch and its derivative by everything.

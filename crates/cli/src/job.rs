@@ -5,12 +5,13 @@ use crate::settings::{DataSettings, Hidden, NetworkSettings, Settings, TaskKind,
 use crate::sources::{Start, check_task};
 use crate::tuning::{PlannerChoice, summary, warn};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use wgrad::data::{Scaling, ScalingKind, Task, TaskHint, split};
 use wgrad::device::{DeviceChoice, Selection};
 use wgrad::init::initialize;
 use wgrad::optimizer::{Momentum, Rule};
 use wgrad::plan::{Plan, Planner, TrainingOptions};
-use wgrad::train::streamed_rows;
+use wgrad::train::{Control, streamed_rows};
 use wgrad::tune::{self, Pinned, Tuner};
 use wgrad::{
     Activation, Bias, Dataset, Device, Error, Init, Loss, Model, Network, Optimizer, Params, PrecisionChoice, Result,
@@ -145,6 +146,21 @@ impl Job {
             trainer.set_schedule(schedule.clone(), self.epochs);
         }
         Ok(trainer)
+    }
+
+    /// When the run ends before its last epoch.
+    pub fn control(&self) -> Result<Control> {
+        let training = &self.settings.training;
+        let time = match training.max_seconds {
+            None => None,
+            Some(seconds) => Some(Duration::try_from_secs_f64(seconds).map_err(|_| {
+                Error::Config(format!("max_seconds must be a number of seconds, at least 0, found {seconds}"))
+            })?),
+        };
+        if let Some(stop_at) = training.stop_at.filter(|stop_at| stop_at.is_nan()) {
+            return Err(Error::Config(format!("stop_at must be a number, found {stop_at}")));
+        }
+        Ok(Control { patience: training.patience, stop_at: training.stop_at, time, keep_good: true })
     }
 
     /// The device asked for.

@@ -12,15 +12,6 @@ use wgrad::train::{Epoch, Observer};
 /// About how many lines a run prints where there is no terminal to draw on.
 const LINES: usize = 20;
 
-/// Why a run stopped before its last epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// Ctrl-C.
-    Interrupted,
-    /// The loss is not finite.
-    Diverged,
-}
-
 /// Watches a training run.
 pub struct Progress {
     /// Where standard error is a terminal.
@@ -32,8 +23,6 @@ pub struct Progress {
     pub epoch: usize,
     /// The latest loss known: of an epoch, or of a step in one that did not end.
     pub loss: f64,
-    /// Why the run must stop.
-    pub stop: Option<Stop>,
     /// Loss and score after the latest epoch, in words.
     after: String,
 }
@@ -47,7 +36,7 @@ impl Progress {
             bar.with_style(ProgressStyle::with_template("{wide_msg}").unwrap_or(ProgressStyle::default_bar()))
         });
         let started = Instant::now();
-        Progress { bar, rows, epochs, started, epoch: 1, loss: f64::NAN, stop: None, after: String::new() }
+        Progress { bar, rows, epochs, started, epoch: 1, loss: f64::NAN, after: String::new() }
     }
 
     /// Takes the bar away, and says how long the run took.
@@ -81,12 +70,7 @@ impl Progress {
     /// Notes the loss, and says whether to go on.
     fn see(&mut self, loss: f64) -> ControlFlow<()> {
         self.loss = loss;
-        if !loss.is_finite() {
-            self.stop = Some(Stop::Diverged);
-        } else if interrupt::requested() {
-            self.stop = Some(Stop::Interrupted);
-        }
-        if self.stop.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 

@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::files::check_destination;
 use crate::interrupt;
 use crate::job::Job;
-use crate::progress::{Progress, Stop};
+use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::sources::Source;
 use crate::sources::{Given, Start};
@@ -13,7 +13,7 @@ use crate::words::{Score, describe, short};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use wgrad::data::{Scaling, Task};
-use wgrad::train::{Epoch, Evaluation};
+use wgrad::train::{Ended, Evaluation};
 use wgrad::tune::{Effort, Pinned};
 use wgrad::{Dataset, Device, Error, Loss, Model, PrecisionChoice, Result};
 
@@ -80,19 +80,31 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
     // Until here there is nothing to save.
     interrupt::watch();
 
+    let control = job.control()?;
     let mut trainer = job.trainer(&device, &pinned)?;
     let mut progress = Progress::new(job.train.rows(), job.epochs);
-    let history = trainer.fit(&job.train, job.validation.as_ref(), job.epochs, &mut progress);
+    let fitted = trainer.fit_under(&control, &job.train, job.validation.as_ref(), job.epochs, &mut progress);
     let seconds = progress.finish().as_secs_f64();
-    let history = history?;
-    if progress.stop == Some(Stop::Diverged) {
-        return Err(diverged(&job, &progress));
+    let fitted = fitted?;
+    let diverged = diverged(&job, &fitted);
+    if let (Some(error), None) = (&diverged, fitted.restored) {
+        return Err(Error::Data {
+            place: error.0.clone(),
+            what: format!("{}; nothing was saved; {}", error.1, error.2),
+        });
     }
     let test = job.test.as_ref().map(|test| trainer.evaluate(test)).transpose()?;
 
-    let run = Run { job: &job, device: &device, pinned, history, progress, seconds, test };
+    let run = Run { job: &job, device: &device, pinned, fitted, progress, seconds, test };
     run.model(trainer.parameters()?).save(&job.destination)?;
-    run.report(context)
+    let code = run.report(context)?;
+    match diverged {
+        None => Ok(code),
+        Some((place, what, advice)) => {
+            let kept = format!("{} has the weights of the epoch before", job.destination.display());
+            Err(Error::Data { place, what: format!("{what}; {kept}; {advice}") })
+        }
+    }
 }
 
 fn print_config(settings: &Settings, context: &Context) -> Result<ExitCode> {
@@ -135,7 +147,9 @@ fn announce(job: &mut Job, tune: TuneArgs, context: &Context) -> Result<(Device,
     Ok((selection.device, pinned))
 }
 
-fn diverged(job: &Job, progress: &Progress) -> Error {
+/// Where a run diverged, what happened, and what to try.
+fn diverged(job: &Job, fitted: &wgrad::train::Run) -> Option<(String, String, String)> {
+    let Ended::Diverged { epoch, step, tensor } = &fitted.ended else { return None };
     let rate = job.options.learning_rate;
     let scaling = match job.scaling == Scaling::none(job.network.inputs) {
         true => ", or --scaling standard",
@@ -145,11 +159,11 @@ fn diverged(job: &Job, progress: &Progress) -> Error {
         Task::Classification { .. } => "",
         Task::Regression { .. } => ", or targets divided to a size near 1",
     };
-    let what = format!(
-        "the loss became {}: the training diverged, and nothing was saved; try a smaller --lr than {rate}{scaling}{targets}",
-        progress.loss
-    );
-    Error::Data { place: format!("epoch {}", progress.epoch), what }
+    let tensor =
+        tensor.as_ref().map_or(String::new(), |name| format!(", and {name} is the first tensor with such a number"));
+    let what = format!("the loss is not finite: the training diverged{tensor}");
+    let advice = format!("try a smaller --lr than {rate}{scaling}{targets}");
+    Some((format!("epoch {epoch}, step {step}"), what, advice))
 }
 
 /// A training run that ended.
@@ -157,7 +171,7 @@ struct Run<'a> {
     job: &'a Job,
     device: &'a Device,
     pinned: Pinned,
-    history: Vec<Epoch>,
+    fitted: wgrad::train::Run,
     progress: Progress,
     seconds: f64,
     test: Option<Evaluation>,
@@ -165,20 +179,34 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn interrupted(&self) -> bool {
-        self.progress.stop == Some(Stop::Interrupted)
+        self.fitted.ended == Ended::Observer
     }
 
     fn final_loss(&self) -> f64 {
-        self.history.last().map_or(self.progress.loss, |epoch| epoch.loss)
+        self.fitted.epochs.last().map_or(self.progress.loss, |epoch| epoch.loss)
     }
 
     /// Steps of the completed epochs that changed nothing.
     fn skipped(&self) -> usize {
-        self.history.iter().map(|epoch| epoch.skipped).sum()
+        self.fitted.epochs.iter().map(|epoch| epoch.skipped).sum()
+    }
+
+    /// Why the run ended early, and whose weights it kept, in words.
+    fn ending(&self) -> String {
+        let why = match self.fitted.ended {
+            Ended::Patience => ", the loss fell no further",
+            Ended::Threshold => ", the loss was reached",
+            Ended::Time => ", the time was up",
+            Ended::Diverged { .. } => ", then it diverged",
+            Ended::Complete | Ended::Observer => "",
+        };
+        let kept =
+            self.fitted.restored.map_or(String::new(), |epoch| format!(", the weights are those of epoch {epoch}"));
+        format!("{why}{kept}")
     }
 
     fn validation(&self) -> Option<&Evaluation> {
-        self.history.last()?.validation.as_ref()
+        self.fitted.epochs.last()?.validation.as_ref()
     }
 
     fn model(&self, values: Vec<f32>) -> Model {
@@ -230,7 +258,7 @@ impl Run<'_> {
 
     /// Adds what came out.
     fn results(&self, value: &mut Value) {
-        value["epochs"] = json!(self.history.len());
+        value["epochs"] = json!(self.fitted.epochs.len());
         value["final_loss"] = json!(self.final_loss());
         value["skipped_steps"] = json!(self.skipped());
         for (part, evaluation) in [("validation", self.validation()), ("test", self.test.as_ref())] {
@@ -244,10 +272,10 @@ impl Run<'_> {
     }
 
     fn report(&self, context: &Context) -> Result<ExitCode> {
-        let (done, loss) = (self.history.len(), short(self.final_loss()));
+        let (done, loss) = (self.fitted.epochs.len(), short(self.final_loss()));
         let ending = match self.interrupted() {
             true => format!("interrupted in epoch {} of {}, {done} epochs", self.progress.epoch, self.job.epochs),
-            false => format!("{done} epochs"),
+            false => format!("{done} epochs{}", self.ending()),
         };
         context.tell("trained", format_args!("{ending} in {:.1} s, final loss {loss}", self.seconds))?;
         if self.skipped() > 0 {
@@ -268,6 +296,7 @@ impl Run<'_> {
                 "model": self.job.destination,
                 "seconds": self.seconds,
                 "interrupted": self.interrupted(),
+                "restored_epoch": self.fitted.restored,
             });
             self.results(&mut value);
             value

@@ -134,6 +134,16 @@ pub struct TrainingSettings {
     /// How often to go through the training rows [default: 40]
     #[arg(long, value_name = "COUNT")]
     pub epochs: Option<usize>,
+    /// Stop early where the validation's loss (that of training without a validation) had no new least value for more than so
+    /// many epochs, and keep the weights that had the least
+    #[arg(long, value_name = "EPOCHS")]
+    pub patience: Option<usize>,
+    /// Stop after the first epoch whose loss is at most this
+    #[arg(long, value_name = "LOSS", allow_negative_numbers = true)]
+    pub stop_at: Option<f64>,
+    /// Stop after the first epoch that ends later than so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub max_seconds: Option<f64>,
     /// The initial weights: auto, xavier_uniform, xavier_normal, he_uniform, he_normal, uniform:BOUND,
     /// normal:DEVIATION, or a model file to go on from, whose scaling is kept [default: auto]
     #[arg(long, value_name = "NAME|MODEL")]

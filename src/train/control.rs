@@ -1,0 +1,95 @@
+//! When a run ends, and which weights it leaves.
+
+use super::Epoch;
+use std::time::{Duration, Instant};
+
+/// When [`Trainer::fit_under`](super::Trainer::fit_under) ends a run before its last epoch. The default never does, and keeps
+/// no weights aside.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Control {
+    /// Ends the run where the validation's loss, or that of training where there is none, did not reach a new least value for
+    /// more than so many epochs, and restores the weights that had the least.
+    pub patience: Option<usize>,
+    /// Ends the run after the first epoch whose mean loss in training is at most this.
+    pub stop_at: Option<f64>,
+    /// Ends the run after the first epoch that ends later than this.
+    pub time: Option<Duration>,
+    /// Keeps the weights after each epoch aside, and restores them where a later one diverges.
+    pub keep_good: bool,
+}
+
+/// Why a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It had all its epochs.
+    Complete,
+    /// The observer stopped it.
+    Observer,
+    /// There was no new least loss for longer than [`Control::patience`].
+    Patience,
+    /// The loss reached [`Control::stop_at`].
+    Threshold,
+    /// [`Control::time`] was up.
+    Time,
+    /// A loss was not finite.
+    Diverged {
+        /// The epoch, counted from 1.
+        epoch: usize,
+        /// The step in it, counted from 1.
+        step: usize,
+        /// The first parameter with a number that is not finite, from the input on; `None` where all are finite.
+        tensor: Option<String>,
+    },
+}
+
+/// A run that ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// The epochs that were completed.
+    pub epochs: Vec<Epoch>,
+    /// Why there are no more.
+    pub ended: Ended,
+    /// The epoch whose weights the trainer has now, where that is not the last one.
+    pub restored: Option<usize>,
+}
+
+/// What a run under control remembers.
+pub(super) struct Watch {
+    control: Control,
+    started: Instant,
+    least: f64,
+    waited: usize,
+    /// The weights to restore, with their epoch.
+    pub(super) best: Option<(usize, Vec<f32>)>,
+    /// The weights after the latest epoch.
+    pub(super) good: Option<(usize, Vec<f32>)>,
+}
+
+impl Watch {
+    pub(super) fn new(control: Control) -> Self {
+        Watch { control, started: Instant::now(), least: f64::INFINITY, waited: 0, best: None, good: None }
+    }
+
+    /// Whether the weights after `epoch` are to be kept as the best ones, and as good ones.
+    pub(super) fn wants(&mut self, epoch: &Epoch) -> (bool, bool) {
+        let loss = epoch.validation.as_ref().map_or(epoch.loss, |validation| validation.loss);
+        let better = loss < self.least;
+        if better {
+            (self.least, self.waited) = (loss, 0);
+        } else {
+            self.waited += 1;
+        }
+        (better && self.control.patience.is_some(), self.control.keep_good)
+    }
+
+    /// Why the run ends after `epoch`, if it does.
+    pub(super) fn ends(&self, epoch: &Epoch) -> Option<Ended> {
+        if self.control.stop_at.is_some_and(|least| epoch.loss <= least) {
+            return Some(Ended::Threshold);
+        }
+        if self.control.patience.is_some_and(|patience| self.waited > patience) {
+            return Some(Ended::Patience);
+        }
+        self.control.time.is_some_and(|time| self.started.elapsed() > time).then_some(Ended::Time)
+    }
+}
