@@ -137,6 +137,27 @@ losses! {
     SoftmaxCrossEntropy = softmax_cross_entropy,
     /// `-Σ [t log y + (1 - t) log(1 - y)]` over the K outputs of a sigmoid layer, averaged over the batch
     LogisticCrossEntropy = logistic_cross_entropy,
+    /// `(y - t)² / (y² + 0.01)`, averaged over everything: Lehtinen et al., *Noise2Noise* (2018), as in tiny-cuda-nn. Its
+    /// derivative is that of the whole quotient; those authors hold the denominator constant
+    RelativeL2 = relative_l2,
+    /// `|y - t| / (|t| + 0.01)`, averaged over everything: the mean absolute percentage error as a fraction, as in
+    /// tiny-cuda-nn; the derivative at `y = t` is 0
+    Mape = mape,
+    /// `|y - t| / (½ (|y| + |t|) + 0.01)`, averaged over everything: the symmetric mean absolute percentage error as a
+    /// fraction, 0 to 2, as in tiny-cuda-nn, but for the derivative, which is that of the whole quotient. That of an absolute
+    /// value at 0 is 0
+    Smape = smape,
+    /// `log cosh(y - t)`, averaged over everything: half the square near 0, the absolute value less `log 2` far away
+    LogCosh = log_cosh,
+    /// `max(0, 1 - s y)`, averaged over everything, with `s = 1` for targets above ½, else `s = -1`: classes may be 0 and 1 or
+    /// -1 and 1. The derivative at the kink is 0 (Cortes and Vapnik, *Support-vector networks*, 1995)
+    Hinge = hinge,
+    /// `exp(y) - t y`, averaged over everything: the negative log-likelihood of counts `t` under the rate `exp(y)`, less `log t!`,
+    /// which does not depend on `y`; PyTorch's `poisson_nll_loss`. The rate stays at `exp(88)` beyond `y = 88`
+    Poisson = poisson,
+    /// `Σ t (log t - log softmax(y))` on logits `y`, averaged over the batch; the targets are class probabilities, and
+    /// `t log t` is 0 where `t ≤ 0`. PyTorch's `kl_div` with `batchmean`
+    KlDivergence = kl_divergence,
 }
 
 impl Loss {
@@ -195,7 +216,7 @@ impl Loss {
 
     /// Whether an element needs [`Row::log_sum_exp`]; the other losses skip that reduction.
     pub(crate) fn uses_softmax(self) -> bool {
-        self == Loss::SoftmaxCrossEntropy
+        matches!(self, Loss::SoftmaxCrossEntropy | Loss::KlDivergence)
     }
 
     /// The activation that training computes the output layer with.

@@ -170,12 +170,15 @@ impl Trial {
         [&self.values, &self.inputs, &self.targets].map(|x| x.iter().copied().map(f64::from).collect())
     }
 
-    /// Whether every pre-activation is further than 1e-3 from 0, and every error from 0 and ±1: where a kink may be.
+    /// Whether every pre-activation is further than 1e-3 from 0, every error from 0 and ±1, and every output from ±1: where a
+    /// kink may be.
     fn is_smooth(&self) -> Result<bool> {
         let [values, inputs, targets] = self.exact();
         let forward = self.reference()?.pass::<f64>(&values, &inputs);
-        let mut errors = forward.output.iter().zip(&targets).map(|(y, t)| (y - t).abs());
-        Ok(forward.z.iter().flatten().all(|z| z.abs() > 1e-3) && errors.all(|e| e > 1e-3 && (e - 1.0).abs() > 1e-3))
+        let away = |x: f64, kink: f64| (x.abs() - kink).abs() > 1e-3;
+        let mut outputs = forward.output.iter().zip(&targets);
+        Ok(forward.z.iter().flatten().all(|&z| away(z, 0.0))
+            && outputs.all(|(y, t)| away(y - t, 0.0) && away(y - t, 1.0) && away(*y, 1.0)))
     }
 
     /// Whether the loss depends on the input: some unit of every layer is not dead.

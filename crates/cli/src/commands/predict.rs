@@ -105,7 +105,7 @@ enum Probabilities {
 impl Probabilities {
     fn of(loss: Option<Loss>) -> Self {
         match loss {
-            Some(Loss::SoftmaxCrossEntropy) => Probabilities::Softmax,
+            Some(Loss::SoftmaxCrossEntropy | Loss::KlDivergence) => Probabilities::Softmax,
             Some(Loss::BinaryCrossEntropy) => Probabilities::Sigmoid,
             Some(Loss::LogisticCrossEntropy) => Probabilities::AsTheyAre,
             _ => Probabilities::None,

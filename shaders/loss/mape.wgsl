@@ -1,0 +1,2 @@
+fn loss_value(y: f32, t: f32, row: Row) -> f32 { return abs(y - t) / (abs(t) + 0.01); }
+fn loss_derivative(y: f32, t: f32, row: Row) -> f32 { return sign_or_nan(y - t) / (abs(t) + 0.01); }
