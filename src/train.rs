@@ -326,7 +326,7 @@ impl Trainer {
             let began = self.epochs as f64;
             self.epochs += 1;
             let validation = match validation {
-                Some(set) => Some(self.evaluate_uploaded(set, data.rows())?),
+                Some(set) => Some(self.evaluate_uploaded(set, data.rows(), false)?),
                 None => None,
             };
             if let Some(schedule) = &mut self.schedule {
@@ -383,7 +383,7 @@ impl Trainer {
     /// How the network does on `data`.
     pub fn evaluate(&mut self, data: &Dataset) -> Result<Evaluation> {
         self.upload(data, None)?;
-        self.evaluate_uploaded(data, 0)
+        self.evaluate_uploaded(data, 0, true)
     }
 
     /// The loss and every gradient on `batch`, those of frozen parameters and of the inputs too, in f32 whatever the
@@ -578,8 +578,8 @@ impl Trainer {
         })
     }
 
-    /// Evaluates on a data set that begins at row `first` of the uploaded ones.
-    fn evaluate_uploaded(&mut self, data: &Dataset, first: usize) -> Result<Evaluation> {
+    /// Evaluates on a data set that begins at row `first` of the uploaded ones, with or without metrics.
+    fn evaluate_uploaded(&mut self, data: &Dataset, first: usize, metrics: bool) -> Result<Evaluation> {
         let order: Vec<u32> = match self.region {
             Some(_) => (0..data.rows() as u32).collect(),
             None => (first as u32..(first + data.rows()) as u32).collect(),
@@ -596,18 +596,19 @@ impl Trainer {
                 losses.extend_from_slice(part);
                 ControlFlow::Continue(())
             })?;
-            return Ok(Evaluation { loss: mean_loss(&losses, &entries), accuracy: None, r_squared: None });
+            let loss = mean_loss(&losses, &entries);
+            return Ok(Evaluation { loss, accuracy: None, r_squared: None, metrics: None });
         }
         let output = self.network.output_activation();
         // The output slot holds logits where the loss contains the last activation.
         let logits = self.options.loss.training_activation(output) == Activation::Linear;
-        let mut tally = Tally::new(data, if logits { output } else { Activation::Linear });
+        let mut tally = Tally::new(data, if logits { output } else { Activation::Linear }, metrics);
         let _ = self.sweep(phases, data, &order, &entries, true, |rows, part, outputs| {
             losses.extend_from_slice(part);
             tally.add(rows, outputs);
             ControlFlow::Continue(())
         })?;
-        Ok(tally.finish(mean_loss(&losses, &entries)))
+        tally.finish(mean_loss(&losses, &entries), self.options.loss)
     }
 
     /// Runs `phases` on every batch in `entries`, in parts as long as their [`Pace`] says. While one part runs, `take` gets

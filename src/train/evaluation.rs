@@ -2,7 +2,9 @@
 
 use super::argmax;
 use crate::activation::Activation;
-use crate::data::{Dataset, Task};
+use crate::data::{Dataset, Matrix, Task};
+use crate::metrics::Metrics;
+use crate::{Loss, Result};
 use std::ops::Range;
 
 /// How a network does on a data set.
@@ -14,6 +16,8 @@ pub struct Evaluation {
     pub accuracy: Option<f64>,
     /// `1 - Σ(t - y)² / Σ(t - mean t)²` over all outputs; `None` for a classification, and where all targets are the same.
     pub r_squared: Option<f64>,
+    /// All the metrics; `None` in the validation after an epoch, which has no time for them, and for an equation.
+    pub metrics: Option<Metrics>,
 }
 
 /// What is added up over the outputs.
@@ -25,16 +29,22 @@ pub(super) struct Tally<'a> {
     right: usize,
     /// `Σ(t - y)²`
     residual: f64,
+    /// All the outputs, where there are to be metrics.
+    kept: Option<Vec<f32>>,
 }
 
 impl<'a> Tally<'a> {
-    pub(super) fn new(data: &'a Dataset, activation: Activation) -> Self {
-        Tally { data, activation, right: 0, residual: 0.0 }
+    pub(super) fn new(data: &'a Dataset, activation: Activation, metrics: bool) -> Self {
+        Tally { data, activation, right: 0, residual: 0.0, kept: metrics.then(Vec::new) }
     }
 
     /// Takes the outputs of the rows `rows`, `[rows, outputs]`.
     pub(super) fn add(&mut self, rows: Range<usize>, outputs: &[f32]) {
         let targets = &self.data.targets;
+        if let Some(kept) = &mut self.kept {
+            let outputs = &outputs[..rows.len() * targets.cols];
+            kept.extend(outputs.iter().map(|&y| self.activation.value(y)));
+        }
         for (row, outputs) in rows.zip(outputs.chunks_exact(targets.cols)) {
             let target = targets.row(row);
             match self.data.task {
@@ -47,18 +57,22 @@ impl<'a> Tally<'a> {
         }
     }
 
-    pub(super) fn finish(self, loss: f64) -> Evaluation {
-        match self.data.task {
-            Task::Classification { .. } => {
-                let accuracy = Some(self.right as f64 / self.data.rows() as f64);
-                Evaluation { loss, accuracy, r_squared: None }
+    pub(super) fn finish(mut self, loss: f64, trained_with: Loss) -> Result<Evaluation> {
+        let metrics = match self.kept.take() {
+            Some(outputs) => {
+                let outputs = Matrix::new(self.data.targets.rows, self.data.targets.cols, outputs)?;
+                Some(Metrics::of(self.data, &outputs, Some(trained_with))?)
             }
+            None => None,
+        };
+        let (accuracy, r_squared) = match self.data.task {
+            Task::Classification { .. } => (Some(self.right as f64 / self.data.rows() as f64), None),
             Task::Regression { .. } => {
                 let total = self.total();
-                let r_squared = (total > 0.0).then(|| 1.0 - self.residual / total);
-                Evaluation { loss, accuracy: None, r_squared }
+                (None, (total > 0.0).then(|| 1.0 - self.residual / total))
             }
-        }
+        };
+        Ok(Evaluation { loss, accuracy, r_squared, metrics })
     }
 
     /// `Σ(t - mean t)²`, which is 0 where there is nothing to explain.

@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::process::ExitCode;
 use wgrad::data::{Task, read_inputs_csv, read_npy, write_atomic, write_npy};
+use wgrad::metrics::Probabilities;
 use wgrad::plan::Plan;
 use wgrad::train::argmax;
-use wgrad::{Activation, Error, Loss, Matrix, Model, Predictor, Result};
+use wgrad::{Error, Matrix, Model, Predictor, Result};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  wgrad predict model.safetensors new.csv --out answers.csv\n  wgrad predict \
@@ -93,42 +94,6 @@ fn read_inputs(file: &Numbers, model: &Model) -> Result<Matrix> {
     Ok(inputs)
 }
 
-/// What turns the outputs for classes into probabilities, where the loss was made for that.
-#[derive(Clone, Copy, PartialEq)]
-enum Probabilities {
-    Softmax,
-    Sigmoid,
-    AsTheyAre,
-    None,
-}
-
-impl Probabilities {
-    fn of(loss: Option<Loss>) -> Self {
-        match loss {
-            Some(Loss::SoftmaxCrossEntropy | Loss::KlDivergence) => Probabilities::Softmax,
-            Some(Loss::BinaryCrossEntropy) => Probabilities::Sigmoid,
-            Some(Loss::LogisticCrossEntropy) => Probabilities::AsTheyAre,
-            _ => Probabilities::None,
-        }
-    }
-
-    fn apply(self, outputs: &[f32]) -> Vec<f32> {
-        match self {
-            Probabilities::Softmax => softmax(outputs),
-            Probabilities::Sigmoid => outputs.iter().map(|&y| Activation::Sigmoid.value(y)).collect(),
-            Probabilities::AsTheyAre | Probabilities::None => outputs.to_vec(),
-        }
-    }
-}
-
-/// `exp(y_i) / Σ_j exp(y_j)`, computed in f64 from the differences to the largest output, which cannot overflow.
-fn softmax(outputs: &[f32]) -> Vec<f32> {
-    let largest = outputs[argmax(outputs)];
-    let powers: Vec<f64> = outputs.iter().map(|&y| f64::from(y - largest).exp()).collect();
-    let sum: f64 = powers.iter().sum();
-    powers.iter().map(|power| (power / sum) as f32).collect()
-}
-
 fn columns(model: &Model) -> Vec<String> {
     match &model.task {
         Some(Task::Classification { classes }) => {
@@ -152,7 +117,10 @@ fn rows<'a>(model: &'a Model, outputs: &'a Matrix) -> impl Iterator<Item = (Opti
     (0..outputs.rows).map(move |i| {
         let row = outputs.row(i);
         match classes {
-            Some(classes) => (Some(classes[argmax(row)].as_str()), Probabilities::of(model.loss).apply(row)),
+            Some(classes) => {
+                let numbers = Probabilities::of(model.loss).apply(row);
+                (Some(classes[argmax(row)].as_str()), numbers.into_iter().map(|x| x as f32).collect())
+            }
             None => (None, row.to_vec()),
         }
     })

@@ -32,6 +32,11 @@ fn predictions_have_the_accuracy_that_is_evaluated() {
     assert_eq!(right as f64 / (truth.len() - 1) as f64, json["accuracy"].as_f64().unwrap());
     assert!(json["accuracy"].as_f64().unwrap() > 0.5, "{json}");
     assert_eq!((&json["rows"], json["loss"].is_f64()), (&120.into(), true));
+    let metrics = &json["metrics"];
+    assert_eq!((&metrics["accuracy"], &metrics["top_k_accuracy"][2]), (&json["accuracy"], &1.0.into()));
+    // The mean of the losses that the device computed in f32.
+    let [loss, log_loss] = [&json["loss"], &metrics["log_loss"]].map(|loss| loss.as_f64().unwrap());
+    assert!((loss - log_loss).abs() < 1e-5 * loss.max(1.0), "{json}");
 
     for row in &predicted[1..] {
         let numbers: Vec<f64> = row[1..].iter().map(|field| field.parse().unwrap()).collect();
@@ -48,6 +53,9 @@ fn digits_are_evaluated_with_the_models_scaling() {
     folder.well("train digits --epochs 5");
     let run = folder.well("evaluate model.safetensors digits");
     assert!(run.stdout.contains("accuracy 0.9") && run.stdout.contains("1797 rows"), "{}", run.stdout);
+    for part in ["top 2 0.9", "ROC-AUC 0.9", "log loss", "macro average", "class \\ answer"] {
+        assert!(run.stdout.contains(part), "{part}: {}", run.stdout);
+    }
     folder.flowers("f.csv");
     folder.wgrad("evaluate model.safetensors f.csv").refused(1, &["64"]);
     folder.well("train f.csv --epochs 1 --out f.safetensors");
@@ -87,6 +95,9 @@ fn numbers_are_predicted_by_name() {
     folder.well("train s.csv --target sum,difference --epochs 100 --lr 0.02 --out s.safetensors");
     let json = folder.well("evaluate s.safetensors s.csv --json").json();
     assert!(json["r_squared"].as_f64().unwrap() > 0.9 && json.get("accuracy").is_none(), "{json}");
+    let all = json["metrics"]["r_squared"].as_f64().unwrap();
+    assert!((all - json["r_squared"].as_f64().unwrap()).abs() < 1e-9, "{json}");
+    assert_eq!(json["metrics"]["outputs"][1]["name"], "difference");
     // Columns are found by name, in any order, and others are passed over.
     folder.write("new.csv", "b,other,a\n0.25,9,0.5\n");
     let predicted = fields(&folder.well("predict s.safetensors new.csv").stdout);
@@ -146,7 +157,7 @@ fn wrong_inputs_are_refused() {
     folder.wgrad("predict f.safetensors f.csv --out no/x.csv").refused(1, &["create it first"]);
     folder.wgrad("predict missing.safetensors f.csv").refused(1, &["missing.safetensors"]);
     folder.wgrad("evaluate f.safetensors f.csv --target spices").refused(1, &["did you mean \"species\"?"]);
-    folder.wgrad("evaluate f.safetensors").refused(2, &["digits|FILE.csv"]);
+    folder.wgrad("evaluate f.safetensors").refused(2, &["digits|NAME"]);
     folder.write("other.csv", "length,width,height,weight,species\n1,2,3,4,orchid\n1,2,3,4,iris\n");
     folder.wgrad("evaluate f.safetensors other.csv").refused(1, &["line 2", "\"orchid\""]);
 
@@ -180,4 +191,25 @@ fn a_model_is_shown_with_all_it_holds() {
     );
     assert!((tensor["mean"].as_f64().unwrap() - mean).abs() < 1e-9, "{tensor}");
     assert!(tensor["min"].as_f64() <= tensor["max"].as_f64() && tensor["deviation"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn synthetic_data_are_drawn_by_the_seed() {
+    let folder = Folder::new();
+    folder.well("train moons:400:0.05 --epochs 60 --lr 0.1 --out moons.safetensors");
+    let evaluate =
+        |flags: &str| folder.well(&format!("evaluate moons.safetensors moons:300:0.05 --json {flags}")).json();
+    let (first, other) = (evaluate("--seed 1"), evaluate("--seed 2"));
+    assert_eq!((&first, &first["rows"]), (&evaluate("--seed 1"), &300.into()));
+    assert_ne!(first["loss"], other["loss"]);
+    assert!(first["metrics"]["roc_auc"].as_f64().unwrap() > 0.95, "{first}");
+
+    let config = folder.well("train sine:50 --print-config").stdout;
+    assert!(config.contains("source = \"sine:50:0.1\"") && config.contains("task = \"regression\""), "{config}");
+    folder.write("sine.toml", &config);
+    folder.well("train sine.toml --epochs 1 --out sine.safetensors");
+    folder.wgrad("train sine --task classification").refused(2, &["sine has numbers"]);
+    folder.wgrad("train moons --target y").refused(2, &["moons has its own target"]);
+    folder.wgrad("train moons:1").refused(2, &["2 to 100000000 rows, found 1"]);
+    folder.wgrad("train mons").refused(2, &["did you mean \"moons\"?"]);
 }
