@@ -13,6 +13,8 @@ pub enum Purpose {
     Split,
     /// The order of the samples in one epoch, counted from 0.
     Epoch(u64),
+    /// Synthetic data.
+    Synthetic,
 }
 
 /// The generator for `purpose` under `seed`; the same bits on every machine (ChaCha with 8 rounds).
@@ -22,6 +24,8 @@ pub fn generator(seed: u64, purpose: Purpose) -> ChaCha8Rng {
         Purpose::Weights => 0,
         Purpose::Split => 1,
         Purpose::Epoch(epoch) => 2 + epoch,
+        // No epoch comes so far.
+        Purpose::Synthetic => u64::MAX,
     });
     rng
 }

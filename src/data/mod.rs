@@ -1,4 +1,4 @@
-//! Reading data, and getting it ready for training: CSV and NumPy files, scaling, splits, the bundled digits.
+//! Reading data, and getting it ready for training: CSV and NumPy files, scaling, splits, the bundled digits, synthetic data.
 
 mod csv;
 mod digits;
@@ -7,6 +7,7 @@ mod matrix;
 mod npy;
 mod scaling;
 mod split;
+mod synthetic;
 mod table;
 mod target;
 
@@ -16,6 +17,7 @@ pub use matrix::Matrix;
 pub use npy::{read_npy, read_npy_targets, write_npy};
 pub use scaling::{Scaling, ScalingKind};
 pub use split::{Split, epoch_order, split};
+pub use synthetic::{Shape, Synthetic};
 pub use target::TaskHint;
 
 use serde::{Deserialize, Serialize};

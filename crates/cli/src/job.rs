@@ -361,7 +361,8 @@ fn learning_rate(training: &mut TrainingSettings, task: &Task) -> Result<f32> {
 
 fn load(settings: &mut Settings) -> Result<Dataset> {
     let Some(source) = &settings.data.source else {
-        return Err(Error::Config("the table [data] needs a `source`: \"digits\", or the name of a .csv file".into()));
+        return Err(Error::Config("the table [data] needs a `source`: \"digits\", synthetic data such as \"moons\", or the name of a .csv file"
+            .into()));
     };
     let hint = match settings.data.task {
         None => TaskHint::Infer,
@@ -378,7 +379,7 @@ fn load(settings: &mut Settings) -> Result<Dataset> {
             }
             source.load_equation(equation)?
         }
-        _ => source.load(settings.data.target.as_deref(), hint)?,
+        _ => source.load(settings.data.target.as_deref(), hint, settings.training.seed.unwrap_or_default())?,
     };
     data.validate()?;
     settings.data.task = Some(match data.task {

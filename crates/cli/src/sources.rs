@@ -4,7 +4,7 @@ use clap::Args;
 use std::fmt::{self, Display, Formatter};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use wgrad::data::{Task, TaskHint, read_columns_csv, read_csv_as, read_dataset_csv_like};
+use wgrad::data::{Shape, Synthetic, Task, TaskHint, read_columns_csv, read_csv_as, read_dataset_csv_like};
 use wgrad::error::did_you_mean;
 use wgrad::loss::Equation;
 use wgrad::{Activation, Dataset, Error, Init, Loss, Model, Result};
@@ -19,22 +19,43 @@ pub fn ending(path: &Path) -> String {
 pub enum Source {
     /// The bundled handwritten digits.
     Digits,
+    /// Data that are drawn.
+    Synthetic(Synthetic),
     /// A CSV file.
     Csv(PathBuf),
+}
+
+/// The names of data that are no file.
+fn known_data() -> impl Iterator<Item = &'static str> {
+    ["digits"].into_iter().chain(Shape::ALL.map(Shape::name))
+}
+
+/// The error where `text` names no data, nor any of the `files` that would do.
+pub fn unknown_data(text: &str, files: &str) -> Error {
+    let known = known_data().collect::<Vec<_>>().join(", ");
+    let hint = did_you_mean(text.split(':').next().unwrap_or(text), known_data());
+    Error::Config(format!("expected {known} or {files}, found {text:?}{hint}"))
+}
+
+impl Source {
+    /// The source that `text` names; `None` where it is none by its name or ending.
+    fn named(text: &str) -> Option<Result<Source>> {
+        match text {
+            "digits" => Some(Ok(Source::Digits)),
+            _ if ending(text.as_ref()) == "csv" => Some(Ok(Source::Csv(text.into()))),
+            _ if Shape::ALL.iter().any(|shape| text.split(':').next() == Some(shape.name())) => {
+                Some(text.parse().map(Source::Synthetic))
+            }
+            _ => None,
+        }
+    }
 }
 
 impl FromStr for Source {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "digits" => Ok(Source::Digits),
-            _ if ending(text.as_ref()) == "csv" => Ok(Source::Csv(text.into())),
-            _ => {
-                let hint = did_you_mean(text, ["digits"]);
-                Err(Error::Config(format!("expected `digits` or the name of a .csv file, found {text:?}{hint}")))
-            }
-        }
+        Source::named(text).unwrap_or_else(|| Err(unknown_data(text, "the name of a .csv file")))
     }
 }
 
@@ -42,23 +63,32 @@ impl Display for Source {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Source::Digits => f.write_str("digits"),
+            Source::Synthetic(synthetic) => synthetic.fmt(f),
             Source::Csv(path) => path.display().fmt(f),
         }
     }
 }
 
 impl Source {
-    /// Reads the data to train on.
-    pub fn load(&self, target: Option<&str>, hint: TaskHint) -> Result<Dataset> {
-        match self {
-            Source::Csv(path) => read_csv_as(path, target, hint),
-            Source::Digits if target.is_some() => {
-                Err(Error::Config("the digits have their own target; leave --target out".into()))
+    /// Reads the data to train on, or draws them by `seed`.
+    pub fn load(&self, target: Option<&str>, hint: TaskHint, seed: u64) -> Result<Dataset> {
+        let data = match self {
+            Source::Csv(path) => return read_csv_as(path, target, hint),
+            Source::Digits => Dataset::digits(),
+            Source::Synthetic(synthetic) => synthetic.generate(seed)?,
+        };
+        let name = &data.name;
+        if target.is_some() {
+            return Err(Error::Config(format!("{name} has its own target; leave --target out")));
+        }
+        match (&data.task, hint) {
+            (Task::Classification { .. }, TaskHint::Regression) => {
+                Err(Error::Config(format!("{name} has classes; leave --task out, or say classification")))
             }
-            Source::Digits if hint == TaskHint::Regression => {
-                Err(Error::Config("the digits are classes; leave --task out, or say classification".into()))
+            (Task::Regression { .. }, TaskHint::Classification) => {
+                Err(Error::Config(format!("{name} has numbers; leave --task out, or say regression")))
             }
-            Source::Digits => Ok(Dataset::digits()),
+            _ => Ok(data),
         }
     }
 
@@ -67,20 +97,20 @@ impl Source {
         let text = equation.text();
         match self {
             Source::Csv(path) => read_columns_csv(path, &text.inputs, &text.data),
-            Source::Digits => Err(Error::Config(
-                "an equation needs a .csv file with the columns that it names; the digits have none".into(),
-            )),
+            Source::Digits | Source::Synthetic(_) => Err(Error::Config(format!(
+                "an equation needs a .csv file with the columns that it names, found {self}"
+            ))),
         }
     }
 
     /// Reads data for `model`: its inputs, scaled as it wants them, and the answers it should give.
-    pub fn load_for(&self, model: &Model, target: Option<&str>) -> Result<Dataset> {
+    pub fn load_for(&self, model: &Model, target: Option<&str>, seed: u64) -> Result<Dataset> {
         if let Some(Loss::Equation(equation)) = model.loss {
             return self.load_equation(equation);
         }
         let mut data = match (self, &model.task) {
             (Source::Csv(path), Some(task)) => read_dataset_csv_like(path, &features(model), task, target)?,
-            _ => self.load(target, TaskHint::Infer)?,
+            _ => self.load(target, TaskHint::Infer, seed)?,
         };
         if let Some(task) = &model.task {
             check_task(task, &data)?;
@@ -122,17 +152,21 @@ pub enum Given {
     Toml(PathBuf),
 }
 
+impl Given {
+    /// What `text` names; `None` where it is nothing by its name or ending.
+    pub fn named(text: &str) -> Option<Result<Given>> {
+        match ending(text.as_ref()).as_str() {
+            "toml" => Some(Ok(Given::Toml(text.into()))),
+            _ => Source::named(text).map(|source| source.map(Given::Source)),
+        }
+    }
+}
+
 impl FromStr for Given {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        if ending(text.as_ref()) == "toml" {
-            return Ok(Given::Toml(text.into()));
-        }
-        text.parse().map(Given::Source).map_err(|_| {
-            let hint = did_you_mean(text, ["digits"]);
-            Error::Config(format!("expected `digits` or the name of a .csv or .toml file, found {text:?}{hint}"))
-        })
+        Given::named(text).unwrap_or_else(|| Err(unknown_data(text, "the name of a .csv or .toml file")))
     }
 }
 
@@ -277,7 +311,16 @@ mod tests {
         assert_eq!("digits".parse::<Given>().unwrap(), Given::Source(Source::Digits));
         assert_eq!("x/A.CSV".parse::<Given>().unwrap(), Given::Source(Source::Csv("x/A.CSV".into())));
         assert_eq!("a.toml".parse::<Given>().unwrap(), Given::Toml("a.toml".into()));
-        let text = "digist".parse::<Given>().unwrap_err().to_string();
-        assert!(text.contains("did you mean \"digits\"?"), "{text}");
+        let drawn = Synthetic { rows: 500, ..Synthetic::new(Shape::HalfPlane) };
+        assert_eq!("half-plane:500".parse::<Given>().unwrap(), Given::Source(Source::Synthetic(drawn)));
+        assert_eq!("moons:1.csv".parse::<Source>().unwrap(), Source::Csv("moons:1.csv".into()));
+        for (text, expected) in [
+            ("digist", "did you mean \"digits\"?"),
+            ("mons:500", "did you mean \"moons\"?"),
+            ("moons:few", "expected a number of rows"),
+        ] {
+            let error = text.parse::<Given>().unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 }

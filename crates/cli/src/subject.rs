@@ -3,22 +3,21 @@
 use crate::context::Context;
 use crate::job::Job;
 use crate::settings::{Settings, activation_names, loss_names};
-use crate::sources::{Given, ending};
+use crate::sources::{Given, ending, unknown_data};
 use crate::tuning::PlannerChoice;
 use crate::widths;
 use std::path::PathBuf;
 use std::str::FromStr;
 use wgrad::data::Task;
 use wgrad::device::DeviceChoice;
-use wgrad::error::did_you_mean;
 use wgrad::plan::{Planner, TrainingOptions};
 use wgrad::tune;
 use wgrad::{Activation, Device, Error, Loss, Model, Network, PrecisionChoice, Result};
 
 #[derive(clap::Args)]
 pub struct SubjectArgs {
-    /// A training run (`digits`, a CSV file or a configuration), a model file, or widths such as 784-256-10
-    #[arg(value_name = "digits|FILE.csv|CONFIG.toml|MODEL|WIDTHS")]
+    /// A training run (`digits`, synthetic data, a CSV file or a configuration), a model file, or widths such as 784-256-10
+    #[arg(value_name = "DATA|FILE.csv|CONFIG.toml|MODEL|WIDTHS")]
     what: What,
     /// Rows in a batch [default: the run's, else 32]
     #[arg(long, value_name = "ROWS")]
@@ -54,13 +53,8 @@ impl FromStr for What {
         if widths::meant(text) {
             return widths::parse(text).map(What::Widths);
         }
-        text.parse().map(What::Run).map_err(|_| {
-            let hint = did_you_mean(text, ["digits"]);
-            Error::Config(format!(
-                "expected `digits`, the name of a .csv, .toml or .safetensors file, or widths such as 784-256-10, \
-                 found {text:?}{hint}"
-            ))
-        })
+        let files = "the name of a .csv, .toml or .safetensors file, or widths such as 784-256-10";
+        Given::named(text).unwrap_or_else(|| Err(unknown_data(text, files))).map(What::Run)
     }
 }
 

@@ -15,14 +15,16 @@ use wgrad::{Loss, Result, TrainerOptions};
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  wgrad evaluate model.safetensors digits\n\nThe metrics have scikit-learn's values; up to 20 classes are printed, and --json has all. \
+    after_help = "Examples:\n  wgrad evaluate model.safetensors digits\n  wgrad evaluate moons.safetensors moons:5000 \
+                  --seed 1\n\nThe metrics have scikit-learn's values; up to 20 classes are printed, and --json has all. \
                   R² and explained variance of several outputs together are weighted by variance."
 )]
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// `digits`, or a CSV file with the inputs and the target
-    #[arg(value_name = "digits|FILE.csv")]
+    /// `digits`, synthetic data drawn by --seed (NAME:ROWS:NOISE, as `wgrad train --help` says), or a CSV file with the
+    /// inputs and the target
+    #[arg(value_name = "digits|NAME[:ROWS[:NOISE]]|FILE.csv")]
     data: Source,
     /// The column with the answers; several, separated by commas [default: the outputs by name, else the last]
     #[arg(long, value_name = "COLUMN")]
@@ -33,7 +35,7 @@ pub struct Args {
 
 pub fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let model = args.model.load()?;
-    let data = args.data.load_for(&model, args.target.as_deref())?;
+    let data = args.data.load_for(&model, args.target.as_deref(), context.seed.unwrap_or_default())?;
     let loss = model.loss.unwrap_or(match data.task {
         Task::Classification { .. } => Loss::SoftmaxCrossEntropy,
         Task::Regression { .. } => Loss::MeanSquaredError,

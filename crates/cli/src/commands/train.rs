@@ -23,8 +23,9 @@ use wgrad::{Dataset, Device, Error, Loss, Model, PrecisionChoice, Result};
     after_long_help = HELP
 )]
 pub struct Args {
-    /// `digits` (the bundled handwritten digits), a CSV file with a line of column names, or a configuration (.toml)
-    #[arg(value_name = "digits|FILE.csv|CONFIG.toml")]
+    /// `digits` (the bundled handwritten digits), synthetic data (NAME:ROWS:NOISE, such as moons:500:0.2 or moons), a CSV file
+    /// with a line of column names, or a configuration (.toml)
+    #[arg(value_name = "digits|NAME[:ROWS[:NOISE]]|FILE.csv|CONFIG.toml")]
     data: Given,
     #[command(flatten)]
     settings: Settings,
@@ -37,6 +38,7 @@ pub struct Args {
 
 const HELP: &str = r#"Examples:
   wgrad train digits
+  wgrad train spirals:2000:0.05 --hidden 64,64
   wgrad train flowers.csv --target species --hidden 64,32 --out flowers.safetensors
   wgrad train flowers.csv --print-config > flowers.toml
   wgrad train flowers.toml --lr 0.005
@@ -60,6 +62,10 @@ to it.
 
   [training]
   learning_rate = 0.005
+
+Synthetic data are half-plane, xor, circles, moons, spirals (two classes of
+points) and sine (a regression); 1000 rows with noise of deviation 0.1, where
+nothing else is said, drawn by --seed.
 
 Ctrl-C ends the training early: the model is evaluated and saved as it is
 then, and the exit code is 130. Pressed twice, it ends at once and saves
