@@ -62,8 +62,3 @@ fn erf(x: f32) -> f32 {
   let far = 1.0 - exp(-q);
   return select(select(far, -far, x < 0.0), near, u < 1.0);
 }
-
-// The built-in sign may turn NaN into a number.
-fn sign_or_nan(x: f32) -> f32 {
-  return select(select(x, -1.0, x < 0.0), 1.0, x > 0.0);
-}

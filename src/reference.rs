@@ -302,7 +302,7 @@ fn errors(numbers: &[Bounded]) -> Vec<f64> {
 /// The gradient of `f` at `x` by central differences, which know nothing of `f` but its values.
 ///
 /// `D(h) = (f(x + h) − f(x − h)) / 2h` errs by `O(h²)`, Richardson's `(4 D(h/2) − D(h)) / 3` by `O(h⁴)`. The step
-/// `h = 2⁻¹³ max(1, |x_k|)`, the fourth root of the f64 precision, keeps the truncation far below the rounding, which
+/// `h = 2⁻¹⁴ max(1, |x_k|)`, about the fourth root of the f64 precision, keeps the truncation far below the rounding, which
 /// is about 10⁻¹¹ of `f`. `f` must be smooth within `h`.
 pub fn numerical_gradient(f: impl Fn(&[f64]) -> Result<f64>, x: &[f64]) -> Result<Vec<f64>> {
     let mut at = x.to_vec();
@@ -317,7 +317,7 @@ pub fn numerical_gradient(f: impl Fn(&[f64]) -> Result<f64>, x: &[f64]) -> Resul
         Ok((value(k, above)? - value(k, below)?) / (above - below))
     };
     let richardson = |k: usize| {
-        let h = x[k].abs().max(1.0) / 8192.0;
+        let h = x[k].abs().max(1.0) / 16384.0;
         Ok((4.0 * difference(k, h / 2.0)? - difference(k, h)?) / 3.0)
     };
     (0..x.len()).map(richardson).collect()

@@ -3,3 +3,8 @@ struct Row {
   log_sum_exp: f32,
   target_sum: f32,
 }
+
+// The built-in sign may turn NaN into a number.
+fn sign_or_nan(x: f32) -> f32 {
+  return select(select(x, -1.0, x < 0.0), 1.0, x > 0.0);
+}

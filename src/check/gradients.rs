@@ -280,7 +280,7 @@ fn in_half(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<
 
 /// Compares the reference with central differences of its own loss, in f64.
 ///
-/// The extrapolated difference quotient errs by the rounding of the loss, about `2⁻⁵² |loss| / h` with `h` near 2⁻¹³,
+/// The extrapolated difference quotient errs by the rounding of the loss, about `2⁻⁵² |loss| / h` with `h` near 2⁻¹⁴,
 /// times the few hundred roundings in it, and by a truncation of the order `h⁴`, far below that.
 pub(super) fn against_differences(case: &Case) -> Result<Result<Vec<Comparison>, String>> {
     let (values, inputs, targets) = (wide(&case.values), wide(&case.inputs[1]), wide(&case.targets[1]));

@@ -197,18 +197,15 @@ impl Run<'_> {
         self.fitted.epochs.iter().map(|epoch| epoch.skipped).sum()
     }
 
-    /// Why the run ended early, and whose weights it kept, in words.
-    fn ending(&self) -> String {
-        let why = match self.fitted.ended {
+    /// Why the run ended early, in words.
+    fn ending(&self) -> &'static str {
+        match self.fitted.ended {
             Ended::Patience => ", the loss fell no further",
             Ended::Threshold => ", the loss was reached",
             Ended::Time => ", the time was up",
             Ended::Diverged { .. } => ", then it diverged",
             Ended::Complete | Ended::Observer => "",
-        };
-        let kept =
-            self.fitted.restored.map_or(String::new(), |epoch| format!(", the weights are those of epoch {epoch}"));
-        format!("{why}{kept}")
+        }
     }
 
     fn validation(&self) -> Option<&Evaluation> {
@@ -283,7 +280,9 @@ impl Run<'_> {
             true => format!("interrupted in epoch {} of {}, {done} epochs", self.progress.epoch, self.job.epochs),
             false => format!("{done} epochs{}", self.ending()),
         };
-        context.tell("trained", format_args!("{ending} in {:.1} s, final loss {loss}", self.seconds))?;
+        let kept =
+            self.fitted.restored.map_or(String::new(), |epoch| format!("; the weights are those of epoch {epoch}"));
+        context.tell("trained", format_args!("{ending} in {:.1} s, final loss {loss}{kept}", self.seconds))?;
         if self.skipped() > 0 {
             let why = "a gradient overflowed f16, and the loss scale was halved";
             context.tell("skipped", format_args!("{} steps, whose parameters stayed: {why}", self.skipped()))?;
