@@ -99,7 +99,7 @@ fn steps_are_counted_however_they_are_taken() {
         whole.load(&batch).unwrap();
         whole.repeat(STEPS).unwrap();
         let expected = whole.parameters().unwrap();
-        assert!(whole.losses().unwrap()[0] < 1e-3, "{}: {:?}", device.name(), whole.losses());
+        assert!(whole.losses().unwrap()[0] < 1e-2, "{}: {:?}", device.name(), whole.losses());
 
         let mut single = trainer(&device, TrainerOptions { losses_kept: 3000, ..options });
         single.load(&batch).unwrap();

@@ -1,9 +1,10 @@
 //! What optimizers' updates are checked on, and how far they may err.
 
 use super::kernels::Contents;
+use crate::compare::{UNIT_ROUNDOFF, product_error};
 use crate::kernel::{Kernel, Mixed};
 use crate::optimizer::Rule;
-use crate::reference::{Bounded, Number};
+use crate::reference::Bounded;
 
 /// The corrections of every step that is checked.
 pub(super) const CORRECTIONS: [f32; 2] = [1.5, 1.25];
@@ -31,8 +32,16 @@ pub(super) fn states(rule: Rule, mut real: impl FnMut() -> Contents) -> Vec<Cont
     rule.state_names().iter().map(state).collect()
 }
 
-/// The parameter and the state that an update leaves, as a function of its arguments, which takes no more roundings in a row
-/// than one of the registry.
+/// More roundings in a row than any rule has on the way from an argument to a mean or a sum of squares, in units of that
+/// argument.
+const ROUNDINGS: f64 = 8.0;
+
+/// The roundings of a quotient with a root and a few products, of which an update's change is one: WGSL lets a division err
+/// by 2½ units in the last place, each at most 2u, and a root by as much.
+const CHANGE_ROUNDINGS: f64 = 16.0;
+
+/// The parameter and the state that an update leaves. Each argument may be off by its error and by the roundings that it
+/// takes part in; the change is then rounded as a quotient is, and added to the parameter.
 pub(super) fn updated(
     rule: Rule,
     hyper: [f32; 4],
@@ -42,13 +51,31 @@ pub(super) fn updated(
     state: [Bounded; 2],
 ) -> (Bounded, [Bounded; 2]) {
     let rates = [learning_rate, CORRECTIONS[0], CORRECTIONS[1]].map(f64::from);
-    let result = |which: usize| {
-        let f = |[p, g, first, second]: [f64; 4]| {
-            let mut state = [first, second];
-            let p = rule.update(p, g, rates, hyper.map(f64::from), &mut state);
-            [p, state[0], state[1]][which]
-        };
-        Bounded::function(f, [p, g, state[0], state[1]])
+    let hyper = hyper.map(f64::from);
+    let apply = |[p, g, first, second]: [f64; 4]| {
+        let mut state = [first, second];
+        let p = rule.update(p, g, rates, hyper, &mut state);
+        [p, state[0], state[1]]
     };
-    (result(0), [result(1), result(2)])
+    let given = [p, g, state[0], state[1]];
+    let values = given.map(|x| x.value);
+    let results = apply(values);
+    let mut errors = results.map(|x| 2.0 * product_error(x));
+    errors[0] += CHANGE_ROUNDINGS * product_error(results[0] - p.value) + 2.0 * product_error(p.value);
+    for (k, x) in given.iter().enumerate() {
+        let reach = x.error + ROUNDINGS * UNIT_ROUNDOFF * x.value.abs();
+        let moved = [reach, -reach].map(|shift| {
+            let mut values = values;
+            values[k] += shift;
+            apply(values)
+        });
+        for (i, error) in errors.iter_mut().enumerate() {
+            let deviations = moved.map(|moved| (moved[i] - results[i]).abs());
+            // Where an argument may be one that gives no number there is no bound.
+            let known = deviations.iter().all(|deviation| !deviation.is_nan());
+            *error += if known { deviations[0].max(deviations[1]) } else { f64::INFINITY };
+        }
+    }
+    let bounded = |i: usize| Bounded { value: results[i], error: errors[i] };
+    (bounded(0), [bounded(1), bounded(2)])
 }
