@@ -311,8 +311,11 @@ impl Arithmetic for Bounded {
             }
             Unary::Sin | Unary::Cos => {
                 let value = op.value(x.value);
-                // An argument may lie beyond an extremum, where moving it by its error says too little. No slope exceeds 1.
-                let arriving = (x.error + FUNCTION_ROUNDOFF * x.value.abs()).min(2.0);
+                // An argument may lie beyond an extremum, where moving it by its error says too little. No slope within reach
+                // exceeds 1, nor the slope here by more than the reach.
+                let reach = x.error + FUNCTION_ROUNDOFF * x.value.abs();
+                let slope = if op == Unary::Sin { x.value.cos() } else { x.value.sin() };
+                let arriving = (reach * (slope.abs() + reach).min(1.0)).min(2.0);
                 Bounded { value, error: arriving + FUNCTION_ROUNDOFF * (1.0 + value.abs()) }
             }
             _ => Bounded::function(|[x]| op.value(x), [x]),

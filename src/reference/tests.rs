@@ -231,8 +231,10 @@ fn gradients_are_those_of_central_differences() -> Result<()> {
             let params = numerical_gradient(|values| reference.loss(values, &inputs, &targets, 3), &values)?;
             let input = numerical_gradient(|inputs| reference.loss(&values, inputs, &targets, 3), &inputs)?;
             let what = format!("{hidden}, {output}, {loss}, {bias:?}");
-            assert_near(&what, &gradients.params, &params, 1e-10, 1e-10);
-            assert_near(&what, &gradients.input, &input, 1e-10, 1e-10);
+            // A denominator that bends within a tenth leaves more of the truncation.
+            let near = if matches!(loss, Loss::RelativeL2 | Loss::Smape) { 1e-8 } else { 1e-10 };
+            assert_near(&what, &gradients.params, &params, near, near);
+            assert_near(&what, &gradients.input, &input, near, near);
         }
     }
     Ok(())
