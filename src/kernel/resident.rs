@@ -86,6 +86,8 @@ impl Resident {
     /// Networks for the checks: between them every activation, loss, bias mode, rule and pass, frozen parameters, more
     /// rows than are on the chip at a time; every third of them has every bias mode, rule and pass.
     pub(super) fn samples() -> Vec<Resident> {
+        // The state of the others needs more bindings than there are.
+        let rules: Vec<Rule> = Rule::ALL.iter().copied().filter(|rule| rule.states() < 2).collect();
         let pick = |i: usize| {
             let activation = Activation::ALL[i % Activation::ALL.len()];
             let loss = Loss::ALL[i % Loss::ALL.len()];
@@ -102,7 +104,7 @@ impl Resident {
             if let (0, [first, second, ..]) = (i % 5, &mut network.layers[..]) {
                 (first.freeze_weight, first.freeze_bias, second.freeze_weight) = (true, true, true);
             }
-            let rule = Rule::ALL[i % Rule::ALL.len()];
+            let rule = rules[(i + i / 5) % rules.len()];
             let pass = Pass::ALL[i / 3 % Pass::ALL.len()];
             let mut resident = Resident { whole: Whole { network, loss, rule }, pass, memory: 0 };
             // Every second one has memory for three rows of a batch only.
