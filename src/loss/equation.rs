@@ -103,19 +103,27 @@ impl Definition {
                 return Err(Error::Config(format!("{name:?} {why}; the names of an equation are words, each once")));
             }
         }
-        let mut wanted = Vec::new();
+        // A mixed derivative may be written in any order: `u_tx` is `u_xt`.
+        let mut spelled = Vec::new();
         for name in identifiers(equation)?.into_iter().filter(|name| !names.contains(name)) {
             let mut readings = derivatives(&name, inputs, outputs);
             if readings.len() > 1 {
                 return Err(Error::Config(format!("{name:?} can be read as two derivatives; rename the inputs")));
             }
-            wanted.extend(readings.pop());
+            spelled.extend(readings.pop().map(|reading| (name, reading)));
         }
-        let components = Components::closure(wanted);
+        let components = Components::closure(spelled.iter().map(|(_, (_, derivative))| derivative.clone()));
         let graph = Graph::new();
         let jet: Vec<String> = components.iter().flat_map(|d| outputs.iter().map(|o| written(o, d, inputs))).collect();
         let all: Vec<&str> = inputs.iter().chain(data).chain(&jet).map(String::as_str).collect();
-        let loss = graph.parse(equation, &all)?;
+        let plain = inputs.iter().chain(data).chain(outputs).map(|name| (name.clone(), name.clone()));
+        let canonical = spelled.iter().map(|(name, (output, d))| (name.clone(), written(output, d, inputs)));
+        let (known, canonical): (Vec<String>, Vec<String>) = plain.chain(canonical).unzip();
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        let as_written = Graph::new();
+        let as_written = as_written.function(&known, &[as_written.parse(equation, &known)?])?;
+        let arguments: Vec<_> = canonical.iter().map(|name| graph.variable(name)).collect();
+        let loss = graph.call(&as_written, &arguments)?[0];
         let gradients = loss.backward();
         let by = |names: &[String]| names.iter().map(|name| gradients.of(graph.variable(name))).collect::<Vec<_>>();
         let outputs_wanted = [vec![loss], by(&jet), by(inputs)].concat();
@@ -137,23 +145,25 @@ fn written(output: &str, derivative: &[usize], inputs: &[String]) -> String {
     if derivative.is_empty() { output.to_owned() } else { format!("{output}_{inputs}") }
 }
 
-/// Every derivative that a name may stand for.
-fn derivatives(name: &str, inputs: &[String], outputs: &[String]) -> Vec<Derivative> {
-    let behind = outputs.iter().filter_map(|output| name.strip_prefix(output.as_str())?.strip_prefix('_'));
+/// Every derivative that a name may stand for, with its output.
+fn derivatives(name: &str, inputs: &[String], outputs: &[String]) -> Vec<(String, Derivative)> {
+    let behind = |output: &String| Some((output.clone(), name.strip_prefix(output.as_str())?.strip_prefix('_')?));
     let mut found = Vec::new();
-    let mut waiting: Vec<(&str, Derivative)> = behind.map(|rest| (rest, Derivative::new())).collect();
-    while let Some((rest, derivative)) = waiting.pop() {
+    let behind = outputs.iter().filter_map(behind);
+    let mut waiting: Vec<_> = behind.map(|(output, rest)| (output, rest, Derivative::new())).collect();
+    while let Some((output, rest, derivative)) = waiting.pop() {
         if rest.is_empty() {
             let mut sorted = derivative;
             sorted.sort_unstable();
-            if !sorted.is_empty() && !found.contains(&sorted) {
-                found.push(sorted);
+            let reading = (output, sorted);
+            if !reading.1.is_empty() && !found.contains(&reading) {
+                found.push(reading);
             }
             continue;
         }
         for (i, input) in inputs.iter().enumerate().filter(|(_, input)| !input.is_empty()) {
             if let Some(rest) = rest.strip_prefix(input.as_str()) {
-                waiting.push((rest, [derivative.clone(), vec![i]].concat()));
+                waiting.push((output.clone(), rest, [derivative.clone(), vec![i]].concat()));
             }
         }
     }
@@ -209,6 +219,9 @@ mod tests {
         // x, t, c, w, then u, u_x, u_t, u_xx, u_tt: (7 - 2 · 3)² + 10 · 16
         let values = wave.function().eval(&[0.0, 0.0, 2.0, 10.0, 4.0, 0.0, 0.0, 3.0, 7.0]);
         assert_eq!(values, [161.0, 80.0, 0.0, 0.0, -4.0, 2.0, 0.0, 0.0]);
+        let mixed = equation("u_yx + u_xy + 2 * u", &["x", "y"], &["u"], &[])?;
+        // x, y, then u, u_x, u_y, u_xy: both spellings are one derivative.
+        assert_eq!(mixed.function().eval(&[0.0, 0.0, 5.0, 0.0, 0.0, 3.0])[..5], [16.0, 2.0, 0.0, 0.0, 2.0]);
         assert_eq!(equation("u_longlat^2", &["long", "lat"], &["u"], &[])?.components().len(), 4);
         Ok(())
     }

@@ -125,6 +125,9 @@ impl Job {
     /// Decides the precision for `device`, and says why it is what it is, as a clause.
     pub fn decide_precision(&mut self, device: &Device) -> Result<String> {
         let choice = self.settings.training.precision.unwrap_or_default();
+        if let (Loss::Equation(_), PrecisionChoice::Auto) = (self.options.loss, choice) {
+            return Ok("equations are computed in f32".into());
+        }
         let reason;
         (self.options.precision, reason) = device.precision(choice)?;
         Ok(reason)
