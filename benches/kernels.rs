@@ -54,8 +54,7 @@ fn executor(device: &Device, kernel: &Kernel, variant: Variant, dims: [u32; 4]) 
             let values: Vec<f32> = (0..info.len).map(|i| (i % 251) as f32 / 251.0 - 0.4).collect();
             executor.write(info.slot, 0, &values)?;
         } else if spec.name == "schedule" {
-            let entry =
-                ScheduleEntry { learning_rate: 1e-9, corrections: [1.0; 2], loss_scale: 1.0, rows: dims[0], first: 0 };
+            let entry = ScheduleEntry::training(1e-9, 1.0, dims[0] as usize);
             executor.write_words(info.slot, 0, bytemuck::cast_slice(&[entry]))?;
         }
     }

@@ -6,6 +6,8 @@ struct Schedule {
   loss_scale: f32,
   rows: u32,
   first: u32,
+  step: u32,
+  flags: u32,
 }
 
 fn rates_of(entry: Schedule) -> vec3<f32> {

@@ -123,11 +123,24 @@ pub struct ScheduleEntry {
     pub rows: u32,
     /// Where this batch begins in [`Slot::Order`].
     pub first: u32,
+    /// The number of the step, by which random numbers are drawn.
+    pub step: u32,
+    /// [`ScheduleEntry::TRAINING`], and others by which a step is told apart.
+    pub flags: u32,
 }
 
 impl ScheduleEntry {
     /// Four-byte elements in an entry.
     pub const WORDS: usize = size_of::<ScheduleEntry>() / 4;
+
+    /// The flag of a step that trains rather than evaluates: units drop out, and statistics are those of the batch.
+    pub const TRAINING: u32 = 1;
+
+    /// A training step on the batch that begins the data set, for a rule without corrections.
+    pub fn training(learning_rate: f32, loss_scale: f32, rows: usize) -> Self {
+        let flags = ScheduleEntry::TRAINING;
+        ScheduleEntry { learning_rate, corrections: [1.0; 2], loss_scale, rows: rows as u32, flags, ..Self::default() }
+    }
 
     /// What an update takes: the learning rate and the corrections.
     pub(crate) fn rates<T: Real>(&self) -> [T; 3] {

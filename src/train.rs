@@ -471,6 +471,8 @@ impl Trainer {
             loss_scale: self.options.loss.reduction().scale(rows, self.network.outputs()) as f32,
             rows: rows as u32,
             first: first as u32,
+            step: step as u32,
+            flags: ScheduleEntry::TRAINING,
         }
     }
 
@@ -587,7 +589,8 @@ impl Trainer {
         if self.region.is_none() {
             self.executor.write_words(Slot::Order, 0, &order)?;
         }
-        let entries = self.entries(data.rows());
+        let mut entries = self.entries(data.rows());
+        entries.iter_mut().for_each(|entry| entry.flags = 0);
         let mut losses = Vec::with_capacity(entries.len());
         let phases = self.options.planner.gathered_loss();
         if let Loss::Equation(_) = self.options.loss {
@@ -715,13 +718,7 @@ pub fn gradients(
     executor.write(Slot::Input, 0, batch.inputs)?;
     executor.write(Slot::Target, 0, batch.targets)?;
     let loss_scale = loss.reduction().scale(rows, network.outputs()) as f32;
-    executor.schedule(&[ScheduleEntry {
-        learning_rate: 0.0,
-        corrections: [1.0; 2],
-        loss_scale,
-        rows: rows as u32,
-        first: 0,
-    }])?;
+    executor.schedule(&[ScheduleEntry::training(0.0, loss_scale, rows)])?;
     executor.run(options.planner.gradients(), 1)?;
     Ok(Gradients {
         loss: executor.read(Slot::Losses, 0..1)?.wait()?[0],

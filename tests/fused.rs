@@ -91,13 +91,7 @@ fn a_step_follows_its_gradients() {
         executor.write(Slot::Params, 0, &values).unwrap();
         executor.write(Slot::Input, 0, &numbers(rows * 6, 1)).unwrap();
         executor.write(Slot::Target, 0, &numbers(rows * 3, 2)).unwrap();
-        let entry = ScheduleEntry {
-            learning_rate: rate,
-            corrections: [1.0; 2],
-            loss_scale: 1.0 / 210.0,
-            rows: rows as u32,
-            first: 0,
-        };
+        let entry = ScheduleEntry::training(rate, 1.0 / 210.0, rows);
         executor.schedule(&[entry]).unwrap();
         for _ in 0..2 {
             executor.run(Planner::Fused.gradients(), 1).unwrap();

@@ -137,16 +137,7 @@ impl Twins {
         }
         let loss_scale = loss.reduction().scale(rows, network.outputs()) as f32;
         let learning_rate = problem.learning_rate as f32;
-        executor.schedule(&vec![
-            ScheduleEntry {
-                learning_rate,
-                corrections: [1.0; 2],
-                loss_scale,
-                rows: rows as u32,
-                first: 0
-            };
-            steps
-        ])?;
+        executor.schedule(&vec![ScheduleEntry::training(learning_rate, loss_scale, rows); steps])?;
         Ok(executor)
     }
 }

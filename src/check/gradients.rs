@@ -81,8 +81,7 @@ impl Case {
         executor.write(Slot::InputGradient, 0, &vec![f32::NAN; input])?;
         executor.write(Slot::Losses, 0, &[f32::NAN])?;
         let loss_scale = self.loss.reduction().scale(self.rows, self.network.outputs()) as f32;
-        let entry =
-            ScheduleEntry { learning_rate: 0.1, corrections: [1.0; 2], loss_scale, rows: self.rows as u32, first: 0 };
+        let entry = ScheduleEntry::training(0.1, loss_scale, self.rows);
         executor.schedule(&[entry])?;
         for (inputs, targets) in self.inputs.iter().zip(&self.targets) {
             for (slot, values, cols) in [

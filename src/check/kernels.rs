@@ -313,11 +313,10 @@ fn live_rows(rows: usize) -> usize {
 
 fn schedule(rows: usize) -> [Contents; 2] {
     let entry = ScheduleEntry {
-        learning_rate: LEARNING_RATE,
         corrections: update::CORRECTIONS,
-        loss_scale: 0.37,
-        rows: live_rows(rows) as u32,
         first: 2,
+        step: 5,
+        ..ScheduleEntry::training(LEARNING_RATE, 0.37, live_rows(rows))
     };
     let entries = [ScheduleEntry::default(), entry, ScheduleEntry::default()];
     [Contents::Words(bytemuck::cast_slice(&entries).to_vec()), Contents::Words(vec![1])]

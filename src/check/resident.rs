@@ -25,11 +25,13 @@ pub(super) fn shapes(resident: &Resident) -> Vec<[u32; 4]> {
 fn entries(resident: &Resident, batch: usize) -> Vec<ScheduleEntry> {
     let whole = &resident.whole;
     let entry = |(i, rows): (usize, usize)| ScheduleEntry {
-        learning_rate: 0.1 * (i + 1) as f32,
         corrections: CORRECTIONS,
-        loss_scale: whole.loss.reduction().scale(rows, whole.network.outputs()) as f32,
-        rows: rows as u32,
         first: 2 - i as u32,
+        ..ScheduleEntry::training(
+            0.1 * (i + 1) as f32,
+            whole.loss.reduction().scale(rows, whole.network.outputs()) as f32,
+            rows,
+        )
     };
     let fewer = (batch - 1).max(1);
     let unused = std::iter::once(ScheduleEntry::default());

@@ -66,13 +66,7 @@ pub fn kernel_seconds(
         match spec.element {
             Element::Real | Element::Half => executor.write(info.slot, 0, &numbers(info.len))?,
             Element::Word if spec.name == "schedule" => {
-                let entry = ScheduleEntry {
-                    learning_rate: 1e-9,
-                    corrections: [1.0; 2],
-                    loss_scale: 1.0,
-                    rows: dims[0],
-                    first: 0,
-                };
+                let entry = ScheduleEntry::training(1e-9, 1.0, dims[0] as usize);
                 executor.write_words(info.slot, 0, bytemuck::cast_slice(&[entry]))?;
             }
             Element::Word => {}
@@ -174,13 +168,7 @@ pub(super) fn rehearse(
     }
     let rows = plan.slot(Slot::Order).map_or(plan.batch, |order| order.len);
     let loss_scale = job.options.loss.reduction().scale(rows, job.network.outputs()) as f32;
-    executor.schedule(&[ScheduleEntry {
-        learning_rate: 0.0,
-        corrections: [1.0; 2],
-        loss_scale,
-        rows: rows as u32,
-        first: 0,
-    }])?;
+    executor.schedule(&[ScheduleEntry::training(0.0, loss_scale, rows)])?;
     let (planner, phases) = (plan.planner, plan.training_phases());
     let mut run = move |times| {
         executor.run(phases, times)?;
