@@ -6,7 +6,7 @@ struct Schedule {
   loss_scale: f32,
   rows: u32,
   first: u32,
-  step: u32,
+  seed: u32,
   flags: u32,
 }
 

@@ -3,13 +3,14 @@
 use crate::activation::Activation;
 use crate::error::try_zeros;
 use crate::network::Network;
-use crate::params::{Params, Role};
+use crate::params::{Params, Role, Tensor};
 use crate::random::{Purpose, generator};
 use crate::{Error, Result};
 use rand_distr::{Distribution, Normal, Uniform};
 use serde::{Deserialize, Serialize};
 
-/// How initial weights are drawn, for a layer of `inputs × outputs`. Biases start at 0.
+/// How initial weights are drawn, for a layer of `inputs × outputs`. Biases start at 0, a normalisation with scale 1, shift 0,
+/// mean 0 and variance 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -58,6 +59,8 @@ impl Init {
 pub fn initialize(network: &Network, params: &Params, init: Init, seed: u64) -> Result<Vec<f32>> {
     let mut rng = generator(seed, Purpose::Weights);
     let mut arena = try_zeros("the parameter arena", params.len)?;
+    let ones = |t: &&Tensor| matches!(t.role, Role::Scale | Role::RunningVariance);
+    params.tensors.iter().filter(ones).for_each(|tensor| arena[tensor.range()].fill(1.0));
     for tensor in params.tensors.iter().filter(|t| t.role == Role::Weight) {
         let (inputs, outputs) = (tensor.cols as f64, tensor.rows as f64);
         let values = &mut arena[tensor.range()];

@@ -1,6 +1,7 @@
 //! The registry of kernels: for each one its stem, bindings, WGSL text, variants and workgroup counts. The twin of a
 //! kernel on the CPU bears its stem in [`crate::cpu`].
 
+pub mod block;
 mod broadcast;
 mod cooperative;
 pub mod fused;
@@ -10,6 +11,7 @@ pub mod resident;
 mod tiled_vector;
 mod whole;
 
+pub use block::{Block, Over};
 pub use broadcast::Broadcast;
 pub use cooperative::Cooperative;
 pub use fused::{Fused, FusedSum};
@@ -61,6 +63,8 @@ pub enum Kernel {
     FusedSum(Arc<FusedSum>),
     /// A kernel between matrix products of jets; its sizes stand at [`JetPass`].
     Jet(Arc<Jet>),
+    /// Normalisation, dropout, residual connections; sizes stand at [`Block`].
+    Block(Block),
 }
 
 /// Which operand of a matrix product is transposed in memory.
@@ -286,6 +290,7 @@ impl Kernel {
             Kernel::Fused(_) => "fused",
             Kernel::FusedSum(_) => "fused_sum",
             Kernel::Jet(jet) => jet.stem(),
+            Kernel::Block(block) => block.stem(),
         }
     }
 
@@ -318,6 +323,7 @@ impl Kernel {
         all.extend(Resident::samples().into_iter().map(|resident| Kernel::Resident(Arc::new(resident))));
         all.extend(fused::samples());
         all.extend(Jet::samples().into_iter().map(|jet| Kernel::Jet(Arc::new(jet))));
+        all.extend(Block::samples().into_iter().map(Kernel::Block));
         let mixed = Kernel::all_mixed(&all);
         all.extend(mixed);
         all
@@ -331,6 +337,7 @@ impl Kernel {
             Kernel::Fused(ref fused) => fused.bindings(),
             Kernel::FusedSum(ref sum) => sum.bindings(),
             Kernel::Jet(ref jet) => jet.bindings(),
+            Kernel::Block(block) => block.bindings(),
             Kernel::Gather => vec![
                 binding(1, "schedule", Read, Word),
                 binding(2, "clock", Read, Word),
@@ -422,6 +429,7 @@ impl Kernel {
                 std::iter::once(Variant::Naive).chain(lanes).chain(registers).collect()
             }
             Kernel::Fused(fused) => fused.variants(subgroup),
+            Kernel::Block(block) => block.variants(),
             Kernel::Gather | Kernel::FusedSum(_) | Kernel::Jet(_) => vec![Variant::Naive],
         }
     }
@@ -472,6 +480,7 @@ impl Kernel {
             },
             Kernel::Update(_) if x.is_multiple_of(4) => Variant::Vector,
             Kernel::Mixed(mixed) => mixed.heuristic(dims),
+            Kernel::Block(block) => block.heuristic(dims, subgroup),
             Kernel::Resident(resident) => resident.heuristic(x, subgroup),
             _ => Variant::Naive,
         }
@@ -510,6 +519,7 @@ impl Kernel {
             Kernel::Fused(ref fused) => fused.lengths([x, y]),
             Kernel::FusedSum(ref sum) => sum.lengths([x, y, z]),
             Kernel::Jet(ref jet) => jet.lengths([x, y, z, w]),
+            Kernel::Block(block) => block.lengths([x, y, z, w]),
         }
     }
 
@@ -547,6 +557,7 @@ impl Kernel {
             (Kernel::Resident(resident), variant) => resident.loop_iterations(lanes_of(variant), x, y),
             (Kernel::Fused(fused), _) => fused.loop_iterations(variant, [x as usize, y as usize]),
             (Kernel::FusedSum(sum), _) => sum.loop_iterations(x),
+            (Kernel::Block(block), variant) => block.loop_iterations(variant, dims),
         }
     }
 
@@ -591,6 +602,7 @@ impl Kernel {
             (Kernel::Fused(_), _) => [x.div_ceil(y.max(1)) as u32, 1, 1],
             (Kernel::FusedSum(_), _) => linear(z.div_ceil(64)),
             (Kernel::Jet(jet), _) => jet.workgroups(dims),
+            (Kernel::Block(block), variant) => block.workgroups(variant, dims),
         }
     }
 
@@ -616,6 +628,7 @@ impl Kernel {
             Kernel::Fused(fused) => fused.work(x),
             Kernel::FusedSum(_) => (x * z, 4.0 * x * z),
             Kernel::Jet(jet) => jet.work(dims),
+            Kernel::Block(block) => block.work(dims),
         }
     }
 
@@ -670,6 +683,10 @@ impl Kernel {
                 generated = jet.wgsl();
                 parts.extend(jet.uses_schedule().then_some(SCHEDULE));
                 parts.extend([PRELUDE, &generated]);
+            }
+            Kernel::Block(block) => {
+                generated = block.wgsl(variant, math(block.activation(), None));
+                parts.push(&generated);
             }
             Kernel::Gather => parts.extend([stored_as, SCHEDULE, include_str!("../shaders/gather.wgsl")]),
             Kernel::Matmul { form, epilogue } => {
@@ -821,6 +838,7 @@ impl std::fmt::Display for Kernel {
             Kernel::Fused(fused) => fused.to_string(),
             Kernel::FusedSum(sum) => sum.to_string(),
             Kernel::Jet(jet) => jet.to_string(),
+            Kernel::Block(block) => block.to_string(),
             Kernel::Gather | Kernel::LossSum | Kernel::ColumnSum => self.stem().to_owned(),
         })
     }

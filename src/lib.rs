@@ -67,7 +67,7 @@ pub use error::{Error, Result};
 pub use init::Init;
 pub use loss::Loss;
 pub use metrics::Metrics;
-pub use network::{Bias, Layer, Network};
+pub use network::{Bias, Dropout, Layer, Network, Normalization};
 pub use optimizer::Optimizer;
 pub use params::Params;
 pub use precision::{Precision, PrecisionChoice};

@@ -2,35 +2,50 @@
 //!
 //! Initialisation, update, checkpoint and gradient comparison are each one loop over this table.
 
-use crate::network::Network;
+use crate::network::{Network, Normalization};
 
 /// Tensors start at multiples of this many elements (256 bytes, WebGPU's largest storage-offset alignment), so that
 /// each can be bound by itself.
 pub const ALIGNMENT: usize = 64;
 
-/// Whether a tensor is a weight matrix or a bias.
+/// What a tensor is in its layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// `[outputs, inputs]`
     Weight,
     /// `[outputs]`, or `[1]` where the layer shares one
     Bias,
+    /// `[outputs]`, the factor of normalised sums
+    Scale,
+    /// `[outputs]`, what is added to normalised sums
+    Shift,
+    /// `[outputs]`, the running mean of a batch normalisation, which has no gradient
+    RunningMean,
+    /// `[outputs]`, its running variance, which has no gradient
+    RunningVariance,
+}
+
+impl Role {
+    /// Whether the loss has a derivative by it; a running statistic is none of training's business.
+    pub fn has_gradient(self) -> bool {
+        !matches!(self, Role::RunningMean | Role::RunningVariance)
+    }
 }
 
 /// One parameter tensor's place in the arena.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tensor {
-    /// `layers.{i}.weight` or `layers.{i}.bias`
+    /// `layers.{i}.` and `weight`, `bias`, `scale`, `shift`, `running_mean` or `running_variance`
     pub name: String,
     /// The layer, counted from 0.
     pub layer: usize,
-    /// Weight or bias.
+    /// What it is there.
     pub role: Role,
     /// The first element, a multiple of [`ALIGNMENT`].
     pub offset: usize,
-    /// Rows of a weight; 1 for a bias.
+    /// Rows of a weight; 1 for a vector.
     pub rows: usize,
-    /// Columns of a weight; the length of a bias.
+    /// Columns of a weight; the length of a vector.
     pub cols: usize,
     /// Whether training changes it.
     pub trainable: bool,
@@ -52,11 +67,11 @@ impl Tensor {
         self.offset..self.offset + self.len()
     }
 
-    /// The shape in files: `[rows, cols]` of a weight, `[len]` of a bias.
+    /// The shape in files: `[rows, cols]` of a weight, `[len]` of a vector.
     pub fn shape(&self) -> Vec<usize> {
         match self.role {
             Role::Weight => vec![self.rows, self.cols],
-            Role::Bias => vec![self.cols],
+            _ => vec![self.cols],
         }
     }
 }
@@ -71,7 +86,7 @@ pub struct Params {
 }
 
 impl Params {
-    /// Lays out the parameters of `network`: for each layer the weight, then the bias if it has one.
+    /// Lays out the parameters of `network`: for each layer the weight, then the bias and what its normalisation has, if any.
     pub fn of(network: &Network) -> Self {
         let mut params = Params::default();
         for (i, layer) in network.layers.iter().enumerate() {
@@ -80,6 +95,15 @@ impl Params {
             let bias = layer.bias.len(layer.outputs);
             if bias > 0 {
                 params.push(i, Role::Bias, "bias", (1, bias), !layer.freeze_bias);
+            }
+            let vector = (1, layer.outputs);
+            if layer.normalization != Normalization::None {
+                params.push(i, Role::Scale, "scale", vector, !layer.freeze_weight);
+                params.push(i, Role::Shift, "shift", vector, !layer.freeze_bias);
+            }
+            if layer.normalization == Normalization::Batch {
+                params.push(i, Role::RunningMean, "running_mean", vector, false);
+                params.push(i, Role::RunningVariance, "running_variance", vector, false);
             }
         }
         params
@@ -91,7 +115,7 @@ impl Params {
         self.len = (self.len + rows * cols).next_multiple_of(ALIGNMENT);
     }
 
-    /// The weight of layer `i`, or its bias; `None` where there is none.
+    /// The tensor that layer `i` has in this role; `None` where there is none.
     pub fn get(&self, layer: usize, role: Role) -> Option<&Tensor> {
         self.tensors.iter().find(|t| t.layer == layer && t.role == role)
     }

@@ -1,6 +1,7 @@
 //! The order of dispatches as plain data. **Backpropagation is wired here**, in [`Plan::training`]; running a plan is an
 //! [`Executor`](crate::executor::Executor)'s business.
 
+mod blocks;
 mod fused;
 mod jets;
 mod memory;
@@ -13,9 +14,9 @@ use crate::activation::{Activation, Stored};
 use crate::error::did_you_mean;
 use crate::kernel::mixed::SCALER_LEN;
 use crate::kernel::resident::DEFAULT_WORKGROUP_MEMORY;
-use crate::kernel::{Access, Element, Epilogue, Form, Fused, Kernel, Mixed, Uniform};
+use crate::kernel::{Access, Block, Element, Epilogue, Form, Fused, Kernel, Mixed, Uniform};
 use crate::loss::Loss;
-use crate::network::{Bias, Network};
+use crate::network::{Bias, Network, Normalization};
 use crate::optimizer::Optimizer;
 use crate::params::{ALIGNMENT, Params, Role, Tensor};
 use crate::precision::Precision;
@@ -45,6 +46,14 @@ pub enum Slot {
     Output,
     /// The pre-activation of layer `i`, kept where the derivative needs it.
     Preactivation(usize),
+    /// The sums of layer `i`, then the same normalised, `[batch, outputs of i]`.
+    Normal(usize),
+    /// The means of what layer `i` normalises over, then the variances.
+    Statistics(usize),
+    /// What layer `i` puts out after dropout and a residual connection.
+    Joined(usize),
+    /// `∂loss/∂y` of what every second layer puts out, where its delta does not come from a product at once.
+    Flow(usize),
     /// `δ = ∂loss/∂z` of every second layer, `[batch, widest]`: a layer's delta is dead once the next one is known.
     Delta(usize),
     /// `∂loss/∂input`, `[batch, inputs]`.
@@ -90,6 +99,10 @@ impl std::fmt::Display for Slot {
             Slot::Activation(i) => format!("activation.{i}"),
             Slot::Output => "output".to_owned(),
             Slot::Preactivation(i) => format!("preactivation.{i}"),
+            Slot::Normal(i) => format!("normal.{i}"),
+            Slot::Statistics(i) => format!("statistics.{i}"),
+            Slot::Joined(i) => format!("joined.{i}"),
+            Slot::Flow(i) => format!("flow.{i}"),
             Slot::Delta(i) => format!("delta.{i}"),
             Slot::InputGradient => "input_gradient".to_owned(),
             Slot::Scratch => "scratch".to_owned(),
@@ -123,8 +136,8 @@ pub struct ScheduleEntry {
     pub rows: u32,
     /// Where this batch begins in [`Slot::Order`].
     pub first: u32,
-    /// The number of the step, by which random numbers are drawn.
-    pub step: u32,
+    /// What the random numbers of the step are drawn by.
+    pub seed: u32,
     /// [`ScheduleEntry::TRAINING`], and others by which a step is told apart.
     pub flags: u32,
 }
@@ -260,6 +273,7 @@ impl Planner {
     pub fn fits(self, network: &Network, options: &TrainingOptions) -> Result<()> {
         match self {
             Planner::LayerWise if matches!(options.loss, Loss::Equation(_)) => jets::fits(options),
+            Planner::LayerWise if options.precision != Precision::F32 => network.check_plain("mixed precision"),
             Planner::LayerWise => Ok(()),
             Planner::Fused | Planner::Resident if matches!(options.loss, Loss::Equation(_)) => {
                 Err(Error::Config(format!(
@@ -449,6 +463,7 @@ impl Plan {
             plan.gather(network, options)?;
         }
         plan.add(Slot::Params, params.len);
+        plan.words(Slot::Schedule, options.steps * ScheduleEntry::WORDS);
         if precision == Precision::F16 {
             plan.cast()?;
         }
@@ -493,6 +508,7 @@ impl Plan {
         if precision == Precision::F16 && plan.dispatches(&[Phase::Update]) > 0 {
             plan.adapt()?;
         }
+        plan.running_statistics(&wiring)?;
         plan.record(Phase::Finish, Kernel::LossSum, whole(Slot::RowLoss, options.batch), options.batch)?;
         plan.validate()?;
         Ok(plan)
@@ -555,10 +571,13 @@ impl Plan {
     }
 
     fn forward(&mut self, wiring: &Wiring<'_>, i: usize) -> Result<()> {
-        let activation = wiring.activation(i);
-        let keep = wiring.keeps(i);
         let layer = &wiring.network.layers[i];
-        let mut bindings = vec![self.grow(wiring.input(i)), wiring.weight(i)?, self.grow(wiring.output(i))];
+        let normalizes = layer.normalization != Normalization::None;
+        let (activation, keep, output) = match normalizes {
+            false => (wiring.activation(i), wiring.keeps(i), wiring.output(i)),
+            true => (Activation::Linear, false, wiring.normal(i)),
+        };
+        let mut bindings = vec![self.grow(wiring.input(i)), wiring.weight(i)?, self.grow(output)];
         if layer.bias != Bias::None {
             bindings.push(wiring.param(i, Role::Bias)?);
         }
@@ -573,15 +592,28 @@ impl Plan {
             bindings,
             format!("layers.{i} forward"),
         )?;
-        self.begin_weight(wiring, i)
+        self.begin_weight(wiring, i)?;
+        if normalizes {
+            self.normalize(wiring, i)?;
+        }
+        if wiring.joins(i) { self.join(wiring, i) } else { Ok(()) }
     }
 
     fn backward(&mut self, wiring: &Wiring<'_>, i: usize, all: bool) -> Result<()> {
+        if wiring.network.layers[i].normalization != Normalization::None && (all || wiring.trainable_below(i + 1)) {
+            self.normalize_backward(wiring, i)?;
+        }
         self.weight_gradient(wiring, i, all)?;
         self.bias_gradient(wiring, i, all)?;
         let (batch, outputs, inputs) = (wiring.batch, wiring.network.layers[i].outputs, wiring.network.layer_inputs(i));
         let weight = wiring.weight(i)?;
-        if i > 0 && (all || wiring.trainable_below(i)) {
+        if i > 0 && (all || wiring.trainable_below(i)) && wiring.flows(i - 1) {
+            let dims = [batch, inputs, outputs];
+            let product = Kernel::Matmul { form: Form::Nn, epilogue: Epilogue::Store };
+            let bindings = vec![wiring.delta(i), weight, self.grow(wiring.flow(i - 1))];
+            self.push(Phase::Backward, product, dims, bindings, format!("layers.{} flow", i - 1))?;
+            self.join_backward(wiring, i - 1)?;
+        } else if i > 0 && (all || wiring.trainable_below(i)) {
             let epilogue = Epilogue::Delta { activation: wiring.activation(i - 1) };
             self.push(
                 Phase::Backward,
@@ -593,14 +625,21 @@ impl Plan {
             self.begin_weight(wiring, i)?;
         } else if i == 0 && all {
             let gradient = self.add(Slot::InputGradient, batch * inputs);
+            let residual = wiring.network.layers[0].residual;
+            let through = if residual { self.grow(wiring.flow_through()) } else { gradient.clone() };
             self.push(
                 Phase::Backward,
                 wiring.precision.of(Kernel::Matmul { form: Form::Nn, epilogue: Epilogue::Store }),
                 [batch, inputs, outputs],
-                vec![wiring.delta(0), weight, gradient],
+                vec![wiring.delta(0), weight, through.clone()],
                 "input gradient",
             )?;
             self.begin_weight(wiring, i)?;
+            if residual {
+                let join = Kernel::Block(Block::Join { residual, dropout: false });
+                let bindings = vec![through, gradient, wiring.flow(0)];
+                self.push(Phase::Backward, join, [batch, inputs], bindings, "input gradient with the residual's")?;
+            }
         }
         Ok(())
     }
@@ -909,6 +948,7 @@ impl Wiring<'_> {
         match i {
             0 if self.biased < self.batch => whole(Slot::InputJets, self.batch * self.network.inputs),
             0 => whole(Slot::Input, self.batch * self.network.inputs),
+            _ if self.joins(i - 1) => self.joined(i - 1),
             _ => self.output(i - 1),
         }
     }

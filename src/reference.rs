@@ -3,16 +3,18 @@
 //! The chain of trust is central differences ([`numerical_gradient`]) → [`Reference`] → every other implementation.
 //! How far f32 may be from it follows from the same equations, computed with [`Bounded`] numbers.
 
+mod block;
 mod half;
 mod jets;
 pub(crate) mod number;
 
+use block::{Normal, Normalized};
 use half::HalfBounded;
 pub use number::{Bounded, Number};
 
 use crate::activation::Activation;
 use crate::loss::Loss;
-use crate::network::{Layer, Network};
+use crate::network::{Dropout, Layer, Network};
 use crate::params::{Params, Role, Tensor};
 use crate::{Error, Result};
 use std::ops::Range;
@@ -26,7 +28,7 @@ pub struct Gradients {
     pub params: Vec<f64>,
     /// `∂C/∂x`, `[rows, inputs]`
     pub input: Vec<f64>,
-    /// `δ_l = ∂C/∂z_l` of each layer, `[rows, outputs]`
+    /// `δ_l = ∂C/∂z_l` of each layer, `[rows, outputs]`, with z the sums before any normalisation
     pub deltas: Vec<Vec<f64>>,
 }
 
@@ -40,6 +42,8 @@ pub struct Reference {
     inputs: usize,
     outputs: usize,
     arena: usize,
+    /// What the masks of dropout are drawn by.
+    seed: u32,
 }
 
 /// Where a layer's parameters lie, and what it computes in training.
@@ -52,14 +56,20 @@ struct Dense {
     inputs: usize,
     outputs: usize,
     activation: Activation,
+    number: u32,
+    dropout: Dropout,
+    residual: bool,
+    normalized: Option<Normalized>,
 }
 
 /// What the forward pass leaves for the backward pass.
 struct Forward<N> {
     /// `a_{l−1}` of each layer l, `[rows, inputs]`
     inputs: Vec<Vec<N>>,
-    /// `z_l` of each layer l, `[rows, outputs]`
+    /// What the activation of each layer l is applied to, `[rows, outputs]`: `z_l`, or the same normalised.
     z: Vec<Vec<N>>,
+    /// What the normalisation of each layer leaves.
+    normal: Vec<Option<Normal<N>>>,
     /// `a_L`, `[rows, outputs]`
     output: Vec<N>,
 }
@@ -89,13 +99,22 @@ impl Reference {
             inputs: network.layer_inputs(l),
             outputs: layer.outputs,
             activation: layer.activation,
+            number: l as u32,
+            dropout: layer.dropout,
+            residual: layer.residual,
+            normalized: Normalized::of(&params, l, layer),
         };
         let mut layers: Vec<_> = network.layers.iter().enumerate().map(dense).collect();
         if let Some(last) = layers.last_mut() {
             last.activation = loss.training_activation(output);
         }
         let (inputs, outputs, arena) = (network.inputs, network.outputs(), params.len);
-        Ok(Reference { layers, loss, output, inputs, outputs, arena })
+        Ok(Reference { layers, loss, output, inputs, outputs, arena, seed: 0 })
+    }
+
+    /// The same for a step whose random numbers are drawn by `seed`.
+    pub fn with_seed(self, seed: u32) -> Self {
+        Reference { seed, ..self }
     }
 
     /// What the network predicts, `[rows, outputs]`, from the arena `values` and `inputs`, `[rows, inputs]`.
@@ -120,7 +139,7 @@ impl Reference {
         if let Loss::Equation(equation) = self.loss {
             return Ok(self.jets(equation, values, inputs, targets, rows)?.loss);
         }
-        Ok(self.cost(&self.pass(values, inputs).output, targets, rows).0)
+        Ok(self.cost(&self.pass(values, inputs, true).output, targets, rows).0)
     }
 
     /// The loss of a batch and all its derivatives, by the four equations of backpropagation.
@@ -183,19 +202,26 @@ impl Reference {
 
     fn predict<N: Number>(&self, values: &[f64], inputs: &[f64], rows: usize) -> Result<Vec<N>> {
         self.check(values, inputs, None, rows)?;
-        let logits = self.pass(&given(values), inputs).z.pop().unwrap_or_default();
+        let logits = self.pass(&given(values), inputs, false).z.pop().unwrap_or_default();
         Ok(logits.iter().map(|&z| N::activation(self.output, z)).collect())
     }
 
-    /// `z_l = W_l a_{l−1} + b_l` and `a_l = f_l(z_l)` for each layer l, with `a_0 = x`.
-    fn pass<N: Number>(&self, values: &[N], inputs: &[f64]) -> Forward<N> {
+    /// `z_l = W_l a_{l−1} + b_l` and `a_l = f_l(z_l)` for each layer l, with `a_0 = x`; in between, normalisation, and last
+    /// dropout, where it `trains`, and the residual connection.
+    fn pass<N: Number>(&self, values: &[N], inputs: &[f64], trains: bool) -> Forward<N> {
         let output = inputs.iter().map(|&x| N::given(x).stored()).collect();
-        let mut forward = Forward { inputs: Vec::new(), z: Vec::new(), output };
+        let mut forward = Forward { inputs: Vec::new(), z: Vec::new(), normal: Vec::new(), output };
         for layer in &self.layers {
-            let z = layer.forward(values, &forward.output);
-            let a = z.iter().map(|&z| N::activation(layer.activation, z).stored()).collect();
+            let mut z = layer.forward(values, &forward.output);
+            let normal = layer.normalized.as_ref().map(|normalized| normalized.forward(values, &mut z, trains));
+            let mut a: Vec<N> = z.iter().map(|&z| N::activation(layer.activation, z).stored()).collect();
+            if trains {
+                layer.drop_out(self.seed, &mut a);
+            }
+            layer.add(&forward.output, &mut a);
             forward.inputs.push(std::mem::replace(&mut forward.output, a));
             forward.z.push(z);
+            forward.normal.push(normal);
         }
         forward
     }
@@ -224,16 +250,23 @@ impl Reference {
         rows: usize,
     ) -> Result<Backward<N>> {
         self.check(values, inputs, Some(targets), rows)?;
-        let forward = self.pass(values, inputs);
+        let forward = self.pass(values, inputs, true);
         let (loss, mut arriving) = self.cost(&forward.output, targets, rows);
         let mut params = vec![N::given(0.0); self.arena];
         let mut deltas = Vec::new();
-        for ((layer, a), z) in self.layers.iter().zip(&forward.inputs).zip(&forward.z).rev() {
+        let passed = forward.inputs.iter().zip(&forward.z).zip(&forward.normal);
+        for (layer, ((a, z), normal)) in self.layers.iter().zip(passed).rev() {
+            let beside = arriving.clone();
+            layer.drop_out(self.seed, &mut arriving);
             let delta = arriving.iter().zip(z).map(|(&g, &z)| (g * N::slope(layer.activation, z)).stored());
-            let delta: Vec<N> = delta.collect();
+            let mut delta: Vec<N> = delta.collect();
+            if let (Some(normalized), Some(normal)) = (&layer.normalized, normal) {
+                normalized.backward(values, normal, &mut delta, &mut params);
+            }
             layer.bias_gradient(&delta, &mut params[layer.bias.clone()]);
             layer.weight_gradient(&delta, a, &mut params[layer.weight.clone()]);
             arriving = layer.input_gradient(values, &delta);
+            layer.add(&beside, &mut arriving);
             deltas.push(delta);
         }
         deltas.reverse();

@@ -23,6 +23,7 @@ use crate::pace::Pace;
 use crate::params::Params;
 use crate::plan::{Phase, Plan, Planner, ScheduleEntry, Slot, TrainingOptions};
 use crate::precision::Precision;
+use crate::random::step_seed;
 use crate::schedule::{Progress, Schedule};
 use crate::{Error, Result};
 use control::Watch;
@@ -87,7 +88,7 @@ impl TrainerOptions {
 /// Steps in one schedule of a data set at most; longer epochs take several.
 const SCHEDULED: usize = 1 << 20;
 
-/// Steps on one batch that are scheduled at once where the optimizer counts them.
+/// Steps on one batch that are scheduled at once where they differ by their number.
 const COUNTED: usize = 1024;
 
 /// Bytes of outputs in one read-back of an evaluation, unless one batch has more.
@@ -188,7 +189,7 @@ impl Trainer {
         data_rows: usize,
         wire: fn(&Network, &TrainingOptions) -> Result<Plan>,
     ) -> Result<Self> {
-        let plan = wire(&network, &plan_options(device, &options, options.losses_kept, data_rows)?)?;
+        let plan = wire(&network, &plan_options(device, &network, &options, options.losses_kept, data_rows)?)?;
         let mut trainer = Trainer {
             params: Params::of(&network),
             executor: device.executor_with(plan, variants.clone())?,
@@ -239,7 +240,7 @@ impl Trainer {
         let len = self.schedule_len();
         // A rule that counts steps has an entry for each, until the schedule ends; otherwise all entries are the same, and
         // it does not matter where the clock stands, which counts in 32 bits.
-        let counts = self.options.optimizer.rule().counts_steps();
+        let counts = counts_steps(&self.network, &self.options);
         let wanted = Some((self.options.learning_rate, self.loaded_rows));
         let mut left = times;
         while left > 0 {
@@ -471,7 +472,7 @@ impl Trainer {
             loss_scale: self.options.loss.reduction().scale(rows, self.network.outputs()) as f32,
             rows: rows as u32,
             first: first as u32,
-            step: step as u32,
+            seed: step_seed(self.options.seed, step),
             flags: ScheduleEntry::TRAINING,
         }
     }
@@ -513,7 +514,10 @@ impl Trainer {
         let held = self.region.unwrap_or(rows);
         let room = |slot, needed| self.executor.plan().slot(slot).is_some_and(|info| info.len >= needed);
         if !(room(Slot::Order, held) && room(Slot::Losses, steps)) {
-            self.rebuild((self.wire)(&self.network, &plan_options(&self.device, &self.options, steps, held)?)?)?;
+            self.rebuild((self.wire)(
+                &self.network,
+                &plan_options(&self.device, &self.network, &self.options, steps, held)?,
+            )?)?;
         }
         if self.region.is_some() {
             // Rows arrive in the order of training.
@@ -747,11 +751,22 @@ fn check_learning_rate(learning_rate: f32) -> Result<()> {
     Err(Error::Config(format!("the learning rate must be finite and at least 0, found {learning_rate}")))
 }
 
-fn plan_options(device: &Device, options: &TrainerOptions, steps: usize, data_rows: usize) -> Result<TrainingOptions> {
+/// Whether steps on the same batch differ by how many there were before.
+fn counts_steps(network: &Network, options: &TrainerOptions) -> bool {
+    options.optimizer.rule().counts_steps() || network.drops_out()
+}
+
+fn plan_options(
+    device: &Device,
+    network: &Network,
+    options: &TrainerOptions,
+    steps: usize,
+    data_rows: usize,
+) -> Result<TrainingOptions> {
     if steps == 0 {
         return Err(Error::Config("at least one loss must be kept, found losses_kept = 0".into()));
     }
-    let steps = if options.optimizer.rule().counts_steps() { steps.max(COUNTED) } else { steps };
+    let steps = if counts_steps(network, options) { steps.max(COUNTED) } else { steps };
     let TrainerOptions { planner, precision, batch, loss, optimizer, .. } = *options;
     Ok(TrainingOptions {
         planner,

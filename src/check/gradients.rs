@@ -10,8 +10,8 @@ use crate::device::Device;
 use crate::executor::Executor;
 use crate::init::{Init, initialize};
 use crate::loss::Loss;
-use crate::network::{Bias, Network};
-use crate::params::Params;
+use crate::network::{Bias, Layer, Network, Normalization};
+use crate::params::{Params, Role};
 use crate::plan::{Plan, Planner, ScheduleEntry, Slot, TrainingOptions};
 use crate::precision::Precision;
 use crate::random::{Purpose, generator};
@@ -41,13 +41,14 @@ pub struct Case {
 }
 
 impl Case {
-    /// Draws parameters and batches. The biases are not 0, so that a forgotten one is noticed.
+    /// Draws parameters and batches. No bias is 0 and no scale 1, so that a forgotten one is noticed.
     pub fn new(network: Network, loss: Loss, rows: usize, seed: u64) -> Result<Self> {
         let params = Params::of(&network);
         let mut rng = generator(seed, Purpose::Epoch(network.widths().iter().sum::<usize>() as u64));
         let mut values = initialize(&network, &params, Init::Normal { deviation: 0.6 }, seed)?;
-        for tensor in params.tensors.iter().filter(|t| t.role == crate::params::Role::Bias) {
-            values[tensor.range()].iter_mut().for_each(|b| *b = rng.random_range(-0.5..0.5));
+        for tensor in params.tensors.iter().filter(|t| t.role != Role::Weight) {
+            let middle = if matches!(tensor.role, Role::Scale | Role::RunningVariance) { 1.0 } else { 0.0 };
+            values[tensor.range()].iter_mut().for_each(|b| *b = middle + rng.random_range(-0.5..0.5));
         }
         let mut draw = |cols: usize, low: f32, high: f32| -> [Vec<f32>; 2] {
             [(); 2].map(|()| (0..rows * cols).map(|_| rng.random_range(low..high)).collect())
@@ -114,7 +115,7 @@ impl Case {
             compare(&name("loss"), loss, &[expected.loss], &[bounds.loss]),
             compare(&name("input gradient"), input, &expected.input, &bounds.input),
         ];
-        for tensor in Params::of(&self.network).tensors {
+        for tensor in Params::of(&self.network).tensors.into_iter().filter(|tensor| tensor.role.has_gradient()) {
             let range = tensor.range();
             results.push(compare(
                 &name(&format!("gradient of {}", tensor.name)),
@@ -183,6 +184,7 @@ pub fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<
         take(differences.finish());
         take(gradients.finish());
     }
+    blocks(device, seed, take)?;
     fused(device, seed, take)?;
     if device.has_half() {
         in_half(device, seed, take)?;
@@ -203,6 +205,45 @@ pub fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<
         take(shapes.finish());
         take(repeated.finish());
     }
+    Ok(())
+}
+
+/// Networks whose layers have a normalisation, dropout, residual connections, each alone and all of them together.
+pub fn with_blocks(activation: Activation, number: usize) -> Network {
+    let normalization = Normalization::ALL[number % 3];
+    let plain = |outputs| Layer::new(outputs, activation);
+    let network = Network::new(6);
+    let network = match number / 3 % 4 {
+        0 => network.layer(plain(7).normalized(normalization)).layer(plain(5)),
+        1 => network.layer(plain(6).residual()).layer(plain(6).normalized(normalization).residual()).layer(plain(5)),
+        2 => network.layer(plain(7).dropout(0.25).normalized(normalization)).layer(plain(5).dropout(0.5)),
+        _ => {
+            let whole = || plain(6).normalized(normalization).residual().dropout(0.3);
+            network.layer(whole()).layer(whole()).layer(plain(8).dropout(0.1))
+        }
+    };
+    network.layer(Layer::new(4, Activation::Linear).normalized(Normalization::ALL[(number + number / 12) % 3]))
+}
+
+fn blocks(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<()> {
+    let mut differences = Tally::new("reference", "central differences, normalisation, dropout, residual");
+    let mut gradients = Tally::new("gradient", "normalisation, dropout, residual × activations");
+    let mut repeated = Tally::new("determinism", "normalisation, dropout, residual: the same bits twice");
+    for number in 0..3 * 4 * 3 {
+        let activation = Activation::ALL[number % Activation::ALL.len()];
+        let network = with_blocks(activation, number).with_bias(Bias::ALL[number / 5 % Bias::ALL.len()]);
+        let loss = [Loss::HalfSumOfSquares, Loss::SoftmaxCrossEntropy, Loss::Huber][number % 3];
+        let rows = [5, 33, 66][number / 12];
+        let case = Case { padding: number % 3, ..Case::new(network.clone(), loss, rows, seed)? };
+        gradients.add(case.check(device, &|_| {})?);
+        repeated.add(twice(&case, device)?);
+        if rows == 5 {
+            differences.add(against_differences(&Case::new(network, loss, rows, SMOOTH_SEED)?)?);
+        }
+    }
+    take(differences.finish());
+    take(gradients.finish());
+    take(repeated.finish());
     Ok(())
 }
 
@@ -313,7 +354,7 @@ pub(super) fn twice(case: &Case, device: &Device) -> Result<Result<Vec<Compariso
     };
     same(named("loss"), &first[0], &second[0]);
     same(named("input gradient"), &first[2], &second[2]);
-    for tensor in &params.tensors {
+    for tensor in params.tensors.iter().filter(|tensor| tensor.role.has_gradient()) {
         same(named(&tensor.name), &first[1][tensor.range()], &second[1][tensor.range()]);
     }
     Ok(results.into_iter().collect())

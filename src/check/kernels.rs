@@ -2,6 +2,7 @@
 //! lies between guard bands of NaN: what a kernel forgets to write stays NaN, what it reads beside its binding turns its
 //! result into NaN, what it writes there is noticed.
 
+mod block;
 mod fused;
 mod jet;
 
@@ -45,6 +46,13 @@ pub fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<
         "jet_delta",
         "jet_loss",
         "jet_input_gradient",
+        "statistics",
+        "normalize",
+        "running_statistics",
+        "normalize_sums",
+        "normalize_delta",
+        "join",
+        "join_delta",
     ];
     for (number, kernel) in Kernel::all().into_iter().enumerate() {
         let variants = device.variants(&kernel).into_iter();
@@ -106,6 +114,7 @@ fn family(kernel: &Kernel) -> String {
         Kernel::Resident(resident) => format!("resident {}", resident.pass.name()),
         Kernel::Fused(kernel) => fused::family(kernel),
         Kernel::Jet(jet) => jet.stem().to_owned(),
+        Kernel::Block(block) => block.stem().to_owned(),
         other => other.to_string(),
     }
 }
@@ -145,6 +154,7 @@ pub(crate) fn shapes(kernel: &Kernel) -> Vec<[u32; 4]> {
         Kernel::Fused(_) => fused::SHAPES,
         Kernel::FusedSum(ref sum) => return fused::sum_shapes(sum),
         Kernel::Jet(ref kernel) => return jet::shapes(kernel),
+        Kernel::Block(kernel) => return block::shapes(kernel),
     };
     let padded = |sizes: &&[u32]| std::array::from_fn(|i| sizes.get(i).copied().unwrap_or(0));
     shapes.iter().map(padded).collect()
@@ -203,7 +213,11 @@ pub fn check(
     tamper: &dyn Fn(&mut Plan),
 ) -> Result<Result<Vec<Comparison>, String>> {
     let mut rng = generator(seed, Purpose::Epoch(dims.iter().fold(7, |h, &d| h * 131 + u64::from(d))));
-    let uniform = Uniform { dims, hyper: update::hyper(kernel, dims[0] % 2 == 1) };
+    let hyper = match kernel {
+        Kernel::Block(_) => block::HYPER,
+        _ => update::hyper(kernel, dims[0] % 2 == 1),
+    };
+    let uniform = Uniform { dims, hyper };
     let contents = contents(kernel, dims, &mut rng);
     let specs = kernel.bindings();
     let slot = Slot::State;
@@ -315,7 +329,7 @@ fn schedule(rows: usize) -> [Contents; 2] {
     let entry = ScheduleEntry {
         corrections: update::CORRECTIONS,
         first: 2,
-        step: 5,
+        seed: 5,
         ..ScheduleEntry::training(LEARNING_RATE, 0.37, live_rows(rows))
     };
     let entries = [ScheduleEntry::default(), entry, ScheduleEntry::default()];
@@ -388,6 +402,7 @@ pub(super) fn contents(kernel: &Kernel, dims: [u32; 4], rng: &mut ChaCha8Rng) ->
         Kernel::Fused(ref kernel) => fused::contents(kernel, dims, real),
         Kernel::FusedSum(ref kernel) => fused::sum_contents(kernel, dims, real),
         Kernel::Jet(ref kernel) => jet::contents(kernel, [x, y, z, w], real),
+        Kernel::Block(kernel) => block::contents(kernel, [x, y, z, w], real),
     }
 }
 
@@ -474,6 +489,7 @@ pub(super) fn bounds(kernel: &Kernel, uniform: &Uniform, contents: &[Contents]) 
         Kernel::Fused(ref kernel) => out = fused::bounds(kernel, uniform.dims, contents)?,
         Kernel::FusedSum(ref kernel) => out = fused::sum_bounds(kernel, uniform.dims, uniform.hyper, contents),
         Kernel::Jet(ref kernel) => out = jet::bounds(kernel, [x, y, z, w], given, out),
+        Kernel::Block(kernel) => out = block::bounds(kernel, [x, y, z, w], given, out),
     }
     Ok(out)
 }

@@ -250,11 +250,11 @@ fn check_count(layers: usize, activations: &[Activation]) -> Result<(), String> 
     }
 }
 
-/// Where element `i` of `tensor` is: `[row, column]` of a weight, `[unit]` of a bias.
+/// Where element `i` of `tensor` is: `[row, column]` of a weight, `[unit]` of a vector.
 fn position(tensor: &Tensor, i: usize) -> String {
     match tensor.role {
         Role::Weight => format!("[{}, {}]", i / tensor.cols, i % tensor.cols),
-        Role::Bias => format!("[{i}]"),
+        _ => format!("[{i}]"),
     }
 }
 

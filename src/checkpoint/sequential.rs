@@ -67,10 +67,8 @@ fn group<'a>(file: &'a TensorFile<'_>) -> Result<(Names<'a>, Names<'a>), String>
             let names = format!("{:?} and {:?}", brief(first_name), brief(name));
             return Err(format!("expected the layers of one torch.nn.Sequential, found the tensors {names}"));
         }
-        match role {
-            Role::Weight => weights.insert(number, name),
-            Role::Bias => biases.insert(number, name),
-        };
+        let names = if role == Role::Weight { &mut weights } else { &mut biases };
+        names.insert(number, name);
     }
     Ok((weights, biases))
 }

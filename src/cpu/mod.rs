@@ -24,6 +24,7 @@ macro_rules! with_constant {
     };
 }
 mod adapt;
+mod block;
 mod cast;
 mod column_sum;
 mod elementwise;
@@ -119,6 +120,7 @@ pub(crate) fn run<T: Real>(
         Kernel::Resident(ref kernel) => resident::resident(dims, kernel, uniform.hyper, views, scratch),
         Kernel::Fused(ref kernel) => fused::fused(dims, kernel, products, views, scratch),
         Kernel::Jet(ref kernel) => jet::jet(dims, kernel, views, scratch),
+        Kernel::Block(block) => block::block(dims, block, uniform.hyper, views, scratch),
         Kernel::FusedSum(ref kernel) => fused_sum::fused_sum(dims, kernel, uniform.hyper, views),
     }
 }

@@ -10,8 +10,10 @@ impl Graph {
     /// node, so that anything can be done with it. For small networks.
     ///
     /// # Errors
-    /// [`Error::Shape`] where there are too few or too many inputs or parameters.
+    /// [`Error::Shape`] where there are too few or too many inputs or parameters; [`Error::Config`] where a layer has a
+    /// normalisation, dropout or a residual connection.
     pub fn network<'g>(&'g self, network: &Network, params: &[Expr<'g>], inputs: &[Expr<'g>]) -> Result<Vec<Expr<'g>>> {
+        network.check_plain("a graph of units")?;
         let places = Params::of(network);
         for (what, expected, found) in
             [("inputs", network.inputs, inputs.len()), ("parameters", places.len, params.len())]

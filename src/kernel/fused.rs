@@ -130,6 +130,7 @@ pub(crate) fn padded(width: usize) -> usize {
 impl Fused {
     /// Why the fused planner does not take `network`, if it does not.
     pub fn check(network: &Network) -> Result<()> {
+        network.check_plain("the planner fused")?;
         match network.widths().into_iter().max() {
             Some(widest) if widest > WIDEST => Err(Error::Config(format!(
                 "the fused planner takes networks whose widths are at most {WIDEST}, but {network} has one of {widest}; \
@@ -697,7 +698,8 @@ impl FusedSum {
             let place = layout.layers[tensor.layer];
             match tensor.role {
                 Role::Weight => (place.weight_gradient, padded(place.inputs)),
-                Role::Bias => (place.bias_gradient, padded(tensor.cols)),
+                // A fused network has no other tensors.
+                _ => (place.bias_gradient, padded(tensor.cols)),
             }
         };
         let tensors = Params::of(&self.network).tensors.into_iter();

@@ -76,6 +76,7 @@ impl Equation {
 
     /// Checks that the names are as many as the network has inputs and outputs, and that it can be differentiated.
     pub fn check(self, network: &Network) -> Result<()> {
+        network.check_plain("a loss with derivatives of the output")?;
         let text = self.text();
         for (what, names, found) in
             [("inputs", &text.inputs, network.inputs), ("outputs", &text.outputs, network.outputs())]

@@ -59,8 +59,13 @@ impl Slot {
             Slot::Gradients | Slot::InputGradient => Group::Gradients,
             Slot::State(_) => Group::OptimizerState,
             Slot::Input | Slot::InputJets | Slot::Target => Group::Batch,
-            Slot::Activation(_) | Slot::Preactivation(_) | Slot::Output => Group::Activations,
-            Slot::Delta(_) => Group::Deltas,
+            Slot::Activation(_)
+            | Slot::Preactivation(_)
+            | Slot::Output
+            | Slot::Normal(_)
+            | Slot::Statistics(_)
+            | Slot::Joined(_) => Group::Activations,
+            Slot::Delta(_) | Slot::Flow(_) => Group::Deltas,
             Slot::DataInputs | Slot::DataTargets | Slot::Order => Group::Data,
             Slot::Partials
             | Slot::Scratch
@@ -86,7 +91,10 @@ impl Plan {
     /// and activations where no backward pass keeps them) only what one dispatch binds at most.
     pub fn needed_bytes(&self) -> u64 {
         let keeps = self.steps.iter().any(|step| step.phase == Phase::Backward);
-        let takes_turns = |slot: Slot| matches!(slot, Slot::Delta(_)) || !keeps && matches!(slot, Slot::Activation(_));
+        let takes_turns = |slot: Slot| {
+            let forward = matches!(slot, Slot::Activation(_) | Slot::Joined(_) | Slot::Normal(_) | Slot::Statistics(_));
+            matches!(slot, Slot::Delta(_) | Slot::Flow(_)) || !keeps && forward
+        };
         let at_once = self.steps.iter().map(|step| {
             let turns = step.bindings.iter().filter(|binding| takes_turns(binding.slot));
             let element = |slot| self.slot(slot).map_or(4, |info| info.element.bytes());

@@ -20,6 +20,7 @@ fn kernel(network: &Network, options: &TrainingOptions, pass: Pass) -> Resident 
 /// soon done.
 pub(super) fn fits(network: &Network, options: &TrainingOptions) -> Result<()> {
     network.validate()?;
+    network.check_plain("the planner resident")?;
     let refuse = |why: String| {
         let instead = "use the planner layerwise";
         Err(Error::Config(format!("the network {network} cannot stay in a workgroup's memory: {why}; {instead}")))

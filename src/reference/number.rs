@@ -4,6 +4,7 @@ use crate::activation::{Activation, Stored};
 use crate::compare::{FLUSH, FUNCTION_ROUNDOFF, UNIT_ROUNDOFF, function_error, gamma, product_error, sum_error};
 use crate::graph::Function;
 use crate::loss::{Loss, Row};
+use crate::network::Normalization;
 use std::ops::Mul;
 
 /// A number that a network can be computed in: everything else in dense backpropagation is made of these operations.
@@ -62,6 +63,16 @@ pub trait Number: Copy + Mul<Output = Self> {
             Self::function(|[y, t, l, s]| loss.derivative(y, t, row(l, s)), arguments),
         ]
     }
+}
+
+/// `-x`, which is exact.
+pub(crate) fn minus<N: Number>(x: N) -> N {
+    N::given(-1.0) * x
+}
+
+/// `1 / √(variance + ε)` of a normalisation.
+pub(crate) fn reach<N: Number>(variance: N) -> N {
+    N::function(|[v]| 1.0 / (v.max(0.0) + f64::from(Normalization::EPSILON)).sqrt(), [variance])
 }
 
 impl Number for f64 {

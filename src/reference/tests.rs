@@ -75,7 +75,7 @@ fn case_a(bias: Bias, freeze_bias: bool) -> Result<Descent> {
 #[test]
 fn case_a_step_by_step() -> Result<()> {
     let mut case = case_a(Bias::PerUnit, true)?;
-    let hidden = case.reference.pass::<f64>(&case.values, &case.sample.0).inputs[1].clone();
+    let hidden = case.reference.pass::<f64>(&case.values, &case.sample.0, true).inputs[1].clone();
     assert_near("hidden", &hidden, &[0.593269992, 0.596884378], 0.0, 5e-10);
     assert_near("outputs", &case.output()?, &[0.75136507, 0.772928465], 0.0, 5e-9);
     let gradients = case.gradients()?;
@@ -174,7 +174,7 @@ impl Trial {
     /// kink may be.
     fn is_smooth(&self) -> Result<bool> {
         let [values, inputs, targets] = self.exact();
-        let forward = self.reference()?.pass::<f64>(&values, &inputs);
+        let forward = self.reference()?.pass::<f64>(&values, &inputs, true);
         let away = |x: f64, kink: f64| (x.abs() - kink).abs() > 1e-3;
         let mut outputs = forward.output.iter().zip(&targets);
         Ok(forward.z.iter().flatten().all(|&z| away(z, 0.0))

@@ -1,7 +1,7 @@
 //! A training run with everything decided.
 
 use crate::recorded::Recorded;
-use crate::settings::{DataSettings, Hidden, NetworkSettings, Settings, TaskKind, TrainingSettings};
+use crate::settings::{DataSettings, Hidden, NetworkSettings, Settings, Surroundings, TaskKind, TrainingSettings};
 use crate::sources::{Start, check_task};
 use crate::tuning::{PlannerChoice, summary, warn};
 use std::path::{Path, PathBuf};
@@ -14,8 +14,8 @@ use wgrad::plan::{Plan, Planner, TrainingOptions};
 use wgrad::train::{Control, streamed_rows};
 use wgrad::tune::{self, Pinned, Tuner};
 use wgrad::{
-    Activation, Bias, Dataset, Device, Error, Init, Loss, Model, Network, Optimizer, Params, PrecisionChoice, Result,
-    Trainer, TrainerOptions,
+    Activation, Bias, Dataset, Device, Error, Init, Loss, Model, Network, Normalization, Optimizer, Params,
+    PrecisionChoice, Result, Trainer, TrainerOptions,
 };
 
 /// A training run: its settings without a gap, and what they came to.
@@ -409,7 +409,8 @@ fn load(settings: &mut Settings) -> Result<Dataset> {
 }
 
 fn network(settings: &mut NetworkSettings, data: &Dataset, loss: Loss) -> Result<Network> {
-    let NetworkSettings { hidden, activation, output_activation, bias, layers } = settings;
+    let NetworkSettings { hidden, activation, output_activation, bias, normalization, residual, dropout, layers } =
+        settings;
     let inputs = data.inputs.cols;
     // Derivatives need a smooth function.
     let (outputs, smooth) = match loss {
@@ -417,7 +418,8 @@ fn network(settings: &mut NetworkSettings, data: &Dataset, loss: Loss) -> Result
         _ => (data.targets.cols, false),
     };
     let network = if let Some(layers) = layers {
-        if hidden.is_some() || activation.is_some() || output_activation.is_some() || bias.is_some() {
+        let whole = hidden.is_some() || activation.is_some() || output_activation.is_some() || bias.is_some();
+        if whole || normalization.is_some() || residual.is_some() || dropout.is_some() {
             let what = "[[network.layers]] says all about the layers; remove the other keys of [network]";
             return Err(Error::Config(what.into()));
         }
@@ -428,7 +430,14 @@ fn network(settings: &mut NetworkSettings, data: &Dataset, loss: Loss) -> Result
         let on_logits = loss != Loss::LogisticCrossEntropy;
         let output = *output_activation.get_or_insert(if on_logits { Activation::Linear } else { Activation::Sigmoid });
         let bias = *bias.get_or_insert(Bias::PerUnit);
-        let network = hidden.0.iter().fold(Network::new(inputs), |network, &width| network.dense(width, activation));
+        let surroundings = Surroundings {
+            normalization: Some(*normalization.get_or_insert(Normalization::None)),
+            residual: Some(*residual.get_or_insert(false)),
+            dropout: Some(*dropout.get_or_insert(0.0) as f32),
+        };
+        let mut network =
+            hidden.0.iter().fold(Network::new(inputs), |network, &width| network.dense(width, activation));
+        surroundings.give(&mut network.layers, Some(inputs));
         network.dense(outputs, output).with_bias(bias)
     };
     network.validate()?;

@@ -102,7 +102,8 @@ pub(super) fn bounds(kernel: &Fused, dims: [u32; 4], contents: &[Contents]) -> R
             let place = layout.layers[tensor.layer];
             let (at, wanted) = match tensor.role {
                 Role::Weight => (place.weight_gradient, place.wants_weight),
-                Role::Bias => (place.bias_gradient, place.wants_bias),
+                // A fused network has no other tensors.
+                _ => (place.bias_gradient, place.wants_bias),
             };
             let stride = tensor.cols.next_multiple_of(4);
             for (i, param) in tensor.range().enumerate().filter(|_| wanted) {

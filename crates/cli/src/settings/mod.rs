@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use wgrad::data::ScalingKind;
 use wgrad::optimizer::Rule;
-use wgrad::{Activation, Bias, Error, Layer, Loss, PrecisionChoice, Result, Schedule};
+use wgrad::{Activation, Bias, Dropout, Error, Layer, Loss, Normalization, PrecisionChoice, Result, Schedule};
 
 /// Everything about a training run, each part a table of the configuration.
 #[derive(Args, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -80,6 +80,15 @@ pub struct NetworkSettings {
     /// How the units of every layer are biased: per_unit, shared (one number a layer) or none [default: per_unit]
     #[arg(long, value_name = "MODE", value_parser = parse_bias)]
     pub bias: Option<Bias>,
+    /// What the sums of the hidden layers are normalised over, before the activation: none, layer or batch [default: none]
+    #[arg(long, value_name = "KIND", value_parser = parse_normalization)]
+    pub normalization: Option<Normalization>,
+    /// Residual connections: each hidden layer that is as wide as its input adds that to its output
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub residual: Option<bool>,
+    /// The share of the hidden layers' outputs that drop out in training [default: 0]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    pub dropout: Option<f64>,
     #[arg(skip)]
     pub layers: Option<Vec<Layer>>,
 }
@@ -258,6 +267,10 @@ fn parse_bias(name: &str) -> Result<Bias, serde::de::value::Error> {
     Bias::deserialize(name.into_deserializer())
 }
 
+fn parse_normalization(name: &str) -> Result<Normalization, serde::de::value::Error> {
+    Normalization::deserialize(name.into_deserializer())
+}
+
 impl Settings {
     /// What `given` and the flags say together: a flag overrides a configuration.
     pub fn gather(given: &Given, mut flags: Settings, context: &Context) -> Result<Settings> {
@@ -349,6 +362,30 @@ impl TrainingSettings {
     }
 }
 
+/// What surrounds `f(W x + b)` in the hidden layers; `None` leaves it as it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings {
+    pub normalization: Option<Normalization>,
+    pub residual: Option<bool>,
+    pub dropout: Option<f32>,
+}
+
+impl Surroundings {
+    /// Gives it to the hidden layers of a network with so many inputs; where these are not known, the first layer has no
+    /// residual connection.
+    pub fn give(self, hidden: &mut [Layer], inputs: Option<usize>) {
+        let mut before = inputs;
+        for layer in hidden {
+            layer.normalization = self.normalization.unwrap_or(layer.normalization);
+            layer.dropout = self.dropout.map_or(layer.dropout, Dropout);
+            if let Some(residual) = self.residual {
+                layer.residual = residual && before == Some(layer.outputs);
+            }
+            before = Some(layer.outputs);
+        }
+    }
+}
+
 impl NetworkSettings {
     /// Lets flags change what the configuration says layer by layer.
     fn make_room_for(&mut self, flags: &mut NetworkSettings) {
@@ -356,6 +393,12 @@ impl NetworkSettings {
             self.layers = None;
         }
         let Some((last, hidden)) = self.layers.as_mut().and_then(|layers| layers.split_last_mut()) else { return };
+        let surroundings = Surroundings {
+            normalization: flags.normalization.take(),
+            residual: flags.residual.take(),
+            dropout: flags.dropout.take().map(|rate| rate as f32),
+        };
+        surroundings.give(hidden, None);
         if let Some(activation) = flags.activation.take() {
             hidden.iter_mut().for_each(|layer| layer.activation = activation);
         }
@@ -401,7 +444,8 @@ mod tests {
     fn keys_are_the_fields() {
         assert_eq!(known_keys("").unwrap(), ["data", "network", "training", "output"]);
         assert_eq!(known_keys("output").unwrap(), ["model"]);
-        let layer = ["outputs", "activation", "bias", "freeze_weight", "freeze_bias"];
+        let layer =
+            ["outputs", "activation", "bias", "freeze_weight", "freeze_bias", "normalization", "residual", "dropout"];
         assert_eq!(known_keys("network.layers").unwrap(), layer);
         assert_eq!(known_keys("training.loss"), None);
     }

@@ -1,0 +1,1 @@
+fn total(local: u32, part: f32) -> f32 { return part; }

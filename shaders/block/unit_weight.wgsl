@@ -1,0 +1,1 @@
+fn weight(unit: u32) -> f32 { return 1.0; }
