@@ -37,6 +37,7 @@ mod custom;
 pub mod data;
 pub mod device;
 pub mod error;
+pub mod exchange;
 pub mod executor;
 pub mod gpu;
 pub mod graph;

@@ -183,7 +183,8 @@ impl Activation {
         Ok(self.function()?.is_smooth())
     }
 
-    fn function(self) -> Result<Function> {
+    /// The function `f` of `x`.
+    pub(crate) fn function(self) -> Result<Function> {
         if let Some([value, _]) = self.expressions() {
             return Ok(value.clone());
         }

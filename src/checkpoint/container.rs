@@ -1,7 +1,8 @@
 //! The container of a model file, safetensors: `[header length: u64, little-endian] [header: JSON] [the tensors' bytes,
 //! one after the other without gaps]`. <https://github.com/huggingface/safetensors#format>
 
-use super::{brief, position, refused};
+use super::number::{bf16, f16};
+use super::{KEY, Shapes, Source, brief, position, refused};
 use crate::data::write_atomic;
 use crate::params::Tensor;
 use crate::{Error, Result};
@@ -78,19 +79,18 @@ impl<'a> TensorFile<'a> {
     pub(super) fn metadata(&self, key: &str) -> Option<&str> {
         self.header.metadata().as_ref()?.get(key).map(String::as_str)
     }
+}
 
-    /// The tensors' names, in the order in which they lie in the file.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().map(String::as_str)
+impl Source for TensorFile<'_> {
+    fn description(&self) -> Option<&str> {
+        self.metadata(KEY)
     }
 
-    /// The shape of the tensor `name`, where there is one.
-    pub(super) fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.header.info(name).map(|info| info.shape.as_slice())
+    fn shapes(&self) -> Shapes<'_> {
+        self.names.iter().filter_map(|name| Some((name.as_str(), self.header.info(name)?.shape.as_slice()))).collect()
     }
 
-    /// Reads the tensor `name` as the finite `f32` elements of `tensor`.
-    pub(super) fn read(&mut self, name: &str, tensor: &Tensor, into: &mut [f32]) -> Result<()> {
+    fn read(&mut self, name: &str, tensor: &Tensor, into: &mut [f32]) -> Result<()> {
         let refuse = |what: String| Err(refused(self.path, format!("the tensor {:?} {what}", brief(name))));
         let Some(info) = self.header.info(name) else { return refuse("is missing".into()) };
         let convert = match info.dtype {
@@ -126,23 +126,6 @@ fn convert<const N: usize>(bytes: &[u8], value: fn([u8; N]) -> f64, into: &mut [
         }
     }
     None
-}
-
-fn bf16(bytes: [u8; 2]) -> f64 {
-    f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16).into()
-}
-
-/// IEEE 754 binary16: sign, 5 bits of exponent with bias 15, 10 bits of fraction.
-fn f16(bytes: [u8; 2]) -> f64 {
-    let bits = u16::from_le_bytes(bytes);
-    let fraction = f64::from(bits & 0x3ff);
-    let magnitude = match i32::from(bits >> 10 & 0x1f) {
-        0 => fraction * 2f64.powi(-24),
-        31 if fraction == 0.0 => f64::INFINITY,
-        31 => f64::NAN,
-        exponent => (1024.0 + fraction) * 2f64.powi(exponent - 25),
-    };
-    if bits >> 15 == 0 { magnitude } else { -magnitude }
 }
 
 /// Ordered maps, so that the same content gives the same bytes.
@@ -191,30 +174,4 @@ pub fn save_tensors(path: &Path, tensors: &[(&str, Vec<usize>, &[f32])], metadat
         }
         Ok(())
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn half_precision_is_exact() {
-        let cases = [
-            (0x0000, 0.0),
-            (0x0001, 2f64.powi(-24)),
-            (0x03ff, 1023.0 * 2f64.powi(-24)),
-            (0x0400, 2f64.powi(-14)),
-            (0x3555, 0.333251953125),
-            (0x3c00, 1.0),
-            (0xc000, -2.0),
-            (0x7bff, 65504.0),
-            (0x7c00, f64::INFINITY),
-            (0xfc00, f64::NEG_INFINITY),
-        ];
-        for (bits, value) in cases {
-            assert_eq!(f16(u16::to_le_bytes(bits)), value, "{bits:#x}");
-        }
-        assert!(f16(u16::to_le_bytes(0x7c01)).is_nan());
-        assert_eq!(bf16(u16::to_le_bytes(0xbfc0)), -1.5);
-    }
 }

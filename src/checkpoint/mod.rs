@@ -4,21 +4,27 @@
 //! of the file's own size, or a model that does not hold together.
 
 mod container;
-mod sequential;
+pub(crate) mod number;
+pub(crate) mod sequential;
+mod tensors;
 
 pub use container::save_tensors;
 
 use crate::data::{Scaling, Task};
 use crate::error::{did_you_mean, nearest};
+use crate::metrics::Probabilities;
 use crate::params::{Role, Tensor};
 use crate::{Activation, Error, Loss, Network, Params, Result};
 use container::TensorFile;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::path::Path;
+#[cfg(any(feature = "npz", feature = "torch"))]
+pub(crate) use tensors::Tensors;
+pub(crate) use tensors::{Shapes, Source};
 
 /// The key of the description in a file's metadata.
-const KEY: &str = "wgrad";
+pub(crate) const KEY: &str = "wgrad";
 
 /// The version of the description that this library writes, and the newest it reads.
 const FORMAT: u64 = 1;
@@ -60,8 +66,7 @@ impl Model {
     /// A model of which nothing is known but the network and its parameters, the arena laid out by [`Params::of`] it.
     pub fn new(network: Network, values: Vec<f32>) -> Result<Model> {
         let model = Model::bare(network, values);
-        model.check()?;
-        model.check_length()?;
+        model.validate()?;
         Ok(model)
     }
 
@@ -80,18 +85,32 @@ impl Model {
     /// What [`Model::load`] would refuse is not written: a model with a number that is not finite, or with parts that
     /// do not fit each other.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let refuse = |what: String| refused(path, format!("not written: {what}"));
-        self.check().and_then(|()| self.check_length()).map_err(|e| refuse(e.to_string()))?;
+        self.check_finite(path)?;
         let params = self.params();
-        let mut tensors = Vec::new();
-        for tensor in &params.tensors {
+        let tensors: Vec<_> =
+            params.tensors.iter().map(|t| (t.name.as_str(), t.shape(), &self.values[t.range()])).collect();
+        let json = self.describe().map_err(|what| refused(path, format!("not written: {what}")))?;
+        save_tensors(path, &tensors, &[(KEY.to_owned(), json)])
+    }
+
+    /// Checks that the parts fit each other and that every parameter is finite, before the model is written to `path`.
+    pub(crate) fn check_finite(&self, path: &Path) -> Result<()> {
+        let refuse = |what: String| Err(refused(path, format!("not written: {what}")));
+        if let Err(error) = self.validate() {
+            return refuse(error.to_string());
+        }
+        for tensor in &self.params().tensors {
             let values = &self.values[tensor.range()];
             if let Some(i) = values.iter().position(|v| !v.is_finite()) {
                 let found = format!("{}{} is {}", tensor.name, position(tensor, i), values[i]);
-                return Err(refuse(format!("{found}; a lower learning rate may keep the training from diverging")));
+                return refuse(format!("{found}; a lower learning rate may keep the training from diverging"));
             }
-            tensors.push((tensor.name.as_str(), tensor.shape(), values));
         }
+        Ok(())
+    }
+
+    /// Everything but the parameters as JSON, or why it cannot be written so.
+    pub(crate) fn describe(&self) -> Result<String, String> {
         let description = Description {
             format: FORMAT,
             network: self.network.clone(),
@@ -101,10 +120,25 @@ impl Model {
             loss: self.loss,
             training: self.training.clone(),
         };
-        let json = serde_json::to_string(&description).map_err(|e| refuse(e.to_string()))?;
+        let json = serde_json::to_string(&description).map_err(|e| e.to_string())?;
         // JSON can be written that is nested too deeply to be read.
-        Description::parse(&json).map_err(refuse)?;
-        save_tensors(path, &tensors, &[(KEY.to_owned(), json)])
+        Description::parse(&json)?;
+        Ok(json)
+    }
+
+    /// The model, still without parameters, that [`Model::describe`] said in `json`.
+    pub(crate) fn described(json: &str) -> Result<Model, String> {
+        let model = Description::parse(json)?.model();
+        model.check().map_err(|e| e.to_string())?;
+        Ok(model)
+    }
+
+    /// What `predict` makes of the outputs for classes.
+    pub fn probabilities(&self) -> Probabilities {
+        match self.task {
+            Some(Task::Classification { .. }) => Probabilities::of(self.loss),
+            _ => Probabilities::None,
+        }
     }
 
     /// Reads a model file written by [`Model::save`].
@@ -121,8 +155,14 @@ impl Model {
         load(path, Some(activations))
     }
 
-    fn bare(network: Network, values: Vec<f32>) -> Model {
+    pub(crate) fn bare(network: Network, values: Vec<f32>) -> Model {
         Model { network, values, task: None, features: Vec::new(), scaling: None, loss: None, training: None }
+    }
+
+    /// Checks that all parts fit each other.
+    pub(crate) fn validate(&self) -> Result<()> {
+        self.check()?;
+        self.check_length()
     }
 
     /// Checks that the parts other than the values fit each other, and that the arena can be addressed.
@@ -187,12 +227,20 @@ impl Description {
 }
 
 fn load(path: &Path, activations: Option<&[Activation]>) -> Result<Model> {
-    let mut file = TensorFile::open(path)?;
+    load_from(&mut TensorFile::open(path)?, path, activations)
+}
+
+/// The model whose tensors are in `source`, which was read from `path`; with `activations`, maybe a state dict.
+pub(crate) fn load_from(source: &mut impl Source, path: &Path, activations: Option<&[Activation]>) -> Result<Model> {
     let refuse = |what: String| refused(path, what);
-    let (mut model, names) = match (file.metadata(KEY), activations) {
-        (Some(json), _) => (Description::parse(json).map_err(refuse)?.model(), None),
+    let (mut model, names) = match (source.description(), activations) {
+        (Some(json), _) => {
+            let model = Description::parse(json).map_err(refuse)?.model();
+            let names = sequential::names(&model.network, &source.shapes());
+            (model, names)
+        }
         (None, Some(activations)) => {
-            let (network, names) = sequential::read(&file, activations).map_err(refuse)?;
+            let (network, names) = sequential::read(&source.shapes(), activations).map_err(refuse)?;
             (Model::bare(network, Vec::new()), Some(names))
         }
         (None, None) => {
@@ -211,22 +259,22 @@ fn load(path: &Path, activations: Option<&[Activation]>) -> Result<Model> {
     model.check().map_err(|e| refused(path, e))?;
     let params = model.params();
     let names = names.unwrap_or_else(|| params.tensors.iter().map(|t| t.name.clone()).collect());
-    check_tensors(&file, &params, &names).map_err(refuse)?;
+    check_tensors(&source.shapes(), &params, &names).map_err(refuse)?;
     model.values = vec![0.0; params.len];
     for (tensor, name) in params.tensors.iter().zip(&names) {
-        file.read(name, tensor, &mut model.values[tensor.range()])?;
+        source.read(name, tensor, &mut model.values[tensor.range()])?;
     }
     Ok(model)
 }
 
 /// Checks that the file's tensors are those called `names`, in the shapes that `params` gives them, and no others.
-fn check_tensors(file: &TensorFile<'_>, params: &Params, names: &[String]) -> Result<(), String> {
+fn check_tensors(shapes: &Shapes<'_>, params: &Params, names: &[String]) -> Result<(), String> {
     let expected: HashSet<&str> = names.iter().map(String::as_str).collect();
-    let extra: Vec<&str> = file.names().filter(|name| !expected.contains(name)).collect();
+    let extra: Vec<&str> = shapes.keys().copied().filter(|name| !expected.contains(name)).collect();
     for (tensor, name) in params.tensors.iter().zip(names) {
         let expected = tensor.shape();
-        match file.shape(name) {
-            Some(found) if found == expected => {}
+        match shapes.get(name.as_str()) {
+            Some(found) if **found == expected => {}
             Some(found) => return Err(format!("the tensor {name:?} should have shape {expected:?}, found {found:?}")),
             None => {
                 let similar = nearest(name, extra.iter().copied().map(brief));
@@ -260,13 +308,13 @@ fn position(tensor: &Tensor, i: usize) -> String {
 
 /// The beginning of a name from a file: a hostile one can be megabytes long, and comparing two names takes memory in
 /// proportion to the product of their lengths.
-fn brief(name: &str) -> &str {
+pub(crate) fn brief(name: &str) -> &str {
     name.char_indices().nth(80).map_or(name, |(end, _)| &name[..end])
 }
 
 /// The error about the model file `path`. Parts of `what` may come from the file: it is cut to a readable length and
 /// cannot steer a terminal.
-fn refused(path: &Path, what: impl std::fmt::Display) -> Error {
+pub(crate) fn refused(path: &Path, what: impl std::fmt::Display) -> Error {
     const LONGEST: usize = 1000;
     let text = what.to_string();
     let printable = |c: char| if c.is_control() { ' ' } else { c };

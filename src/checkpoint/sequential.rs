@@ -1,23 +1,44 @@
 //! State dicts of a `torch.nn.Sequential` of linear layers: `0.weight`, `0.bias`, `2.weight`, …, where the numbers left
 //! out belong to the activations, which have no parameters. A common prefix (`layers.0.weight`) is allowed.
 
-use super::container::TensorFile;
-use super::{brief, check_count};
+use super::{Shapes, brief, check_count};
 use crate::params::Role;
-use crate::{Activation, Bias, Layer, Network};
+use crate::{Activation, Bias, Layer, Network, Params};
 use std::collections::BTreeMap;
 
-/// The network in `file`, and the names of its tensors in the order of the arena; or what is wrong with the file.
-pub(super) fn read(file: &TensorFile<'_>, activations: &[Activation]) -> Result<(Network, Vec<String>), String> {
-    let (weights, biases) = group(file)?;
+/// The names of the tensors of `network` in a state dict of a `torch.nn.Sequential`, in which each activation but the linear
+/// one takes a place, in the order of the arena.
+pub(crate) fn places(network: &Network) -> Vec<String> {
+    let mut place = 0;
+    let places: Vec<usize> = network
+        .layers
+        .iter()
+        .map(|layer| {
+            place += 1 + usize::from(layer.activation != Activation::Linear);
+            place - 1 - usize::from(layer.activation != Activation::Linear)
+        })
+        .collect();
+    let kind = |role| if role == Role::Weight { "weight" } else { "bias" };
+    Params::of(network).tensors.iter().map(|t| format!("{}.{}", places[t.layer], kind(t.role))).collect()
+}
+
+/// The names of the tensors of `network` in the file with these `shapes`, where it was written for a `torch.nn.Sequential`.
+pub(super) fn names(network: &Network, shapes: &Shapes<'_>) -> Option<Vec<String>> {
+    let names = places(network);
+    names.iter().all(|name| shapes.contains_key(name.as_str())).then_some(names)
+}
+
+/// The network with tensors of these `shapes`, and their names in the order of the arena; or what is wrong with them.
+pub(super) fn read(shapes: &Shapes<'_>, activations: &[Activation]) -> Result<(Network, Vec<String>), String> {
+    let (weights, biases) = group(shapes)?;
     check_count(weights.len(), activations)?;
     let mut network = Network::new(0);
     let mut names = Vec::new();
     for ((number, weight), &activation) in weights.iter().zip(activations) {
-        let (outputs, inputs) = match file.shape(weight) {
-            Some(&[outputs, inputs]) => (outputs, inputs),
+        let (outputs, inputs) = match shapes.get(weight) {
+            Some(&&[outputs, inputs]) => (outputs, inputs),
             other => {
-                let found = other.unwrap_or_default();
+                let found = other.copied().unwrap_or_default();
                 return Err(format!(
                     "the tensor {weight:?} of a linear layer should have two dimensions, found {found:?}"
                 ));
@@ -35,10 +56,10 @@ pub(super) fn read(file: &TensorFile<'_>, activations: &[Activation]) -> Result<
         }
         names.push(weight.to_string());
         let bias = biases.get(number);
-        let mode = match bias.and_then(|bias| file.shape(bias)) {
+        let mode = match bias.and_then(|bias| shapes.get(bias)) {
             None => Bias::None,
-            Some(&[n]) if n == outputs => Bias::PerUnit,
-            Some([1]) => Bias::Shared,
+            Some(&&[n]) if n == outputs => Bias::PerUnit,
+            Some(&[1]) => Bias::Shared,
             Some(found) => {
                 let name = bias.copied().unwrap_or_default();
                 return Err(format!("the tensor {name:?} should have shape [{outputs}] or [1], found {found:?}"));
@@ -54,10 +75,10 @@ pub(super) fn read(file: &TensorFile<'_>, activations: &[Activation]) -> Result<
 type Names<'a> = BTreeMap<u64, &'a str>;
 
 /// The file's weights and biases.
-fn group<'a>(file: &'a TensorFile<'_>) -> Result<(Names<'a>, Names<'a>), String> {
+fn group<'a>(shapes: &Shapes<'a>) -> Result<(Names<'a>, Names<'a>), String> {
     let (mut weights, mut biases) = (Names::new(), Names::new());
     let mut first: Option<(&str, &str)> = None;
-    for name in file.names() {
+    for &name in shapes.keys() {
         let Some((prefix, number, role)) = parse(name) else {
             let name = brief(name);
             return Err(format!("expected tensors called 0.weight, 0.bias, 2.weight and so on, found {name:?}"));

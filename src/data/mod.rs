@@ -14,6 +14,8 @@ mod target;
 pub use csv::{read_columns_csv, read_csv, read_csv_as, read_dataset_csv_like, read_inputs_csv};
 pub use files::write_atomic;
 pub use matrix::Matrix;
+#[cfg(feature = "npz")]
+pub(crate) use npy::read_npy_bytes;
 pub use npy::{read_npy, read_npy_targets, write_npy};
 pub use scaling::{Scaling, ScalingKind};
 pub use split::{Split, epoch_order, split};

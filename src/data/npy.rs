@@ -50,6 +50,17 @@ pub fn read_npy_targets(path: &Path, outputs: usize) -> Result<Matrix> {
     Ok(matrix)
 }
 
+/// The shape and the numbers, in the order of rows, of an array in the bytes of a `.npy` file; or what is wrong with them.
+#[cfg(feature = "npz")]
+pub(crate) fn read_npy_bytes(bytes: &[u8]) -> Result<(Vec<usize>, Vec<f32>), String> {
+    let (header, length) = parse_header(bytes)?;
+    let shape = header.shape.clone();
+    let count = shape.iter().try_fold(1, |product: usize, &n| product.checked_mul(n));
+    let load = checked_loader(&header, count, bytes.len() as u64 - length)?.1;
+    let values = load(&mut &*bytes).map_err(|error| format!("cannot be read as a NumPy array: {error}"))?;
+    Ok((shape, values))
+}
+
 /// Writes `matrix` to a `.npy` file of `float32`, by [`write_atomic`].
 pub fn write_npy(path: &Path, matrix: &Matrix) -> Result<()> {
     let array = ArrayView2::from_shape((matrix.rows, matrix.cols), &matrix.data).map_err(|_| {
@@ -76,23 +87,29 @@ fn read(path: &Path) -> Result<(Matrix, String)> {
     if rows == 0 || cols == 0 {
         return Err(bad(format!("expected at least one number, found the empty shape {:?}", header.shape)));
     }
+    let present = length.saturating_sub(header_length);
+    let (kind, load) = checked_loader(&header, rows.checked_mul(cols), present).map_err(bad)?;
+    file.rewind().map_err(Error::io("read", path))?;
+    let data = load(&mut file).map_err(|error| bad(format!("cannot be read as a NumPy array: {error}")))?;
+    Ok((Matrix::new(rows, cols, data)?, kind))
+}
+
+/// The element type, as in `f4`, and how to read its arrays, where `count` elements take the bytes that are `present`.
+fn checked_loader(header: &Header, count: Option<usize>, present: u64) -> Result<(String, Loader), String> {
     let kind = header.type_descriptor.as_string().map(|d| d.trim_start_matches(['<', '>', '|', '=']));
     let Some((kind, (size, load))) = kind.and_then(|kind| Some((kind, loader(kind)?))) else {
         let found = &header.type_descriptor;
         let what = format!("expected float32, float64, integers or bool, found the type {found}");
-        return Err(bad(what + "; convert by astype(\"float32\")"));
+        return Err(what + "; convert by astype(\"float32\")");
     };
     // Checked before anything is allocated, since a damaged header can claim any shape.
-    let claimed = rows.checked_mul(cols).and_then(|n| u64::try_from(n).ok()).and_then(|n| n.checked_mul(size));
-    let present = length.saturating_sub(header_length);
+    let claimed = count.and_then(|n| u64::try_from(n).ok()).and_then(|n| n.checked_mul(size));
     if claimed != Some(present) {
         let claimed = claimed.map_or("more than fit in any file".into(), |n| n.to_string());
         let what = format!("the shape {:?} of {kind} takes {claimed} bytes, but {present} are there", header.shape);
-        return Err(bad(what + ": the file is damaged or cut short; write it again"));
+        return Err(what + ": the file is damaged or cut short; write it again");
     }
-    file.rewind().map_err(Error::io("read", path))?;
-    let data = load(file).map_err(|error| bad(format!("cannot be read as a NumPy array: {error}")))?;
-    Ok((Matrix::new(rows, cols, data)?, kind.to_owned()))
+    Ok((kind.to_owned(), load))
 }
 
 /// NumPy refuses longer headers too.
@@ -123,7 +140,7 @@ fn parse_header(head: &[u8]) -> Result<(Header, u64), String> {
     Ok((header, (MAGIC.len() + prefix + text.len()) as u64))
 }
 
-type Loader = fn(File) -> Result<Vec<f32>, ReadNpyError>;
+type Loader = fn(&mut dyn Read) -> Result<Vec<f32>, ReadNpyError>;
 
 /// The size of an element type in bytes, and how to read its arrays.
 fn loader(kind: &str) -> Option<(u64, Loader)> {
@@ -143,7 +160,7 @@ fn loader(kind: &str) -> Option<(u64, Loader)> {
     })
 }
 
-fn load<T: ReadableElement + Copy>(file: File, to_f32: fn(T) -> f32) -> Result<Vec<f32>, ReadNpyError> {
+fn load<T: ReadableElement + Copy>(file: &mut dyn Read, to_f32: fn(T) -> f32) -> Result<Vec<f32>, ReadNpyError> {
     // Iteration is by rows, whichever order the file has.
     Ok(ArrayD::<T>::read_npy(BufReader::new(file))?.iter().map(|x| to_f32(*x)).collect())
 }

@@ -66,6 +66,11 @@ impl Scaling {
         Scaling { kind: ScalingKind::None, shift: vec![0.0; cols], scale: vec![1.0; cols] }
     }
 
+    /// Whether it changes nothing.
+    pub fn is_identity(&self) -> bool {
+        self.shift.iter().all(|&shift| shift == 0.0) && self.scale.iter().all(|&scale| scale == 1.0)
+    }
+
     /// Fits a scaling of `kind` to the columns of `matrix`, computed in `f64`.
     ///
     /// A constant column (or one whose spread is too small to invert in `f32`) has scale 1 and is only shifted.

@@ -83,6 +83,15 @@ impl Function {
         Function { inputs: self.inputs.clone(), nodes, outputs }
     }
 
+    /// The same function with other constants.
+    pub(crate) fn with_constants(&self, map: impl Fn(f64) -> f64) -> Function {
+        let constant = |node: &Node| match *node {
+            Node::Constant(bits) => Node::Constant(map(f64::from_bits(bits)).to_bits()),
+            node => node,
+        };
+        Function { nodes: self.nodes.iter().map(constant).collect(), ..self.clone() }
+    }
+
     /// Whether every derivative of every order is continuous where it exists: no operation has a kink or a jump.
     pub fn is_smooth(&self) -> bool {
         self.nodes.iter().all(|node| match node {

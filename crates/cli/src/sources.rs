@@ -258,6 +258,13 @@ impl FromStr for Activations {
     }
 }
 
+impl Activations {
+    /// All of them, from the first layer on.
+    pub fn as_slice(&self) -> &[Activation] {
+        &self.0
+    }
+}
+
 impl ModelArgs {
     /// Reads the model file.
     pub fn load(&self) -> Result<Model> {

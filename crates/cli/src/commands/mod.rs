@@ -4,8 +4,10 @@ mod bench;
 mod check;
 mod devices;
 mod evaluate;
+mod export;
 mod gradients;
 mod graph;
+mod import;
 mod inspect;
 mod kernels;
 mod plan;
@@ -42,6 +44,10 @@ pub enum Command {
     Check(check::Args),
     /// Show what is in a model file
     Inspect(inspect::Args),
+    /// Write a model for other programs: ONNX, NumPy, PyTorch
+    Export(export::Args),
+    /// Read a model of another program: ONNX, PyTorch, NumPy
+    Import(import::Args),
     /// Time training steps: samples/s, GFLOP/s, spread
     Bench(bench::Args),
 }
@@ -61,6 +67,8 @@ impl Command {
             Command::Kernels(args) => kernels::run(&args, context),
             Command::Check(args) => check::run(&args, context),
             Command::Inspect(args) => inspect::run(&args, context),
+            Command::Export(args) => export::run(&args, context),
+            Command::Import(args) => import::run(&args, context),
             Command::Bench(args) => bench::run(&args, context),
         }
     }
