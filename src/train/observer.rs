@@ -1,7 +1,7 @@
 //! Who watches a run, and what a watcher may do to it.
 
 use super::{Batch, Epoch, Gradients, Trainer};
-use crate::{Device, Network, Result};
+use crate::{Dataset, Device, Matrix, Network, Result};
 use std::ops::ControlFlow;
 
 /// Watches a training run and may stop it.
@@ -122,5 +122,21 @@ impl Running<'_> {
     /// The loss and every gradient on `batch`, as [`Trainer::gradients`] computes them.
     pub fn gradients(&mut self, batch: &Batch<'_>) -> Result<Gradients> {
         self.trainer.gradients(batch)
+    }
+
+    /// The Euclidean norm of the gradient of each layer, its weight and its bias together, where the loss is that on the first
+    /// rows of `data`, `most` at most.
+    pub fn gradient_norms(&mut self, data: &Dataset, most: usize) -> Result<Vec<f64>> {
+        let rows = most.min(data.rows());
+        fn first(matrix: &Matrix, rows: usize) -> &[f32] {
+            &matrix.data[..rows * matrix.cols]
+        }
+        let batch = Batch { inputs: first(&data.inputs, rows), targets: first(&data.targets, rows) };
+        let gradients = self.gradients(&batch)?.params;
+        let mut squares = vec![0.0; self.trainer.network.layers.len()];
+        for tensor in &self.trainer.params.tensors {
+            squares[tensor.layer] += gradients[tensor.range()].iter().map(|&g| f64::from(g).powi(2)).sum::<f64>();
+        }
+        Ok(squares.into_iter().map(f64::sqrt).collect())
     }
 }
