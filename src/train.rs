@@ -4,10 +4,14 @@
 mod control;
 mod evaluation;
 mod feed;
+mod observer;
+mod range;
 
 pub use control::{Control, Ended, Run};
 pub use evaluation::Evaluation;
 pub use feed::streamed_rows;
+pub use observer::{Moment, Observer, Running};
+pub use range::{RangePoint, RangeTest, RateRange};
 
 use crate::activation::Activation;
 use crate::data::{Dataset, epoch_order};
@@ -109,21 +113,6 @@ pub struct Epoch {
     /// On the validation set after the epoch.
     pub validation: Option<Evaluation>,
 }
-
-/// Watches a training run and may stop it.
-pub trait Observer {
-    /// After a part of an epoch: `done` of `steps` steps.
-    fn progress(&mut self, _epoch: usize, _done: usize, _steps: usize, _loss: f32) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-
-    /// After an epoch.
-    fn epoch(&mut self, _epoch: &Epoch) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
-}
-
-impl Observer for () {}
 
 /// Trains one network on one device.
 pub struct Trainer {
@@ -309,10 +298,21 @@ impl Trainer {
         let mut history = Vec::new();
         let mut ended = Ended::Complete;
         for number in 1..=epochs {
+            if observer.callback(Moment::Begin(number), &mut self.running(0, data.rows()))?.is_break() {
+                ended = Ended::Observer;
+                break;
+            }
             let order = epoch_order(data.rows(), self.options.seed, self.epochs);
+            let entries = self.entries(order.len());
             let skipped_before = self.skipped_steps()?;
-            let trained =
-                self.train_in_order(data, &order, |done, steps, loss| observer.progress(number, done, steps, loss))?;
+            let (mut done, steps) = (0, entries.len());
+            let trained = self.train_in_order(data, &order, &entries, |trainer, part| {
+                done += part.len();
+                let stopped =
+                    observer.progress(number, done, steps, part.last().copied().unwrap_or(f32::NAN)).is_break();
+                let flow = observer.callback(Moment::Part(number), &mut trainer.running(done, data.rows()))?;
+                Ok(if stopped { ControlFlow::Break(()) } else { flow })
+            })?;
             let loss = match trained {
                 Trained::Whole(loss) => loss,
                 Trained::Stopped => {
@@ -341,8 +341,9 @@ impl Trainer {
                 watch.good = good.then(|| (number, values.clone()));
                 watch.best = if best { Some((number, values)) } else { watch.best };
             }
-            let stopped = observer.epoch(&epoch).is_break().then_some(Ended::Observer);
-            let ends = stopped.or_else(|| watch.ends(&epoch));
+            let stopped = observer.epoch(&epoch).is_break();
+            let flow = observer.callback(Moment::End(&epoch), &mut self.running(0, data.rows()))?;
+            let ends = (stopped || flow.is_break()).then_some(Ended::Observer).or_else(|| watch.ends(&epoch));
             history.push(epoch);
             if let Some(why) = ends {
                 ended = why;
@@ -375,7 +376,8 @@ impl Trainer {
         data.validate_for_training()?;
         self.upload(data, None)?;
         let order: Vec<u32> = (0..data.rows() as u32).collect();
-        match self.train_in_order(data, &order, |_, _, _| ControlFlow::Continue(()))? {
+        let entries = self.entries(order.len());
+        match self.train_in_order(data, &order, &entries, |_, _| Ok(ControlFlow::Continue(())))? {
             Trained::Whole(loss) => Ok(loss),
             Trained::Stopped | Trained::Diverged(_) => Ok(f64::NAN),
         }
@@ -477,19 +479,38 @@ impl Trainer {
         }
     }
 
-    /// One entry per batch of `rows` samples; the last batch may be smaller.
+    /// One entry per batch of `rows` samples; the last batch may be smaller. In place of a rate it has the schedule's factor.
     fn entries(&self, rows: usize) -> Vec<ScheduleEntry> {
         let batch = self.options.batch;
         let place = |first| self.region.map_or(first, |region| first % region);
         let step = 1.0 / rows.div_ceil(batch) as f64;
         let entry = |(i, first): (usize, usize)| {
             let mut entry = self.entry(batch.min(rows - first), place(first), self.updates + i as u64);
-            if let Some(schedule) = &self.schedule {
-                entry.learning_rate *= schedule.factor(self.epochs as f64 + i as f64 * step, step) as f32;
-            }
+            entry.learning_rate = self.factor(self.epochs as f64 + i as f64 * step, step);
             entry
         };
         (0..rows).step_by(batch).enumerate().map(entry).collect()
+    }
+
+    /// The schedule's factor on the learning rate, after `at` epochs and before a step that is the part `step` of one.
+    fn factor(&self, at: f64, step: f64) -> f32 {
+        self.schedule.as_ref().map_or(1.0, |schedule| schedule.factor(at, step) as f32)
+    }
+
+    fn rate_at(&self, at: f64, step: f64) -> f32 {
+        self.options.learning_rate * self.factor(at, step)
+    }
+
+    /// The run as an observer sees it, `done` steps into an epoch over `rows` rows.
+    fn running(&mut self, done: usize, rows: usize) -> Running<'_> {
+        let step = 1.0 / rows.div_ceil(self.options.batch) as f64;
+        Running { at: self.epochs as f64 + done as f64 * step, step, trainer: self }
+    }
+
+    /// `entries`, whose rates are factors, at the learning rate as it is now.
+    fn at_rate(&self, entries: &[ScheduleEntry]) -> Vec<ScheduleEntry> {
+        let rate = self.options.learning_rate;
+        entries.iter().map(|entry| ScheduleEntry { learning_rate: rate * entry.learning_rate, ..*entry }).collect()
     }
 
     /// Puts data sets on the device, one behind the other, growing the plan's slots where they are too small; where they
@@ -540,47 +561,51 @@ impl Trainer {
 
     /// Moves to another plan of the same network, taking parameters and optimizer state along.
     fn rebuild(&mut self, plan: Plan) -> Result<()> {
-        let states = (0..self.options.optimizer.rule().states()).map(Slot::State);
-        // Where every parameter is frozen no update runs, and the plan has no state.
-        let present = |slot: &Slot| self.executor.plan().slot(*slot).is_some();
-        let kept: Vec<Slot> = [Slot::Params, Slot::Scaler].into_iter().chain(states).filter(present).collect();
-        let len = |slot| self.executor.plan().slot(slot).map_or(0, |info| info.len);
-        let lengths: Vec<usize> = kept.iter().map(|&slot| len(slot)).collect();
-        let values = kept.iter().zip(lengths).map(|(&slot, len)| self.executor.read(slot, 0..len)?.wait());
-        let values = values.collect::<Result<Vec<_>>>()?;
+        let kept = self.kept()?;
         self.executor = self.device.executor_with(plan, self.variants.clone())?;
-        for (slot, values) in kept.into_iter().zip(values) {
-            self.executor.write(slot, 0, &values)?;
-        }
-        Ok(())
+        self.restore(kept)
     }
 
-    /// Trains over the rows of `data` in `order`.
+    /// The slots that a run carries from step to step, with their numbers. Waits for the steps handed over so far.
+    fn kept(&mut self) -> Result<Vec<(Slot, Vec<f32>)>> {
+        let states = (0..self.options.optimizer.rule().states()).map(Slot::State);
+        // Where every parameter is frozen no update runs, and the plan has no state.
+        let len = |slot: Slot| Some((slot, self.executor.plan().slot(slot)?.len));
+        let slots: Vec<_> = [Slot::Params, Slot::Scaler].into_iter().chain(states).filter_map(len).collect();
+        slots.into_iter().map(|(slot, len)| Ok((slot, self.executor.read(slot, 0..len)?.wait()?))).collect()
+    }
+
+    fn restore(&mut self, kept: Vec<(Slot, Vec<f32>)>) -> Result<()> {
+        kept.into_iter().try_for_each(|(slot, values)| self.executor.write(slot, 0, &values))
+    }
+
+    /// Trains over the rows of `data` in `order`, a step for each of `entries`, whose rates are factors on the learning rate.
+    /// `progress` gets the losses of each part.
     fn train_in_order(
         &mut self,
         data: &Dataset,
         order: &[u32],
-        mut progress: impl FnMut(usize, usize, f32) -> ControlFlow<()>,
+        entries: &[ScheduleEntry],
+        mut progress: impl FnMut(&mut Trainer, &[f32]) -> Result<ControlFlow<()>>,
     ) -> Result<Trained> {
         if self.region.is_none() {
             self.executor.write_words(Slot::Order, 0, order)?;
         }
-        let entries = self.entries(order.len());
         let mut losses = Vec::with_capacity(entries.len());
         let phases = self.options.planner.gathered_step();
         let mut diverged = None;
-        let flow = self.sweep(phases, data, order, &entries, false, |_, part, _| {
+        let flow = self.sweep(phases, data, order, entries, false, |trainer, _, part, _| {
             diverged = part.iter().position(|loss| !loss.is_finite()).map(|step| losses.len() + step + 1);
             losses.extend_from_slice(part);
             match diverged {
-                Some(_) => ControlFlow::Break(()),
-                None => progress(losses.len(), entries.len(), part.last().copied().unwrap_or(f32::NAN)),
+                Some(_) => Ok(ControlFlow::Break(())),
+                None => progress(trainer, part),
             }
         })?;
         Ok(match (diverged, flow) {
             (Some(step), _) => Trained::Diverged(step),
             (None, ControlFlow::Break(())) => Trained::Stopped,
-            (None, ControlFlow::Continue(())) => Trained::Whole(mean_loss(&losses, &entries)),
+            (None, ControlFlow::Continue(())) => Trained::Whole(mean_loss(&losses, entries)),
         })
     }
 
@@ -599,9 +624,9 @@ impl Trainer {
         let phases = self.options.planner.gathered_loss();
         if let Loss::Equation(_) = self.options.loss {
             // Its data are no targets that outputs could be compared with.
-            let _ = self.sweep(phases, data, &order, &entries, false, |_, part, _| {
+            let _ = self.sweep(phases, data, &order, &entries, false, |_, _, part, _| {
                 losses.extend_from_slice(part);
-                ControlFlow::Continue(())
+                Ok(ControlFlow::Continue(()))
             })?;
             let loss = mean_loss(&losses, &entries);
             return Ok(Evaluation { loss, accuracy: None, r_squared: None, metrics: None });
@@ -610,17 +635,17 @@ impl Trainer {
         // The output slot holds logits where the loss contains the last activation.
         let logits = self.options.loss.training_activation(output) == Activation::Linear;
         let mut tally = Tally::new(data, if logits { output } else { Activation::Linear }, metrics);
-        let _ = self.sweep(phases, data, &order, &entries, true, |rows, part, outputs| {
+        let _ = self.sweep(phases, data, &order, &entries, true, |_, rows, part, outputs| {
             losses.extend_from_slice(part);
             tally.add(rows, outputs);
-            ControlFlow::Continue(())
+            Ok(ControlFlow::Continue(()))
         })?;
         tally.finish(mean_loss(&losses, &entries), self.options.loss)
     }
 
     /// Runs `phases` on every batch in `entries`, in parts as long as their [`Pace`] says. While one part runs, `take` gets
     /// the numbers of the rows of the part before with its losses and, where `outputs` are wanted, its outputs, and the
-    /// rows of the next part are streamed.
+    /// rows of the next part are streamed. Where `take` changes the learning rate, the parts to come have the new one.
     fn sweep(
         &mut self,
         phases: &'static [Phase],
@@ -628,7 +653,7 @@ impl Trainer {
         order: &[u32],
         entries: &[ScheduleEntry],
         outputs: bool,
-        mut take: impl FnMut(Range<usize>, &[f32], &[f32]) -> ControlFlow<()>,
+        mut take: impl FnMut(&mut Trainer, Range<usize>, &[f32], &[f32]) -> Result<ControlFlow<()>>,
     ) -> Result<ControlFlow<()>> {
         let batch = self.options.batch;
         let rows = |steps: &Range<usize>| steps.start * batch..order.len().min(steps.end * batch);
@@ -644,7 +669,8 @@ impl Trainer {
             let handed_over = if done < entries.len() {
                 let at = done % scheduled;
                 if at == 0 {
-                    self.executor.schedule(&entries[done..entries.len().min(done + scheduled)])?;
+                    let entries = self.at_rate(&entries[done..entries.len().min(done + scheduled)]);
+                    self.executor.schedule(&entries)?;
                 }
                 let next = pace.steps().min(most).min(scheduled - at).min(entries.len() - done);
                 let steps = done..done + next;
@@ -671,8 +697,14 @@ impl Trainer {
                 pace.took(steps.len(), since.elapsed());
                 since = Instant::now();
                 self.paces.insert(phases, pace);
-                if take(rows(&steps), &losses, &outputs).is_break() {
+                let rate = self.options.learning_rate;
+                if take(self, rows(&steps), &losses, &outputs)?.is_break() {
                     return Ok(ControlFlow::Break(()));
+                }
+                if self.options.learning_rate != rate && done % scheduled > 0 {
+                    let first = done - done % scheduled;
+                    let entries = self.at_rate(&entries[first..entries.len().min(first + scheduled)]);
+                    self.executor.write_words(Slot::Schedule, 0, bytemuck::cast_slice(&entries))?;
                 }
             }
         }

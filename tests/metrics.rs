@@ -4,6 +4,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 use wgrad::data::Task;
+use wgrad::metrics::RocCurve;
 use wgrad::{Dataset, Loss, Matrix, Metrics};
 
 /// What `tests/data/metrics/scikit_learn.py` stored.
@@ -102,4 +103,30 @@ fn what_cannot_be_told_is_left_out() {
     assert_eq!((same_targets.all.r_squared, same_targets.all.mae), (None, 1.0));
     let wrong = of(&same, &[1.0, 2.0, 3.0, 4.0]).unwrap_err().to_string();
     assert!(wrong.contains("expected 2 rows of 1, found 2 rows of 2"), "{wrong}");
+}
+
+#[test]
+fn roc_curves_enclose_scikit_learns_area() {
+    let mut compared = 0;
+    for case in stored().classification {
+        let outputs = matrix(&case.outputs);
+        let data = classes(&case.labels, outputs.cols);
+        let Some(expected) = case.metrics["roc_auc"].as_f64() else { continue };
+        let curves = RocCurve::of(&data, &outputs, Some(case.loss)).unwrap();
+        for curve in &curves {
+            assert_eq!((curve.points.first(), curve.points.last()), (Some(&(0.0, 0.0)), Some(&(1.0, 1.0))));
+            assert!(curve.points.is_sorted(), "{curve:?}");
+        }
+        let mean = curves.iter().map(RocCurve::area).sum::<f64>() / curves.len() as f64;
+        assert!((mean - expected).abs() < 1e-12, "{mean}, not {expected}");
+        compared += 1;
+    }
+    assert!(compared >= 2, "{compared} areas were compared");
+
+    let data = classes(&[0, 1, 1], 2);
+    let curve = &RocCurve::of(&data, &matrix(&[vec![0.0, 1.0], vec![0.0, 1.0], vec![0.0, 2.0]]), None).unwrap()[0];
+    assert_eq!((curve.class.as_str(), &curve.points[..]), ("1", &[(0.0, 0.0), (0.0, 0.5), (1.0, 1.0)][..]));
+    let nan = RocCurve::of(&data, &matrix(&[vec![0.0, 1.0], vec![0.0, f32::NAN], vec![0.0, 2.0]]), None);
+    assert!(nan.unwrap_err().to_string().contains("row 2"));
+    assert!(RocCurve::of(&data, &matrix(&[vec![0.0, 1.0]]), None).is_err());
 }

@@ -126,7 +126,7 @@ impl Classification {
 }
 
 /// The outputs of a row as probabilities that add up to 1, or as they are where they are no probabilities.
-fn shares(probabilities: Probabilities, outputs: &[f32]) -> Vec<f64> {
+pub(super) fn shares(probabilities: Probabilities, outputs: &[f32]) -> Vec<f64> {
     let mut values = probabilities.apply(outputs);
     let sum: f64 = values.iter().sum();
     if probabilities != Probabilities::None && sum > 0.0 {

@@ -3,10 +3,12 @@
 mod classification;
 mod probabilities;
 mod regression;
+mod roc;
 
 pub use classification::{ClassScores, Classification, Scores};
 pub use probabilities::Probabilities;
 pub use regression::{OutputScores, Regression, RegressionScores};
+pub use roc::RocCurve;
 
 use crate::data::{Dataset, Matrix, Task};
 use crate::{Error, Loss, Result};

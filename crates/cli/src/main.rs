@@ -1,19 +1,24 @@
 //! The program `wgrad`: one file per command in `commands/`; `settings` says what a training run may be told, `job` turns
 //! that into a run.
 
+mod chart;
 mod commands;
 mod context;
+mod figures;
 mod files;
 mod interrupt;
 mod job;
+mod judged;
 mod picture;
 mod progress;
 mod recorded;
+mod report;
 mod settings;
 mod size;
 mod sources;
 mod subject;
 mod tuning;
+mod watch;
 mod widths;
 mod words;
 mod workload;

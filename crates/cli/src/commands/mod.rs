@@ -10,8 +10,11 @@ mod graph;
 mod import;
 mod inspect;
 mod kernels;
+mod lr_find;
 mod plan;
+mod plot;
 mod predict;
+mod report;
 mod train;
 mod tune;
 
@@ -28,6 +31,13 @@ pub enum Command {
     Train(Box<train::Args>),
     /// Measure a model on data whose answers are known
     Evaluate(evaluate::Args),
+    /// Find a learning rate: train with a growing one for a moment, and see where the loss falls
+    #[command(name = "lr-find")]
+    LrFind(Box<lr_find::Args>),
+    /// Draw the curves of runs, a confusion matrix, ROC, a decision boundary, or activations, as PNG or SVG
+    Plot(plot::Args),
+    /// Write a run as one HTML page: curves, confusion matrix, boundary, histograms, configuration
+    Report(report::Args),
     /// Compute a model's answers
     Predict(predict::Args),
     /// Write the gradient of every parameter and of the inputs
@@ -59,6 +69,9 @@ impl Command {
             Command::Devices(args) => devices::run(&args, context),
             Command::Train(args) => train::run(*args, context),
             Command::Evaluate(args) => evaluate::run(&args, context),
+            Command::LrFind(args) => lr_find::run(*args, context),
+            Command::Plot(args) => plot::run(&args, context),
+            Command::Report(args) => report::run(&args, context),
             Command::Predict(args) => predict::run(&args, context),
             Command::Gradients(args) => gradients::run(&args, context),
             Command::Graph(args) => graph::run(&args, context),

@@ -9,6 +9,8 @@ use crate::settings::Settings;
 use crate::sources::Source;
 use crate::sources::{Given, Start};
 use crate::tuning::{TuneArgs, warn};
+use crate::watch::Watchers;
+use crate::watch::log::Log;
 use crate::words::{Score, describe, short};
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -81,6 +83,9 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
         _ => None,
     };
     check_destination(settings.output.destination(), data.as_slice())?;
+    if let Some(folder) = &settings.output.log {
+        Log::check(folder)?;
+    }
     let mut job = Job::resolve(settings)?;
     let (device, pinned) = announce(&mut job, args.tune, context)?;
     // Until here there is nothing to save.
@@ -88,8 +93,16 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
 
     let control = job.control()?;
     let mut trainer = job.trainer(&device, &pinned)?;
-    let mut progress = Progress::new(job.train.rows(), job.epochs);
-    let fitted = trainer.fit_under(&control, &job.train, job.validation.as_ref(), job.epochs, &mut progress);
+    let log = match &job.settings.output.log {
+        Some(folder) => {
+            let run = json!({ "device": device.name(), "planner": pinned.planner.name() });
+            Some(Log::create(folder, &job, run)?)
+        }
+        None => None,
+    };
+    let mut watchers = Watchers::new(Progress::new(job.train.rows(), job.epochs), log, &job.train);
+    let fitted = trainer.fit_under(&control, &job.train, job.validation.as_ref(), job.epochs, &mut watchers);
+    let Watchers { progress, mut log, .. } = watchers;
     let seconds = progress.finish().as_secs_f64();
     let fitted = fitted?;
     let diverged = diverged(&job, &fitted);
@@ -102,7 +115,12 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let test = job.test.as_ref().map(|test| trainer.evaluate(test)).transpose()?;
 
     let run = Run { job: &job, device: &device, pinned, fitted, progress, seconds, test };
-    run.model(trainer.parameters()?).save(&job.destination)?;
+    let model = run.model(trainer.parameters()?);
+    model.save(&job.destination)?;
+    if let Some(log) = &mut log {
+        log.save(&model)?;
+        log.note(run.summary())?;
+    }
     let code = run.report(context)?;
     match diverged {
         None => Ok(code),
@@ -259,6 +277,26 @@ impl Run<'_> {
         notes
     }
 
+    /// What the log says about the run in the end.
+    fn summary(&self) -> Value {
+        let state = match self.fitted.ended {
+            Ended::Complete => "complete",
+            Ended::Observer => "interrupted",
+            Ended::Patience => "ended early: the loss fell no further",
+            Ended::Threshold => "ended early: the loss was reached",
+            Ended::Time => "ended early: the time was up",
+            Ended::Diverged { .. } => "diverged",
+        };
+        let mut summary = json!({
+            "state": state,
+            "seconds": self.seconds,
+            "restored_epoch": self.fitted.restored,
+            "metrics": self.test.as_ref().and_then(|test| test.metrics.as_ref()),
+        });
+        self.results(&mut summary);
+        summary
+    }
+
     /// Adds what came out.
     fn results(&self, value: &mut Value) {
         value["epochs"] = json!(self.fitted.epochs.len());
@@ -294,6 +332,9 @@ impl Run<'_> {
             context.tell("test", describe(test))?;
         }
         context.tell("model", self.job.destination.display())?;
+        if let Some(log) = &self.job.settings.output.log {
+            context.tell("log", log.display())?;
+        }
         context.result(|| {
             let mut value = json!({
                 "device": self.device.name(),

@@ -93,6 +93,6 @@ fn symbol(name: &str) -> String {
 }
 
 /// `text` as XML and Graphviz's labels want it.
-fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -189,6 +189,10 @@ pub struct OutputSettings {
     /// The model file to write [default: model.safetensors]
     #[arg(long = "out", value_name = "MODEL")]
     pub model: Option<PathBuf>,
+    /// Keep a log in this folder, which must not hold one yet: metrics.csv, TensorBoard's events, configuration, model;
+    /// for `wgrad plot` and `wgrad report`
+    #[arg(long, value_name = "DIR")]
+    pub log: Option<PathBuf>,
 }
 
 impl OutputSettings {
@@ -286,7 +290,7 @@ impl Settings {
     }
 
     /// Reads a configuration. Paths in it are relative to the file.
-    fn read(path: &Path) -> Result<Settings> {
+    pub fn read(path: &Path) -> Result<Settings> {
         let io = |source| Error::Io { action: "read", path: path.to_owned(), source };
         let text = fs::read_to_string(path).map_err(io)?;
         let refuse = |(at, what): (Option<usize>, String)| {
@@ -324,6 +328,9 @@ impl Settings {
             *path = place(std::mem::take(path))?;
         }
         if let Some(path) = &mut self.output.model {
+            *path = place(std::mem::take(path))?;
+        }
+        if let Some(path) = &mut self.output.log {
             *path = place(std::mem::take(path))?;
         }
         Ok(())
@@ -443,7 +450,7 @@ mod tests {
     #[test]
     fn keys_are_the_fields() {
         assert_eq!(known_keys("").unwrap(), ["data", "network", "training", "output"]);
-        assert_eq!(known_keys("output").unwrap(), ["model"]);
+        assert_eq!(known_keys("output").unwrap(), ["model", "log"]);
         let layer =
             ["outputs", "activation", "bias", "freeze_weight", "freeze_bias", "normalization", "residual", "dropout"];
         assert_eq!(known_keys("network.layers").unwrap(), layer);

@@ -12,3 +12,4 @@ mod support;
 mod tools;
 mod train;
 mod tuning;
+mod watching;
