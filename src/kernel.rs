@@ -8,6 +8,7 @@ pub mod jet;
 pub mod mixed;
 pub mod resident;
 mod tiled_vector;
+pub mod treatment;
 mod whole;
 
 pub use broadcast::Broadcast;
@@ -16,6 +17,7 @@ pub use fused::{Fused, FusedSum};
 pub use jet::{Jet, JetPass};
 pub use mixed::Mixed;
 pub use resident::Resident;
+pub use treatment::Treatment;
 pub use whole::Whole;
 
 use crate::activation::{Activation, Stored};
@@ -51,6 +53,8 @@ pub enum Kernel {
     ColumnSum,
     /// The optimizer's update over a run of the parameter arena: `dims = [length]`.
     Update(Rule),
+    /// A kernel around the update; its sizes stand at [`Treatment`].
+    Treatment(Treatment),
     /// A kernel of mixed precision.
     Mixed(Mixed),
     /// Whole training steps of a network that stays in one workgroup: `dims = [batch, steps, rows of the data set]`.
@@ -281,6 +285,7 @@ impl Kernel {
             Kernel::LossSum => "loss_sum",
             Kernel::ColumnSum => "column_sum",
             Kernel::Update(_) => "update",
+            Kernel::Treatment(treatment) => treatment.stem(),
             Kernel::Mixed(mixed) => mixed.stem(),
             Kernel::Resident(_) => "resident",
             Kernel::Fused(_) => "fused",
@@ -315,6 +320,7 @@ impl Kernel {
             }
         }
         all.extend(Rule::ALL.iter().map(|&rule| Kernel::Update(rule)));
+        all.extend(Treatment::ALL.iter().map(|&treatment| Kernel::Treatment(treatment)));
         all.extend(Resident::samples().into_iter().map(|resident| Kernel::Resident(Arc::new(resident))));
         all.extend(fused::samples());
         all.extend(Jet::samples().into_iter().map(|jet| Kernel::Jet(Arc::new(jet))));
@@ -387,6 +393,7 @@ impl Kernel {
                 all.extend(state_bindings(rule));
                 all
             }
+            Kernel::Treatment(treatment) => treatment.bindings(),
             Kernel::Mixed(mixed) => mixed.bindings(),
             Kernel::Resident(ref resident) => resident.bindings(),
         }
@@ -415,6 +422,7 @@ impl Kernel {
             Kernel::LossSum => vec![Variant::Naive, Variant::Lanes(256)],
             Kernel::ColumnSum => vec![Variant::Naive, Variant::Strided, Variant::Vector, Variant::StridedVector],
             Kernel::Update(_) => vec![Variant::Naive, Variant::Vector],
+            Kernel::Treatment(treatment) => treatment.variants(),
             Kernel::Mixed(mixed) => mixed.variants(),
             Kernel::Resident(resident) => {
                 let registers = resident.is_tiny().then_some(Variant::Registers);
@@ -471,6 +479,7 @@ impl Kernel {
                 (true, true) => Variant::StridedVector,
             },
             Kernel::Update(_) if x.is_multiple_of(4) => Variant::Vector,
+            Kernel::Treatment(treatment) => treatment.heuristic(dims),
             Kernel::Mixed(mixed) => mixed.heuristic(dims),
             Kernel::Resident(resident) => resident.heuristic(x, subgroup),
             _ => Variant::Naive,
@@ -505,6 +514,7 @@ impl Kernel {
             Kernel::LossSum => vec![x, 1, 1],
             Kernel::ColumnSum => vec![x * y, y],
             Kernel::Update(rule) => [vec![ENTRY, 1], vec![x; 2 + rule.states()]].concat(),
+            Kernel::Treatment(treatment) => treatment.lengths([x, y, z, w]),
             Kernel::Mixed(mixed) => mixed.lengths(dims),
             Kernel::Resident(ref resident) => resident.lengths(x, z, ENTRY),
             Kernel::Fused(ref fused) => fused.lengths([x, y]),
@@ -543,6 +553,7 @@ impl Kernel {
             (Kernel::ColumnSum, Variant::Strided | Variant::StridedVector) => x.div_ceil(16) + 4,
             (Kernel::ColumnSum, _) => x,
             (Kernel::Gather | Kernel::Update(_) | Kernel::Jet(_), _) => 0,
+            (Kernel::Treatment(treatment), _) => treatment.loop_iterations(variant, [x, y, z, w]),
             (Kernel::Mixed(mixed), _) => mixed.loop_iterations(variant, dims),
             (Kernel::Resident(resident), variant) => resident.loop_iterations(lanes_of(variant), x, y),
             (Kernel::Fused(fused), _) => fused.loop_iterations(variant, [x as usize, y as usize]),
@@ -586,6 +597,7 @@ impl Kernel {
             (Kernel::ColumnSum, _) => [y.div_ceil(64) as u32, 1, 1],
             (Kernel::Update(_), Variant::Vector) => linear(x.div_ceil(4 * 256)),
             (Kernel::Update(_), _) => linear(x.div_ceil(256)),
+            (Kernel::Treatment(treatment), _) => treatment.workgroups(variant, [x, y, z, w]),
             (Kernel::Mixed(mixed), _) => mixed.workgroups(variant, dims),
             (Kernel::Resident(_), _) => [1, 1, 1],
             (Kernel::Fused(_), _) => [x.div_ceil(y.max(1)) as u32, 1, 1],
@@ -607,6 +619,7 @@ impl Kernel {
             Kernel::LossSum => (x, 4.0 * x),
             Kernel::ColumnSum => (x * y, 4.0 * x * y),
             Kernel::Update(rule) => (2.0 * x, (12.0 + 8.0 * rule.states() as f64) * x),
+            Kernel::Treatment(treatment) => treatment.work(x),
             Kernel::Mixed(mixed) => mixed.work(dims),
             Kernel::Resident(resident) => {
                 let network = &resident.whole.network;
@@ -759,6 +772,10 @@ impl Kernel {
                 });
                 parts.extend([SCHEDULE, element, rule.wgsl(), include_str!("../shaders/update.wgsl")]);
             }
+            Kernel::Treatment(treatment) => {
+                let [own, each] = treatment.wgsl();
+                parts.extend([&lanes, element, own, each]);
+            }
             Kernel::Mixed(mixed) => return mixed.wgsl(variant),
         }
         let enable = match variant {
@@ -821,7 +838,7 @@ impl std::fmt::Display for Kernel {
             Kernel::Fused(fused) => fused.to_string(),
             Kernel::FusedSum(sum) => sum.to_string(),
             Kernel::Jet(jet) => jet.to_string(),
-            Kernel::Gather | Kernel::LossSum | Kernel::ColumnSum => self.stem().to_owned(),
+            Kernel::Gather | Kernel::LossSum | Kernel::ColumnSum | Kernel::Treatment(_) => self.stem().to_owned(),
         })
     }
 }

@@ -16,7 +16,7 @@ use crate::executor::Executor;
 use crate::gpu::VariantChoice;
 use crate::init::{Init, initialize};
 use crate::kernel::mixed::SCALER_LEN;
-use crate::loss::Loss;
+use crate::loss::{Loss, Reduction};
 use crate::network::Network;
 use crate::optimizer::Optimizer;
 use crate::pace::Pace;
@@ -24,6 +24,7 @@ use crate::params::Params;
 use crate::plan::{Phase, Plan, Planner, ScheduleEntry, Slot, TrainingOptions};
 use crate::precision::Precision;
 use crate::schedule::{Progress, Schedule};
+use crate::treatment::Treatments;
 use crate::{Error, Result};
 use control::Watch;
 use evaluation::Tally;
@@ -64,6 +65,11 @@ pub struct TrainerOptions {
     /// Bytes that a data set may take up on the device; what is larger, or more than the device lets a shader bind, is
     /// streamed. The results are the same to the bit.
     pub data_budget: u64,
+    /// What is done to the gradient of a batch before the update: penalties, clipping.
+    pub treatments: Treatments,
+    /// What the sum of the loss over outputs and samples is divided by, where that is to be another than the loss's own.
+    /// By [`Reduction::Sum`] the gradient grows with the batch, and the loss of an epoch is the sum over its samples.
+    pub reduction: Option<Reduction>,
 }
 
 impl TrainerOptions {
@@ -80,7 +86,14 @@ impl TrainerOptions {
             precision: Precision::default(),
             losses_kept: 1,
             data_budget: u64::MAX,
+            treatments: Treatments::default(),
+            reduction: None,
         }
+    }
+
+    /// What the sum of the loss is divided by.
+    pub fn reduction(&self) -> Reduction {
+        self.reduction.unwrap_or(self.loss.reduction())
     }
 }
 
@@ -101,7 +114,8 @@ const ZEROS: &[f32] = &[0.0; 1024];
 pub struct Epoch {
     /// The epoch, counted from 1.
     pub number: usize,
-    /// The mean loss over the samples, each as its batch was trained.
+    /// The mean loss over the samples, each as its batch was trained, or with [`Reduction::Sum`] their sum. It is the data's
+    /// alone: penalties are no part of it.
     pub loss: f64,
     /// Steps whose gradients overflowed f16 and changed nothing; 0 in f32.
     pub skipped: usize,
@@ -390,7 +404,8 @@ impl Trainer {
     /// precision of training. Parameters stay.
     pub fn gradients(&mut self, batch: &Batch<'_>) -> Result<Gradients> {
         let values = self.parameters()?;
-        gradients(&self.device, &self.network, &values, self.options.loss, batch)
+        let TrainerOptions { loss, .. } = self.options;
+        gradients_by(&self.device, &self.network, &values, loss, self.options.reduction(), batch)
     }
 
     /// The derivatives of the loss of `batch` with respect to its inputs, `[rows, inputs]`. Parameters stay.
@@ -468,7 +483,7 @@ impl Trainer {
         ScheduleEntry {
             learning_rate: self.options.learning_rate,
             corrections: self.options.optimizer.corrections(step).map(|x| x as f32),
-            loss_scale: self.options.loss.reduction().scale(rows, self.network.outputs()) as f32,
+            loss_scale: self.options.reduction().scale(rows, self.network.outputs()) as f32,
             rows: rows as u32,
             first: first as u32,
             step: step as u32,
@@ -576,7 +591,7 @@ impl Trainer {
         Ok(match (diverged, flow) {
             (Some(step), _) => Trained::Diverged(step),
             (None, ControlFlow::Break(())) => Trained::Stopped,
-            (None, ControlFlow::Continue(())) => Trained::Whole(mean_loss(&losses, &entries)),
+            (None, ControlFlow::Continue(())) => Trained::Whole(self.whole_loss(&losses, &entries)),
         })
     }
 
@@ -599,7 +614,7 @@ impl Trainer {
                 losses.extend_from_slice(part);
                 ControlFlow::Continue(())
             })?;
-            let loss = mean_loss(&losses, &entries);
+            let loss = self.whole_loss(&losses, &entries);
             return Ok(Evaluation { loss, accuracy: None, r_squared: None, metrics: None });
         }
         let output = self.network.output_activation();
@@ -611,7 +626,16 @@ impl Trainer {
             tally.add(rows, outputs);
             ControlFlow::Continue(())
         })?;
-        tally.finish(mean_loss(&losses, &entries), self.options.loss)
+        tally.finish(self.whole_loss(&losses, &entries), self.options.loss)
+    }
+
+    /// The loss of all batches in `entries` together: by a mean they weigh as many as they have rows.
+    fn whole_loss(&self, losses: &[f32], entries: &[ScheduleEntry]) -> f64 {
+        if self.options.reduction() == Reduction::Sum {
+            return losses.iter().map(|&loss| f64::from(loss)).sum();
+        }
+        let rows: f64 = entries.iter().map(|entry| f64::from(entry.rows)).sum();
+        losses.iter().zip(entries).map(|(&loss, entry)| f64::from(loss) * f64::from(entry.rows)).sum::<f64>() / rows
     }
 
     /// Runs `phases` on every batch in `entries`, in parts as long as their [`Pace`] says. While one part runs, `take` gets
@@ -706,6 +730,17 @@ pub fn gradients(
     loss: Loss,
     batch: &Batch<'_>,
 ) -> Result<Gradients> {
+    gradients_by(device, network, values, loss, loss.reduction(), batch)
+}
+
+fn gradients_by(
+    device: &Device,
+    network: &Network,
+    values: &[f32],
+    loss: Loss,
+    reduction: Reduction,
+    batch: &Batch<'_>,
+) -> Result<Gradients> {
     network.validate()?;
     let params = Params::of(network);
     if values.len() != params.len {
@@ -717,7 +752,7 @@ pub fn gradients(
     executor.write(Slot::Params, 0, values)?;
     executor.write(Slot::Input, 0, batch.inputs)?;
     executor.write(Slot::Target, 0, batch.targets)?;
-    let loss_scale = loss.reduction().scale(rows, network.outputs()) as f32;
+    let loss_scale = reduction.scale(rows, network.outputs()) as f32;
     executor.schedule(&[ScheduleEntry::training(0.0, loss_scale, rows)])?;
     executor.run(options.planner.gradients(), 1)?;
     Ok(Gradients {
@@ -752,9 +787,10 @@ fn plan_options(device: &Device, options: &TrainerOptions, steps: usize, data_ro
         return Err(Error::Config("at least one loss must be kept, found losses_kept = 0".into()));
     }
     let steps = if options.optimizer.rule().counts_steps() { steps.max(COUNTED) } else { steps };
-    let TrainerOptions { planner, precision, batch, loss, optimizer, .. } = *options;
+    let TrainerOptions { planner, precision, batch, loss, optimizer, treatments, .. } = *options;
     Ok(TrainingOptions {
         planner,
+        treatments,
         precision,
         optimizer,
         steps,
@@ -778,12 +814,6 @@ fn check_batch(network: &Network, loss: Loss, batch: &Batch<'_>, most: usize) ->
         return Err(Error::shape("the targets of a batch", expected, format!("{} numbers", batch.targets.len())));
     }
     Ok(rows)
-}
-
-/// Batches weigh as many as they have rows.
-fn mean_loss(losses: &[f32], entries: &[ScheduleEntry]) -> f64 {
-    let rows: f64 = entries.iter().map(|entry| f64::from(entry.rows)).sum();
-    losses.iter().zip(entries).map(|(&loss, entry)| f64::from(loss) * f64::from(entry.rows)).sum::<f64>() / rows
 }
 
 /// The first of the largest elements.

@@ -4,6 +4,7 @@
 
 mod fused;
 mod jet;
+pub(super) mod treatment;
 
 use super::mixed::{mixed_bounds, mixed_contents, mixed_shapes};
 use super::{Outcome, Tally, resident, update};
@@ -37,6 +38,14 @@ pub fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<
         "loss_sum",
         "column_sum",
         "update",
+        "penalty",
+        "clip_value",
+        "squares",
+        "clip_factor",
+        "clip_norm",
+        "accumulate",
+        "total",
+        "average",
         "fused",
         "fused_sum",
         "resident",
@@ -140,6 +149,7 @@ pub(crate) fn shapes(kernel: &Kernel) -> Vec<[u32; 4]> {
         Kernel::LossSum => &[&[1], &[7], &[255], &[256], &[257], &[1031]],
         Kernel::ColumnSum => &[&[1, 1], &[1, 65], &[15, 17], &[64, 16], &[65, 15], &[1031, 3], &[131, 131], &[65, 36]],
         Kernel::Update(_) => &[&[1], &[255], &[257], &[1028], &[1031]],
+        Kernel::Treatment(kernel) => treatment::shapes(kernel),
         Kernel::Mixed(mixed) => return mixed_shapes(mixed),
         Kernel::Resident(ref resident) => return resident::shapes(resident),
         Kernel::Fused(_) => fused::SHAPES,
@@ -383,6 +393,7 @@ pub(super) fn contents(kernel: &Kernel, dims: [u32; 4], rng: &mut ChaCha8Rng) ->
             all.extend(update::states(rule, || real(x, 2.0)));
             all
         }
+        Kernel::Treatment(kernel) => treatment::contents(kernel, [x, y], real),
         Kernel::Mixed(mixed) => mixed_contents(mixed, dims, rng),
         Kernel::Resident(ref resident) => resident::contents(resident, [x, y, z], rng),
         Kernel::Fused(ref kernel) => fused::contents(kernel, dims, real),
@@ -469,6 +480,7 @@ pub(super) fn bounds(kernel: &Kernel, uniform: &Uniform, contents: &[Contents]) 
                 (0..rule.states()).for_each(|s| out[4 + s].push(state[s].error));
             }
         }
+        Kernel::Treatment(kernel) => out = treatment::bounds(kernel, [x, y], given, out),
         Kernel::Mixed(mixed) => return mixed_bounds(mixed, uniform, contents.to_vec()),
         Kernel::Resident(ref resident) => return resident::bounds(resident, uniform.hyper, [x, y, z], contents),
         Kernel::Fused(ref kernel) => out = fused::bounds(kernel, uniform.dims, contents)?,

@@ -9,7 +9,7 @@ pub enum Group {
     Parameters,
     /// What the loss changes by with them, and with the inputs.
     Gradients,
-    /// What the optimizer remembers.
+    /// What the optimizer remembers, and the average of the parameters.
     OptimizerState,
     /// The samples of one step and what they should give.
     Batch,
@@ -56,8 +56,8 @@ impl Slot {
     pub fn group(self) -> Group {
         match self {
             Slot::Params | Slot::HalfParams => Group::Parameters,
-            Slot::Gradients | Slot::InputGradient => Group::Gradients,
-            Slot::State(_) => Group::OptimizerState,
+            Slot::Gradients | Slot::GradientSums | Slot::InputGradient => Group::Gradients,
+            Slot::State(_) | Slot::Average => Group::OptimizerState,
             Slot::Input | Slot::InputJets | Slot::Target => Group::Batch,
             Slot::Activation(_) | Slot::Preactivation(_) | Slot::Output => Group::Activations,
             Slot::Delta(_) => Group::Deltas,
@@ -67,6 +67,8 @@ impl Slot {
             | Slot::Scaler
             | Slot::Overflow
             | Slot::PartialSums
+            | Slot::Squares
+            | Slot::Clip
             | Slot::RowLoss
             | Slot::Losses
             | Slot::Schedule
