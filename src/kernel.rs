@@ -40,7 +40,8 @@ pub enum Kernel {
         /// What happens to each sum before it is stored.
         epilogue: Epilogue,
     },
-    /// The loss of each row and the delta of the output layer: `dims = [rows, cols]`.
+    /// The loss of each row and the delta of the output layer: `dims = [rows, cols, weights]`. Behind the targets of a row
+    /// stands its weight, where there are such: `weights` is 1 then, else 0.
     Loss {
         /// The loss.
         loss: Loss,
@@ -57,9 +58,11 @@ pub enum Kernel {
     Treatment(Treatment),
     /// A kernel of mixed precision.
     Mixed(Mixed),
-    /// Whole training steps of a network that stays in one workgroup: `dims = [batch, steps, rows of the data set]`.
+    /// Whole training steps of a network that stays in one workgroup: `dims = [batch, steps, rows of the data set, weights]`,
+    /// the last as for [`Kernel::Loss`].
     Resident(Arc<Resident>),
-    /// Forward, or forward, loss and backward, of parts of the batch: `dims = [batch, rows of a part]`.
+    /// Forward, or forward, loss and backward, of parts of the batch: `dims = [batch, rows of a part, weights]`, the last as
+    /// for [`Kernel::Loss`].
     Fused(Arc<Fused>),
     /// The sums of the parts' gradients, stored or used for the update: `dims = [parts, first, length]`.
     FusedSum(Arc<FusedSum>),
@@ -507,7 +510,7 @@ impl Kernel {
                 all
             }
             Kernel::Loss { activation, .. } => {
-                let mut all = vec![ENTRY, 1, x * y, x * y, x * y, x];
+                let mut all = vec![ENTRY, 1, x * y, x * (y + z), x * y, x];
                 all.extend((activation.stored() == Stored::Preactivation).then_some(x * y));
                 all
             }
@@ -516,8 +519,8 @@ impl Kernel {
             Kernel::Update(rule) => [vec![ENTRY, 1], vec![x; 2 + rule.states()]].concat(),
             Kernel::Treatment(treatment) => treatment.lengths([x, y, z, w]),
             Kernel::Mixed(mixed) => mixed.lengths(dims),
-            Kernel::Resident(ref resident) => resident.lengths(x, z, ENTRY),
-            Kernel::Fused(ref fused) => fused.lengths([x, y]),
+            Kernel::Resident(ref resident) => resident.lengths(x, z, w, ENTRY),
+            Kernel::Fused(ref fused) => fused.lengths([x, y, z]),
             Kernel::FusedSum(ref sum) => sum.lengths([x, y, z]),
             Kernel::Jet(ref jet) => jet.lengths([x, y, z, w]),
         }

@@ -428,6 +428,8 @@ pub struct TrainingOptions {
     /// Whether the gradients of micro-batches can be summed before an update; [`TrainingOptions::batch`] is then that of a
     /// micro-batch.
     pub accumulates: bool,
+    /// Whether the weight of a row stands behind its targets, and multiplies its loss.
+    pub weighted: bool,
     /// The decay of the exponential moving average of the parameters, in (0, 1), where there is to be one.
     pub average: Option<f32>,
 }
@@ -448,6 +450,7 @@ impl TrainingOptions {
             workgroup_memory: DEFAULT_WORKGROUP_MEMORY,
             treatments: Treatments::default(),
             accumulates: false,
+            weighted: false,
             average: None,
         }
     }
@@ -515,7 +518,7 @@ impl Plan {
             plan.words(Slot::Schedule, options.steps * ScheduleEntry::WORDS),
             plan.words(Slot::Clock, 1),
             wiring.output(last),
-            plan.add(Slot::Target, options.batch * network.outputs()),
+            plan.add(Slot::Target, options.batch * options.target_width(network)),
             wiring.delta(last),
             plan.add(Slot::RowLoss, options.batch),
         ];
@@ -529,7 +532,7 @@ impl Plan {
         plan.push(
             Phase::Loss,
             precision.of(Kernel::Loss { loss: options.loss, activation }),
-            [options.batch, network.outputs()],
+            [options.batch, network.outputs(), options.weighted.into()],
             bindings,
             "loss and output delta",
         )?;
@@ -594,7 +597,7 @@ impl Plan {
 
     fn gather(&mut self, network: &Network, options: &TrainingOptions) -> Result<()> {
         let (batch, rows) = (options.batch, options.data_rows);
-        let targets = options.loss.target_width(network.outputs());
+        let targets = options.target_width(network);
         let bindings = vec![
             self.words(Slot::Schedule, options.steps * ScheduleEntry::WORDS),
             self.words(Slot::Clock, 1),

@@ -37,7 +37,8 @@ use std::time::Instant;
 pub struct Batch<'a> {
     /// `[rows, inputs]`
     pub inputs: &'a [f32],
-    /// `[rows, outputs]`; for an [equation](crate::loss::Equation) its data, `[rows, data]`
+    /// `[rows, outputs]`, with the weight of a row as one more number at its end where [`TrainerOptions::weighted`]; for an
+    /// [equation](crate::loss::Equation) its data, `[rows, data]`
     pub targets: &'a [f32],
 }
 
@@ -70,6 +71,14 @@ pub struct TrainerOptions {
     /// What the sum of the loss over outputs and samples is divided by, where that is to be another than the loss's own.
     /// By [`Reduction::Sum`] the gradient grows with the batch, and the loss of an epoch is the sum over its samples.
     pub reduction: Option<Reduction>,
+    /// Whether rows have weights: the loss of each is multiplied by its own, `1/n Σ w l` with the mean over n samples, as in
+    /// Keras. Those of a data set are [`Dataset::weights`], 1 where it has none; those of a [`Batch`] stand behind its targets.
+    /// Not for equations.
+    pub weighted: bool,
+    /// The decay d of an exponential moving average of the parameters, in (0, 1), where there is to be one: after each update
+    /// `avg += (1 - d) (p - avg)`, from the initial parameters on. [`Trainer::averaged_parameters`] are then what is evaluated,
+    /// kept as the best, and restored.
+    pub average: Option<f32>,
 }
 
 impl TrainerOptions {
@@ -88,12 +97,19 @@ impl TrainerOptions {
             data_budget: u64::MAX,
             treatments: Treatments::default(),
             reduction: None,
+            weighted: false,
+            average: None,
         }
     }
 
     /// What the sum of the loss is divided by.
     pub fn reduction(&self) -> Reduction {
         self.reduction.unwrap_or(self.loss.reduction())
+    }
+
+    /// How many numbers stand in a row of targets of a network with `outputs` outputs: the target's, and its weight.
+    pub fn target_width(&self, outputs: usize) -> usize {
+        self.loss.target_width(outputs) + usize::from(self.weighted)
     }
 }
 
@@ -234,7 +250,7 @@ impl Trainer {
 
     /// Puts a batch on the device, for [`Trainer::repeat`].
     pub fn load(&mut self, batch: &Batch<'_>) -> Result<()> {
-        let rows = check_batch(&self.network, self.options.loss, batch, self.options.batch)?;
+        let rows = check_batch(&self.network, self.targets(), batch, self.options.batch)?;
         let slots = [(Slot::Input, batch.inputs, self.network.inputs), (Slot::Target, batch.targets, self.targets())];
         for (slot, values, cols) in slots.into_iter().filter(|(.., cols)| *cols > 0) {
             let mut padded = std::iter::once(values).chain(std::iter::repeat(ZEROS));
@@ -340,7 +356,7 @@ impl Trainer {
             let began = self.epochs as f64;
             self.epochs += 1;
             let validation = match validation {
-                Some(set) => Some(self.evaluate_uploaded(set, data.rows(), false)?),
+                Some(set) => Some(self.averaged(|trainer| trainer.evaluate_uploaded(set, data.rows(), false))?),
                 None => None,
             };
             if let Some(schedule) = &mut self.schedule {
@@ -350,7 +366,7 @@ impl Trainer {
             let epoch = Epoch { number, loss, skipped, validation };
             let (best, good) = watch.wants(&epoch);
             if best || good {
-                let values = self.parameters()?;
+                let values = self.averaged_parameters()?;
                 watch.good = good.then(|| (number, values.clone()));
                 watch.best = if best { Some((number, values)) } else { watch.best };
             }
@@ -394,18 +410,17 @@ impl Trainer {
         }
     }
 
-    /// How the network does on `data`.
+    /// How the network does on `data`, by its averaged parameters where there are such.
     pub fn evaluate(&mut self, data: &Dataset) -> Result<Evaluation> {
         self.upload(data, None)?;
-        self.evaluate_uploaded(data, 0, true)
+        self.averaged(|trainer| trainer.evaluate_uploaded(data, 0, true))
     }
 
     /// The loss and every gradient on `batch`, those of frozen parameters and of the inputs too, in f32 whatever the
     /// precision of training. Parameters stay.
     pub fn gradients(&mut self, batch: &Batch<'_>) -> Result<Gradients> {
         let values = self.parameters()?;
-        let TrainerOptions { loss, .. } = self.options;
-        gradients_by(&self.device, &self.network, &values, loss, self.options.reduction(), batch)
+        gradients_by(&self.device, &self.network, &values, &self.options, batch)
     }
 
     /// The derivatives of the loss of `batch` with respect to its inputs, `[rows, inputs]`. Parameters stay.
@@ -418,6 +433,29 @@ impl Trainer {
         self.executor.read(Slot::Params, 0..self.params.len)?.wait()
     }
 
+    /// The exponential moving average of the parameters where [`TrainerOptions::average`] asks for one, otherwise the
+    /// parameters, laid out by [`Trainer::params`]: what to keep of a training run. Waits for the steps handed over so far.
+    pub fn averaged_parameters(&mut self) -> Result<Vec<f32>> {
+        let slot = if self.has_average() { Slot::Average } else { Slot::Params };
+        self.executor.read(slot, 0..self.params.len)?.wait()
+    }
+
+    fn has_average(&self) -> bool {
+        self.executor.plan().slot(Slot::Average).is_some()
+    }
+
+    /// What `work` does with the averaged parameters in place of those that are trained.
+    fn averaged<R>(&mut self, work: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
+        if !self.has_average() {
+            return work(self);
+        }
+        let (trained, average) = (self.parameters()?, self.averaged_parameters()?);
+        self.executor.write(Slot::Params, 0, &average)?;
+        let result = work(self);
+        self.executor.write(Slot::Params, 0, &trained)?;
+        result
+    }
+
     /// How many steps so far changed nothing because a gradient overflowed f16; 0 in f32. Waits for the steps.
     pub fn skipped_steps(&mut self) -> Result<usize> {
         if self.executor.plan().slot(Slot::Scaler).is_none() {
@@ -427,10 +465,13 @@ impl Trainer {
         Ok(scaler[2] as usize)
     }
 
-    /// Replaces the parameters by `values`, laid out by [`Trainer::params`].
+    /// Replaces the parameters by `values`, laid out by [`Trainer::params`]; an average begins anew from them.
     pub fn set_parameters(&mut self, values: &[f32]) -> Result<()> {
         if values.len() != self.params.len {
             return Err(Error::shape("the parameter arena", self.params.len, values.len()));
+        }
+        if self.has_average() {
+            self.executor.write(Slot::Average, 0, values)?;
         }
         self.executor.write(Slot::Params, 0, values)
     }
@@ -469,9 +510,9 @@ impl Trainer {
         self.executor.buffer(Slot::Params)
     }
 
-    /// Numbers in a sample's target.
+    /// Numbers in a row of targets.
     fn targets(&self) -> usize {
-        self.options.loss.target_width(self.network.outputs())
+        self.options.target_width(self.network.outputs())
     }
 
     fn schedule_len(&self) -> usize {
@@ -516,9 +557,15 @@ impl Trainer {
             if expected != found {
                 return Err(Error::shape(format!("inputs in {}", set.name), expected, found));
             }
-            let (expected, found) = (self.targets(), set.targets.cols);
+            let (expected, found) = (self.options.loss.target_width(self.network.outputs()), set.targets.cols);
             if expected != found {
                 return Err(Error::shape(format!("columns of targets in {}", set.name), expected, found));
+            }
+            if set.weights.is_some() && !self.options.weighted {
+                return Err(Error::Config(format!(
+                    "{} has weights of its rows, but the trainer takes none; set TrainerOptions::weighted, or leave them out",
+                    set.name
+                )));
             }
         }
         let rows: usize = sets().map(Dataset::rows).sum();
@@ -538,7 +585,14 @@ impl Trainer {
             let mut first = 0;
             for set in sets() {
                 self.executor.write(Slot::DataInputs, first * self.network.inputs, &set.inputs.data)?;
-                self.executor.write(Slot::DataTargets, first * self.targets(), &set.targets.data)?;
+                match self.options.weighted {
+                    false => self.executor.write(Slot::DataTargets, first * self.targets(), &set.targets.data)?,
+                    true => {
+                        let range = first * self.targets()..(first + set.rows()) * self.targets();
+                        let mut rows = (0..set.rows()).flat_map(|row| feed::target(set, row, true));
+                        self.executor.stream(Slot::DataTargets, range, &mut rows)?;
+                    }
+                }
                 first += set.rows();
             }
         }
@@ -549,12 +603,9 @@ impl Trainer {
         Ok(())
     }
 
-    /// Moves to another plan of the same network, taking parameters and optimizer state along.
+    /// Moves to another plan of the same network, taking along what training left behind.
     fn rebuild(&mut self, plan: Plan) -> Result<()> {
-        let states = (0..self.options.optimizer.rule().states()).map(Slot::State);
-        // Where every parameter is frozen no update runs, and the plan has no state.
-        let present = |slot: &Slot| self.executor.plan().slot(*slot).is_some();
-        let kept: Vec<Slot> = [Slot::Params, Slot::Scaler].into_iter().chain(states).filter(present).collect();
+        let kept = self.executor.plan().state_slots();
         let len = |slot| self.executor.plan().slot(slot).map_or(0, |info| info.len);
         let lengths: Vec<usize> = kept.iter().map(|&slot| len(slot)).collect();
         let values = kept.iter().zip(lengths).map(|(&slot, len)| self.executor.read(slot, 0..len)?.wait());
@@ -669,7 +720,7 @@ impl Trainer {
                 let next = pace.steps().min(most).min(scheduled - at).min(entries.len() - done);
                 let steps = done..done + next;
                 if let Some(region) = self.region {
-                    feed::feed(self.executor.as_mut(), region, data, order, rows(&steps))?;
+                    feed::feed(self.executor.as_mut(), (region, self.options.weighted), data, order, rows(&steps))?;
                 }
                 let outputs = if outputs {
                     Some(self.executor.run_and_read(phases, next, Slot::Output, 0..output)?)
@@ -730,15 +781,14 @@ pub fn gradients(
     loss: Loss,
     batch: &Batch<'_>,
 ) -> Result<Gradients> {
-    gradients_by(device, network, values, loss, loss.reduction(), batch)
+    gradients_by(device, network, values, &TrainerOptions::new(loss), batch)
 }
 
 fn gradients_by(
     device: &Device,
     network: &Network,
     values: &[f32],
-    loss: Loss,
-    reduction: Reduction,
+    trainer: &TrainerOptions,
     batch: &Batch<'_>,
 ) -> Result<Gradients> {
     network.validate()?;
@@ -746,13 +796,14 @@ fn gradients_by(
     if values.len() != params.len {
         return Err(Error::shape("the parameter arena", params.len, values.len()));
     }
-    let rows = check_batch(network, loss, batch, usize::MAX)?;
-    let options = TrainingOptions { all_gradients: true, ..TrainingOptions::new(rows, loss) };
+    let rows = check_batch(network, trainer.target_width(network.outputs()), batch, usize::MAX)?;
+    let weighted = trainer.weighted;
+    let options = TrainingOptions { all_gradients: true, weighted, ..TrainingOptions::new(rows, trainer.loss) };
     let mut executor = device.executor(Plan::training(network, &options)?)?;
     executor.write(Slot::Params, 0, values)?;
     executor.write(Slot::Input, 0, batch.inputs)?;
     executor.write(Slot::Target, 0, batch.targets)?;
-    let loss_scale = reduction.scale(rows, network.outputs()) as f32;
+    let loss_scale = trainer.reduction().scale(rows, network.outputs()) as f32;
     executor.schedule(&[ScheduleEntry::training(0.0, loss_scale, rows)])?;
     executor.run(options.planner.gradients(), 1)?;
     Ok(Gradients {
@@ -787,8 +838,10 @@ fn plan_options(device: &Device, options: &TrainerOptions, steps: usize, data_ro
         return Err(Error::Config("at least one loss must be kept, found losses_kept = 0".into()));
     }
     let steps = if options.optimizer.rule().counts_steps() { steps.max(COUNTED) } else { steps };
-    let TrainerOptions { planner, precision, batch, loss, optimizer, treatments, .. } = *options;
+    let TrainerOptions { planner, precision, batch, loss, optimizer, treatments, weighted, average, .. } = *options;
     Ok(TrainingOptions {
+        average,
+        weighted,
         planner,
         treatments,
         precision,
@@ -801,14 +854,13 @@ fn plan_options(device: &Device, options: &TrainerOptions, steps: usize, data_ro
 }
 
 /// The number of rows, where both lengths agree with the network and with each other.
-fn check_batch(network: &Network, loss: Loss, batch: &Batch<'_>, most: usize) -> Result<usize> {
+fn check_batch(network: &Network, targets: usize, batch: &Batch<'_>, most: usize) -> Result<usize> {
     let rows = batch.inputs.len() / network.inputs;
     if rows == 0 || rows * network.inputs != batch.inputs.len() || rows > most {
         let expected = if most == usize::MAX { "one or more".to_owned() } else { format!("1 to {most}") };
         let expected = format!("{expected} rows of {} numbers", network.inputs);
         return Err(Error::shape("the inputs of a batch", expected, format!("{} numbers", batch.inputs.len())));
     }
-    let targets = loss.target_width(network.outputs());
     if rows * targets != batch.targets.len() {
         let expected = format!("{rows} rows of {targets} numbers");
         return Err(Error::shape("the targets of a batch", expected, format!("{} numbers", batch.targets.len())));

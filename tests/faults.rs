@@ -110,6 +110,29 @@ fn a_nan_is_caught() {
     }
 }
 
+/// Weights that are not taken are another loss, and what stands behind a row of targets is another row then.
+#[test]
+fn forgotten_weights_are_caught() {
+    let honest = case().with_weights();
+    demand_caught(&honest, "", |plan| step(plan, "loss and output delta").uniform.dims[2] = 0);
+    let network = Network::new(3).dense(4, Activation::Tanh).dense(2, Activation::Linear);
+    for planner in [Planner::Fused, Planner::Resident] {
+        let case = Case::new(network.clone(), Loss::SoftmaxCrossEntropy, 9, 1).unwrap().with_weights();
+        let (label, dim) =
+            if planner == Planner::Fused { ("forward, loss and backward", 2) } else { ("every gradient", 3) };
+        demand_caught(&Case { planner, ..case }, "", |plan| step(plan, label).uniform.dims[dim] = 0);
+    }
+    // Weights that are swapped.
+    for device in devices() {
+        let mut swapped = case().with_weights();
+        let found = swapped.run(device.executor(swapped.plan().unwrap()).unwrap().as_mut()).unwrap();
+        assert!(swapped.compare(&found).unwrap().is_ok());
+        let width = swapped.targets[1].len() / 9;
+        swapped.targets[1].swap(width - 1, 2 * width - 1);
+        swapped.compare(&found).unwrap().expect_err("swapped weights passed");
+    }
+}
+
 #[test]
 fn a_step_left_out_is_caught() {
     let labels: Vec<String> = case().plan().unwrap().steps.into_iter().map(|step| step.label).collect();

@@ -5,6 +5,7 @@ mod common;
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use wgrad::data::{Dataset, Matrix, Task};
 use wgrad::loss::Reduction;
 use wgrad::optimizer::Rule;
 use wgrad::plan::{Phase, Plan, Planner, TrainingOptions};
@@ -16,6 +17,7 @@ struct Stored {
     inputs: Vec<f32>,
     targets: Vec<f32>,
     labels: Vec<usize>,
+    weights: Vec<f32>,
     start: Tensors,
     cases: Vec<Case>,
 }
@@ -39,6 +41,7 @@ struct Case {
     /// Of each step, before its update.
     losses: Vec<f64>,
     parameters: Tensors,
+    averaged: Option<Tensors>,
 }
 
 const OUTPUTS: usize = 4;
@@ -66,20 +69,49 @@ impl Stored {
         values
     }
 
-    fn targets(&self, case: &Case) -> Vec<f32> {
-        match case.classes {
-            false => self.targets.clone(),
-            true => self.labels.iter().flat_map(|&label| (0..OUTPUTS).map(move |k| f32::from(k == label))).collect(),
+    fn dataset(&self, case: &Case) -> Dataset {
+        let names = |count: usize, kind: &str| (0..count).map(|i| format!("{kind}{i}")).collect::<Vec<_>>();
+        let label = |label: usize| (0..OUTPUTS).map(move |k| f32::from(u8::from(k == label)));
+        let (task, targets) = match case.classes {
+            false => (Task::Regression { outputs: names(OUTPUTS, "y") }, self.targets.clone()),
+            true => {
+                let one_hot = self.labels.iter().copied().flat_map(label).collect();
+                (Task::Classification { classes: names(OUTPUTS, "k") }, one_hot)
+            }
+        };
+        let mut data = Dataset {
+            name: "stored".into(),
+            features: names(3, "x"),
+            task,
+            inputs: Matrix::new(8, 3, self.inputs.clone()).unwrap(),
+            targets: Matrix::new(8, OUTPUTS, targets).unwrap(),
+            weights: case.weighted.then(|| self.weights.clone()),
+        };
+        if case.smoothing > 0.0 {
+            data.smooth_labels(case.smoothing).unwrap();
         }
+        data
+    }
+
+    /// The rows of targets of a batch, with their weights.
+    fn targets(&self, case: &Case) -> Vec<f32> {
+        let data = self.dataset(case);
+        let row = |r: usize| {
+            let weight = data.weights.as_ref().map(|weights| weights[r]);
+            data.targets.row(r).iter().copied().chain(weight).collect::<Vec<_>>()
+        };
+        (0..8).flat_map(row).collect()
     }
 
     fn options(&self, case: &Case, planner: Planner) -> TrainerOptions {
-        let Case { l1, l2, clip_value, clip_norm, reduction, learning_rate, .. } = *case;
+        let Case { l1, l2, clip_value, clip_norm, reduction, learning_rate, weighted, average, .. } = *case;
         let loss = if case.classes { Loss::SoftmaxCrossEntropy } else { Loss::MeanSquaredError };
         TrainerOptions {
             planner,
             learning_rate,
             reduction,
+            weighted,
+            average,
             optimizer: case.optimizer.optimizer(),
             treatments: Treatments { l1, l2, clip_value, clip_norm },
             batch: 8,
@@ -104,8 +136,8 @@ fn assert_near(what: &str, params: &Params, found: &[f32], expected: &Tensors) {
 }
 
 fn fits(options: &TrainerOptions) -> bool {
-    let TrainerOptions { planner, loss, treatments, batch, .. } = *options;
-    let options = TrainingOptions { planner, treatments, ..TrainingOptions::new(batch, loss) };
+    let TrainerOptions { planner, loss, treatments, batch, average, .. } = *options;
+    let options = TrainingOptions { planner, treatments, average, ..TrainingOptions::new(batch, loss) };
     Plan::training(&network(), &options).is_ok()
 }
 
@@ -114,7 +146,7 @@ fn ten_steps_are_those_of_pytorch() {
     let stored = stored();
     let mut checked = [0; 3];
     for device in devices() {
-        for case in stored.cases.iter().filter(|c| !c.weighted && c.smoothing == 0.0 && c.average.is_none()) {
+        for case in &stored.cases {
             for (counted, &planner) in checked.iter_mut().zip(Planner::ALL) {
                 let options = stored.options(case, planner);
                 if !fits(&options) {
@@ -132,11 +164,25 @@ fn ten_steps_are_those_of_pytorch() {
                     let near = (f64::from(found) - expected).abs() <= NEAR * expected.abs().max(1.0);
                     assert!(near, "{what}, loss of step {step}: {found}, expected {expected}");
                 }
-                assert_near(&what, &Params::of(&network()), &trainer.parameters().unwrap(), &case.parameters);
+                let params = Params::of(&network());
+                assert_near(&what, &params, &trainer.parameters().unwrap(), &case.parameters);
+                let averaged = case.averaged.as_ref().unwrap_or(&case.parameters);
+                assert_near(&what, &params, &trainer.averaged_parameters().unwrap(), averaged);
+
+                // By epochs of one batch, whose rows come in another order each time.
+                let mut fitted = Trainer::with_parameters(&device, network(), &stored.arena(), options).unwrap();
+                let data = stored.dataset(case);
+                let epochs = fitted.fit(&data, Some(&data), case.losses.len(), &mut ()).unwrap();
+                assert_near(&what, &params, &fitted.averaged_parameters().unwrap(), averaged);
+                for (epoch, &expected) in epochs.iter().zip(&case.losses) {
+                    approx::assert_relative_eq!(epoch.loss, expected, max_relative = 1e-5);
+                }
+                let validation = epochs.last().unwrap().validation.as_ref().unwrap().loss;
+                assert_eq!(validation, fitted.evaluate(&data).unwrap().loss, "{what}");
             }
         }
     }
-    assert!(checked[0] > 15 && checked[1] == checked[0] && checked[2] > 4, "{checked:?}");
+    assert!(checked[0] == 2 * stored.cases.len() && checked[1] == checked[0] && checked[2] > 4, "{checked:?}");
 }
 
 /// In mixed precision a treatment takes gradients that carry no loss scale any more.
@@ -271,7 +317,7 @@ fn a_sum_is_over_every_sample() {
                 let mut trainer = Trainer::with_parameters(&device, network(), &stored.arena(), options).unwrap();
                 let batch = Batch { inputs: &stored.inputs, targets: &stored.targets };
                 let gradients = trainer.gradients(&batch).unwrap();
-                let data = regression(&stored);
+                let data = stored.dataset(case);
                 let epoch = trainer.fit(&data, Some(&data), 1, &mut ()).unwrap().remove(0);
                 (epoch.loss, epoch.validation.unwrap().loss, gradients)
             };
@@ -285,17 +331,5 @@ fn a_sum_is_over_every_sample() {
             }
             approx::assert_relative_eq!(mean, case.losses[0], max_relative = 1e-5);
         }
-    }
-}
-
-fn regression(stored: &Stored) -> wgrad::Dataset {
-    let names = |count: usize, kind: &str| (0..count).map(|i| format!("{kind}{i}")).collect::<Vec<_>>();
-    wgrad::Dataset {
-        name: "stored".into(),
-        features: names(3, "x"),
-        task: wgrad::data::Task::Regression { outputs: names(OUTPUTS, "y") },
-        inputs: wgrad::Matrix::new(8, 3, stored.inputs.clone()).unwrap(),
-        targets: wgrad::Matrix::new(8, OUTPUTS, stored.targets.clone()).unwrap(),
-        weights: None,
     }
 }

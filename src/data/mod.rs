@@ -10,6 +10,7 @@ mod split;
 mod synthetic;
 mod table;
 mod target;
+mod weights;
 
 pub use csv::{read_columns_csv, read_csv, read_csv_as, read_dataset_csv_like, read_inputs_csv};
 pub use files::write_atomic;
@@ -19,6 +20,7 @@ pub use scaling::{Scaling, ScalingKind};
 pub use split::{Split, epoch_order, split};
 pub use synthetic::{Shape, Synthetic};
 pub use target::TaskHint;
+pub use weights::ClassWeights;
 
 use serde::{Deserialize, Serialize};
 

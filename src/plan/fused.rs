@@ -28,7 +28,7 @@ impl Plan {
         plan.words(Slot::Clock, 1);
         plan.add(Slot::Params, params.len);
         plan.add(Slot::Input, options.batch * network.inputs);
-        plan.add(Slot::Target, options.batch * network.outputs());
+        plan.add(Slot::Target, options.batch * options.target_width(network));
         if options.data_rows > 0 {
             plan.gathered_loss(&computed, options)?;
         }
@@ -85,7 +85,7 @@ impl Plan {
 
     fn fused_forward(&mut self, network: &Network, batch: usize, precision: Precision) -> Result<()> {
         let kernel = Fused { network: network.clone(), pass: Pass::Prediction, precision };
-        let dims = [batch, kernel.part_rows(batch)];
+        let dims = [batch, kernel.part_rows(batch), 0];
         let lengths = kernel.lengths(dims);
         let bindings = vec![
             self.add(Slot::Input, lengths[0]),
@@ -107,13 +107,13 @@ impl Plan {
             whole(Slot::Schedule, options.steps * ScheduleEntry::WORDS),
             whole(Slot::Clock, 1),
             whole(Slot::Output, rows * outputs),
-            whole(Slot::Target, rows * outputs),
+            whole(Slot::Target, rows * options.target_width(network)),
             self.add(Slot::Delta(0), rows * outputs),
             self.add(Slot::RowLoss, rows),
         ];
         // Nothing is propagated back, so the derivative of the output's activation does not matter.
         let kernel = Kernel::Loss { loss: options.loss, activation: Activation::Linear };
-        self.push(Phase::Loss, kernel, [rows, outputs, 0], bindings, "loss")
+        self.push(Phase::Loss, kernel, [rows, outputs, options.weighted.into()], bindings, "loss")
     }
 
     /// Loss and gradients of the parts of a batch; returns their number.
@@ -126,7 +126,7 @@ impl Plan {
     ) -> Result<usize> {
         let pass = Pass::Training { loss: options.loss, source };
         let kernel = Fused { network: network.clone(), pass, precision: options.precision };
-        let dims = [options.batch, kernel.part_rows(options.batch)];
+        let dims = [options.batch, kernel.part_rows(options.batch), options.weighted.into()];
         let lengths = kernel.lengths(dims);
         let gathers = source == Source::Gathered;
         let samples = match gathers {
@@ -138,7 +138,7 @@ impl Plan {
             whole(Slot::Schedule, options.steps * ScheduleEntry::WORDS),
             whole(Slot::Clock, 1),
             whole(samples[0], rows * network.inputs),
-            whole(samples[1], rows * network.outputs()),
+            whole(samples[1], rows * options.target_width(network)),
             whole(Slot::Params, lengths[4]),
             self.add(Slot::Scratch, lengths[5]),
             self.add(Slot::Partials, lengths[6]),

@@ -3,6 +3,8 @@
 use super::{Binding, Phase, Plan, Slot, TrainingOptions, whole};
 use crate::kernel::treatment::CLIP_LEN;
 use crate::kernel::{Kernel, Treatment};
+use crate::loss::Loss;
+use crate::network::Network;
 use crate::params::{Params, Role};
 use crate::precision::Precision;
 use crate::{Error, Result};
@@ -11,6 +13,11 @@ use std::ops::Range;
 /// Checks that the settings are in range.
 pub(super) fn validate(options: &TrainingOptions) -> Result<()> {
     options.treatments.validate()?;
+    if let (Loss::Equation(equation), true) = (options.loss, options.weighted) {
+        return Err(Error::Config(format!(
+            "an equation takes no weights beside it, found {equation}; multiply it by a column of the data instead"
+        )));
+    }
     match options.average.filter(|decay| !(*decay > 0.0 && *decay < 1.0)) {
         None => Ok(()),
         Some(decay) => {
@@ -25,6 +32,11 @@ pub(super) fn runs(params: &Params) -> impl Iterator<Item = Range<usize>> + use<
 }
 
 impl TrainingOptions {
+    /// How many numbers stand in a row of targets: the target's, and its weight.
+    pub fn target_width(&self, network: &Network) -> usize {
+        self.loss.target_width(network.outputs()) + usize::from(self.weighted)
+    }
+
     /// Whether gradients are needed by themselves, for more than an update.
     pub(super) fn treats_gradients(&self) -> bool {
         self.treatments.any() || self.accumulates
