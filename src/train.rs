@@ -4,10 +4,12 @@
 mod control;
 mod evaluation;
 mod feed;
+mod micro;
 
 pub use control::{Control, Ended, Run};
 pub use evaluation::Evaluation;
 pub use feed::streamed_rows;
+pub use micro::largest_micro_batch;
 
 use crate::activation::Activation;
 use crate::data::{Dataset, epoch_order};
@@ -28,6 +30,7 @@ use crate::treatment::Treatments;
 use crate::{Error, Result};
 use control::Watch;
 use evaluation::Tally;
+use micro::Micro;
 use std::collections::HashMap;
 use std::ops::{ControlFlow, Range};
 use std::time::Instant;
@@ -79,6 +82,10 @@ pub struct TrainerOptions {
     /// `avg += (1 - d) (p - avg)`, from the initial parameters on. [`Trainer::averaged_parameters`] are then what is evaluated,
     /// kept as the best, and restored.
     pub average: Option<f32>,
+    /// The most rows whose activations are on the device at a time, ≥ 1: a larger batch is cut into micro-batches, whose
+    /// gradients are summed before the update. It is the batch's gradient, up to the rounding of the sums.
+    /// [`largest_micro_batch`] finds what fits. [`TrainerOptions::batch`] stays the batch of an update.
+    pub micro_batch: Option<usize>,
 }
 
 impl TrainerOptions {
@@ -99,12 +106,22 @@ impl TrainerOptions {
             reduction: None,
             weighted: false,
             average: None,
+            micro_batch: None,
         }
     }
 
     /// What the sum of the loss is divided by.
     pub fn reduction(&self) -> Reduction {
         self.reduction.unwrap_or(self.loss.reduction())
+    }
+
+    /// What a plan is built for by these options, on batches from the host and one step at a time. Its batch is a micro-batch.
+    pub fn plan(&self) -> TrainingOptions {
+        let TrainerOptions { planner, precision, loss, optimizer, treatments, weighted, average, .. } = *self;
+        let Micro { rows, count, .. } = Micro::of(self);
+        let accumulates = count > 1;
+        let plan = TrainingOptions::new(rows, loss);
+        TrainingOptions { planner, precision, optimizer, treatments, weighted, average, accumulates, ..plan }
     }
 
     /// How many numbers stand in a row of targets of a network with `outputs` outputs: the target's, and its weight.
@@ -166,8 +183,10 @@ pub struct Trainer {
     executor: Box<dyn Executor>,
     /// Steps since the schedule was last written.
     clock: usize,
-    /// Rows of the batch in [`Slot::Input`]; 0 where there is none.
+    /// Rows of the batch that was loaded; 0 where there is none.
     loaded_rows: usize,
+    /// Inputs and targets of that batch, where they do not fit [`Slot::Input`].
+    loaded: [Vec<f32>; 2],
     /// The rate and the rows that the schedule on the device is for; `None` where it belongs to something else.
     scheduled: Option<(f32, usize)>,
     /// Steps trained so far, which some optimizers count.
@@ -206,6 +225,9 @@ impl Trainer {
         variants: VariantChoice,
     ) -> Result<Self> {
         check_learning_rate(options.learning_rate)?;
+        if options.micro_batch == Some(0) {
+            return Err(Error::Config("a micro-batch needs at least 1 row, found 0".into()));
+        }
         Self::wired(device, network, values, options, variants, 0, Plan::training)
     }
 
@@ -218,7 +240,10 @@ impl Trainer {
         data_rows: usize,
         wire: fn(&Network, &TrainingOptions) -> Result<Plan>,
     ) -> Result<Self> {
-        let plan = wire(&network, &plan_options(device, &options, options.losses_kept, data_rows)?)?;
+        let plan = wire(
+            &network,
+            &plan_options(device, &options, options.losses_kept * Micro::of(&options).count, data_rows)?,
+        )?;
         let mut trainer = Trainer {
             params: Params::of(&network),
             executor: device.executor_with(plan, variants.clone())?,
@@ -229,6 +254,7 @@ impl Trainer {
             wire,
             clock: 0,
             loaded_rows: 0,
+            loaded: Default::default(),
             scheduled: None,
             updates: 0,
             schedule: None,
@@ -251,12 +277,21 @@ impl Trainer {
     /// Puts a batch on the device, for [`Trainer::repeat`].
     pub fn load(&mut self, batch: &Batch<'_>) -> Result<()> {
         let rows = check_batch(&self.network, self.targets(), batch, self.options.batch)?;
-        let slots = [(Slot::Input, batch.inputs, self.network.inputs), (Slot::Target, batch.targets, self.targets())];
-        for (slot, values, cols) in slots.into_iter().filter(|(.., cols)| *cols > 0) {
-            let mut padded = std::iter::once(values).chain(std::iter::repeat(ZEROS));
-            self.executor.stream(slot, 0..self.options.batch * cols, &mut padded)?;
+        match Micro::of(&self.options).count {
+            1 => self.put(batch.inputs, batch.targets)?,
+            _ => self.loaded = [batch.inputs.to_vec(), batch.targets.to_vec()],
         }
         self.loaded_rows = rows;
+        Ok(())
+    }
+
+    /// Puts a batch, or a part of one, where the steps find it.
+    fn put(&mut self, inputs: &[f32], targets: &[f32]) -> Result<()> {
+        let slots = [(Slot::Input, inputs, self.network.inputs), (Slot::Target, targets, self.targets())];
+        for (slot, values, cols) in slots.into_iter().filter(|(.., cols)| *cols > 0) {
+            let mut padded = std::iter::once(values).chain(std::iter::repeat(ZEROS));
+            self.executor.stream(slot, 0..Micro::of(&self.options).rows * cols, &mut padded)?;
+        }
         Ok(())
     }
 
@@ -265,6 +300,9 @@ impl Trainer {
     pub fn repeat(&mut self, times: usize) -> Result<()> {
         if self.loaded_rows == 0 {
             return Err(Error::Config("there is no batch to step on yet; load one first".into()));
+        }
+        if Micro::of(&self.options).count > 1 {
+            return (0..times).try_for_each(|_| self.step_in_parts());
         }
         let len = self.schedule_len();
         // A rule that counts steps has an entry for each, until the schedule ends; otherwise all entries are the same, and
@@ -297,6 +335,29 @@ impl Trainer {
         Ok(())
     }
 
+    /// One training step on the loaded batch, micro-batch by micro-batch. Each batch has its own entries of the schedule, and
+    /// with them its own losses.
+    fn step_in_parts(&mut self) -> Result<()> {
+        let micro = Micro::of(&self.options);
+        let at = self.clock % (self.schedule_len() / micro.count) * micro.count;
+        let entries = parts_of(micro, self.entry(self.loaded_rows, 0, self.updates));
+        self.executor.write_words(Slot::Schedule, at * ScheduleEntry::WORDS, bytemuck::cast_slice(&entries))?;
+        self.executor.write_words(Slot::Clock, 0, &[at as u32])?;
+        self.executor.write(Slot::Losses, at, &vec![0.0; micro.count])?;
+        let (inputs, targets) = (micro.rows * self.network.inputs, micro.rows * self.targets());
+        let loaded = std::mem::take(&mut self.loaded);
+        for i in 0..entries.len() {
+            let part = |values: &[f32], len: usize| i * len..values.len().min((i + 1) * len);
+            self.put(&loaded[0][part(&loaded[0], inputs)], &loaded[1][part(&loaded[1], targets)])?;
+            let planner = self.options.planner;
+            let last = i + 1 == entries.len();
+            self.executor.run(if last { planner.step() } else { planner.micro_step(false) }, 1)?;
+        }
+        self.loaded = loaded;
+        (self.clock, self.updates) = (self.clock + 1, self.updates + 1);
+        Ok(())
+    }
+
     /// The losses of the latest steps by [`Trainer::step`] and [`Trainer::repeat`], oldest first, each before its step's
     /// update; at most [`TrainerOptions::losses_kept`]. Empty where nothing was stepped since the trainer was made, or
     /// since it fitted or evaluated a data set. Waits for the steps.
@@ -304,7 +365,10 @@ impl Trainer {
         let capacity = self.schedule_len();
         let all = self.executor.read(Slot::Losses, 0..capacity)?.wait()?;
         let kept = self.clock.min(self.options.losses_kept);
-        Ok((self.clock - kept..self.clock).map(|step| all[step % capacity]).collect())
+        let count = Micro::of(&self.options).count;
+        // The losses of micro-batches add up to that of their batch.
+        let batches: Vec<f32> = all.chunks_exact(count).map(|parts| parts.iter().sum()).collect();
+        Ok((self.clock - kept..self.clock).map(|step| batches[step % batches.len()]).collect())
     }
 
     /// Trains for `epochs` epochs over `data`, shuffled anew for each, and evaluates on `validation` after each. The data
@@ -312,7 +376,8 @@ impl Trainer {
     /// order of the epoch while those before are trained on.
     ///
     /// Returns the epochs that were completed; an observer may stop the run at any time, which keeps the parameters as
-    /// they are then.
+    /// they are then. A further call goes on where this one ended: with the optimizer's state, the schedule, and the order of
+    /// samples of the next epoch.
     pub fn fit(
         &mut self,
         data: &Dataset,
@@ -397,6 +462,20 @@ impl Trainer {
         let values = self.parameters()?;
         let bad = self.params.tensors.iter().find(|tensor| values[tensor.range()].iter().any(|x| !x.is_finite()));
         Ok(bad.map(|tensor| tensor.name.clone()))
+    }
+
+    /// Trains once over `data`, shuffled: an epoch by itself, for data that arrives bit by bit. Each call goes on where the one
+    /// before ended, with optimizer, schedule and the order of samples, as calls of [`Trainer::fit`] do: three epochs and
+    /// three more are six to the bit.
+    ///
+    /// # Errors
+    /// Those of [`Trainer::fit`], and where the loss is not finite.
+    pub fn partial_fit(&mut self, data: &Dataset) -> Result<Epoch> {
+        let Run { mut epochs, ended, .. } = self.fit_under(&Control::default(), data, None, 1, &mut ())?;
+        epochs.pop().ok_or_else(|| {
+            let step = if let Ended::Diverged { step, .. } = ended { step } else { 0 };
+            Error::data(&data.name, format!("the loss of step {step} is not finite: the training diverged"))
+        })
     }
 
     /// Trains once over `data` in the order of its rows, batch by batch, and returns the mean loss.
@@ -532,9 +611,9 @@ impl Trainer {
         }
     }
 
-    /// One entry per batch of `rows` samples; the last batch may be smaller.
+    /// The entries of the batches of `rows` samples, one for each micro-batch; the last batch may be smaller.
     fn entries(&self, rows: usize) -> Vec<ScheduleEntry> {
-        let batch = self.options.batch;
+        let (batch, micro) = (self.options.batch, Micro::of(&self.options));
         let place = |first| self.region.map_or(first, |region| first % region);
         let step = 1.0 / rows.div_ceil(batch) as f64;
         let entry = |(i, first): (usize, usize)| {
@@ -542,9 +621,9 @@ impl Trainer {
             if let Some(schedule) = &self.schedule {
                 entry.learning_rate *= schedule.factor(self.epochs as f64 + i as f64 * step, step) as f32;
             }
-            entry
+            parts_of(micro, entry)
         };
-        (0..rows).step_by(batch).enumerate().map(entry).collect()
+        (0..rows).step_by(batch).enumerate().flat_map(entry).collect()
     }
 
     /// Puts data sets on the device, one behind the other, growing the plan's slots where they are too small; where they
@@ -570,7 +649,8 @@ impl Trainer {
         }
         let rows: usize = sets().map(Dataset::rows).sum();
         let most = sets().map(Dataset::rows).max().unwrap_or(0);
-        let steps = most.div_ceil(self.options.batch).min(SCHEDULED).max(self.options.losses_kept);
+        let micro = Micro::of(&self.options);
+        let steps = micro.steps(most).min(SCHEDULED).max(self.options.losses_kept * micro.count);
         self.region = streamed_rows(&self.network, &self.options, rows, self.device.most_slot_bytes());
         let held = self.region.unwrap_or(rows);
         let room = |slot, needed| self.executor.plan().slot(slot).is_some_and(|info| info.len >= needed);
@@ -628,15 +708,23 @@ impl Trainer {
             self.executor.write_words(Slot::Order, 0, order)?;
         }
         let entries = self.entries(order.len());
-        let mut losses = Vec::with_capacity(entries.len());
+        let mut losses: Vec<f32> = Vec::with_capacity(entries.len());
         let phases = self.options.planner.gathered_step();
+        let count = Micro::of(&self.options).count;
+        if count > 1 {
+            // A run that was stopped may have left the gradients of a batch that did not end.
+            self.executor.write(Slot::GradientSums, 0, &vec![0.0; self.params.len])?;
+        }
         let mut diverged = None;
         let flow = self.sweep(phases, data, order, &entries, false, |_, part, _| {
-            diverged = part.iter().position(|loss| !loss.is_finite()).map(|step| losses.len() + step + 1);
+            diverged = part.iter().position(|loss| !loss.is_finite()).map(|step| (losses.len() + step) / count + 1);
             losses.extend_from_slice(part);
             match diverged {
                 Some(_) => ControlFlow::Break(()),
-                None => progress(losses.len(), entries.len(), part.last().copied().unwrap_or(f32::NAN)),
+                None => {
+                    let last = losses.chunks_exact(count).last().map_or(f32::NAN, |parts| parts.iter().sum());
+                    progress(losses.len() / count, entries.len().div_ceil(count), last)
+                }
             }
         })?;
         Ok(match (diverged, flow) {
@@ -680,13 +768,38 @@ impl Trainer {
         tally.finish(self.whole_loss(&losses, &entries), self.options.loss)
     }
 
+    /// Runs the `steps` of all `count` on batches of the data set; behind those of micro-batches that others follow there is
+    /// no update.
+    fn run(&mut self, phases: &'static [Phase], steps: &Range<usize>, count: usize) -> Result<()> {
+        let (micro, planner) = (Micro::of(&self.options), self.options.planner);
+        if micro.count == 1 || phases != planner.gathered_step() {
+            return self.executor.run(phases, steps.len());
+        }
+        let mut kept = 0;
+        for step in steps.clone() {
+            if !micro.is_last(step, count) {
+                kept += 1;
+                continue;
+            }
+            if kept > 0 {
+                self.executor.run(planner.micro_step(true), kept)?;
+            }
+            self.executor.run(phases, 1)?;
+            kept = 0;
+        }
+        if kept > 0 { self.executor.run(planner.micro_step(true), kept) } else { Ok(()) }
+    }
+
     /// The loss of all batches in `entries` together: by a mean they weigh as many as they have rows.
     fn whole_loss(&self, losses: &[f32], entries: &[ScheduleEntry]) -> f64 {
         if self.options.reduction() == Reduction::Sum {
             return losses.iter().map(|&loss| f64::from(loss)).sum();
         }
-        let rows: f64 = entries.iter().map(|entry| f64::from(entry.rows)).sum();
-        losses.iter().zip(entries).map(|(&loss, entry)| f64::from(loss) * f64::from(entry.rows)).sum::<f64>() / rows
+        let rows = |entries: &[ScheduleEntry]| entries.iter().map(|entry| f64::from(entry.rows)).sum::<f64>();
+        let count = Micro::of(&self.options).count;
+        let loss = |losses: &[f32]| losses.iter().map(|&loss| f64::from(loss)).sum::<f64>();
+        let batches = losses.chunks(count).zip(entries.chunks(count));
+        batches.map(|(losses, entries)| loss(losses) * rows(entries)).sum::<f64>() / rows(entries)
     }
 
     /// Runs `phases` on every batch in `entries`, in parts as long as their [`Pace`] says. While one part runs, `take` gets
@@ -701,11 +814,11 @@ impl Trainer {
         outputs: bool,
         mut take: impl FnMut(Range<usize>, &[f32], &[f32]) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>> {
-        let batch = self.options.batch;
-        let rows = |steps: &Range<usize>| steps.start * batch..order.len().min(steps.end * batch);
-        let output = batch * self.network.outputs();
+        let micro = Micro::of(&self.options);
+        let rows = |steps: &Range<usize>| micro.rows_of(steps, order.len());
+        let output = micro.rows * self.network.outputs();
         let scheduled = self.schedule_len();
-        let most = self.region.map_or(usize::MAX, |region| region / batch);
+        let most = self.region.map_or(usize::MAX, |region| region / self.options.batch * micro.count);
         let most = if outputs { most.min(OUTPUTS_READ / (4 * output)).max(1) } else { most };
         let mut pace = self.paces.get(phases).copied().unwrap_or_default();
         let mut since = Instant::now();
@@ -725,12 +838,12 @@ impl Trainer {
                 let outputs = if outputs {
                     Some(self.executor.run_and_read(phases, next, Slot::Output, 0..output)?)
                 } else {
-                    self.executor.run(phases, next)?;
+                    self.run(phases, &steps, entries.len())?;
                     None
                 };
                 done += next;
                 if phases == self.options.planner.gathered_step() {
-                    self.updates += next as u64;
+                    self.updates += steps.clone().filter(|&step| micro.is_last(step, entries.len())).count() as u64;
                 }
                 Some((steps, self.executor.read(Slot::Losses, at..at + next)?, outputs))
             } else {
@@ -738,7 +851,13 @@ impl Trainer {
             };
             if let Some((steps, losses, outputs)) = std::mem::replace(&mut pending, handed_over) {
                 let losses = losses.wait()?;
-                let outputs = outputs.map_or(Ok(Vec::new()), |outputs| outputs.wait())?;
+                let mut outputs = outputs.map_or(Ok(Vec::new()), |outputs| outputs.wait())?;
+                if micro.count > 1 && !outputs.is_empty() {
+                    // Behind a micro-batch there may be padding.
+                    let cols = self.network.outputs();
+                    let parts = entries[steps.clone()].iter().zip(outputs.chunks(output));
+                    outputs = parts.flat_map(|(entry, part)| part[..entry.rows as usize * cols].to_vec()).collect();
+                }
                 pace.took(steps.len(), since.elapsed());
                 since = Instant::now();
                 self.paces.insert(phases, pace);
@@ -749,6 +868,15 @@ impl Trainer {
         }
         Ok(ControlFlow::Continue(()))
     }
+}
+
+/// The entries of the micro-batches of a batch that has `entry`.
+fn parts_of(micro: Micro, entry: ScheduleEntry) -> Vec<ScheduleEntry> {
+    let part = |at: u32| {
+        let rows = (entry.rows - at).min(micro.rows as u32);
+        ScheduleEntry { rows, first: entry.first + at, ..entry }
+    };
+    (0..entry.rows).step_by(micro.rows).map(part).collect()
 }
 
 /// What became of an epoch.
@@ -838,19 +966,7 @@ fn plan_options(device: &Device, options: &TrainerOptions, steps: usize, data_ro
         return Err(Error::Config("at least one loss must be kept, found losses_kept = 0".into()));
     }
     let steps = if options.optimizer.rule().counts_steps() { steps.max(COUNTED) } else { steps };
-    let TrainerOptions { planner, precision, batch, loss, optimizer, treatments, weighted, average, .. } = *options;
-    Ok(TrainingOptions {
-        average,
-        weighted,
-        planner,
-        treatments,
-        precision,
-        optimizer,
-        steps,
-        data_rows,
-        workgroup_memory: device.workgroup_memory(),
-        ..TrainingOptions::new(batch, loss)
-    })
+    Ok(TrainingOptions { steps, data_rows, workgroup_memory: device.workgroup_memory(), ..options.plan() })
 }
 
 /// The number of rows, where both lengths agree with the network and with each other.

@@ -5,10 +5,14 @@ mod common;
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use wgrad::check::gradients::Case as GradientCase;
+use wgrad::compare::compare;
 use wgrad::data::{Dataset, Matrix, Task};
 use wgrad::loss::Reduction;
 use wgrad::optimizer::Rule;
-use wgrad::plan::{Phase, Plan, Planner, TrainingOptions};
+use wgrad::plan::{Phase, Plan, Planner, ScheduleEntry, Slot, TrainingOptions};
+use wgrad::reference::Reference;
+use wgrad::train::{Control, Epoch, Observer};
 use wgrad::{Activation, Batch, Device, Loss, Network, Params, Precision, Trainer, TrainerOptions, Treatments};
 
 /// What `tests/data/steps/pytorch.py` stored.
@@ -332,4 +336,283 @@ fn a_sum_is_over_every_sample() {
             approx::assert_relative_eq!(mean, case.losses[0], max_relative = 1e-5);
         }
     }
+}
+
+/// The gradient of 11 rows in micro-batches of 4, which is the whole batch's within what f32 may err in any order of its sums.
+/// `tamper` may leave out or change a step.
+fn accumulated(
+    device: &Device,
+    planner: Planner,
+    precision: Precision,
+    tamper: impl Fn(&mut Plan),
+) -> Result<wgrad::compare::Comparison, String> {
+    let case = GradientCase::new(network(), Loss::SoftmaxCrossEntropy, 11, 3).unwrap();
+    let options = TrainingOptions {
+        planner,
+        precision,
+        steps: 3,
+        accumulates: true,
+        ..TrainingOptions::new(4, Loss::SoftmaxCrossEntropy)
+    };
+    let mut plan = Plan::training(&network(), &options).unwrap();
+    tamper(&mut plan);
+    let mut executor = device.executor(plan).unwrap();
+    executor.write(Slot::Params, 0, &case.values).unwrap();
+    let entry = |rows| ScheduleEntry::training(0.0, 1.0 / 11.0, rows);
+    executor.schedule(&[entry(4), entry(4), entry(3)]).unwrap();
+    // The second batch is what is looked at: the first must leave nothing.
+    for batch in 0..2 {
+        executor.write_words(Slot::Clock, 0, &[0]).unwrap();
+        for part in 0..3 {
+            let rows = part * 4..(part * 4 + 4).min(11);
+            let padded = |values: &[f32], cols: usize| {
+                let mut values = values[rows.start * cols..rows.end * cols].to_vec();
+                values.resize(4 * cols, 7.0);
+                values
+            };
+            executor.write(Slot::Input, 0, &padded(&case.inputs[batch], 3)).unwrap();
+            executor.write(Slot::Target, 0, &padded(&case.targets[batch], OUTPUTS)).unwrap();
+            executor.run(if part < 2 { planner.micro_step(false) } else { planner.step() }, 1).unwrap();
+        }
+    }
+    let wide = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
+    let (values, inputs, targets) = (wide(&case.values), wide(&case.inputs[1]), wide(&case.targets[1]));
+    let reference = Reference::new(&network(), Loss::SoftmaxCrossEntropy).unwrap();
+    let exact = reference.gradients(&values, &inputs, &targets, 11).unwrap();
+    let bounds = match precision {
+        Precision::F32 => reference.bounds(&values, &inputs, &targets, 11).unwrap(),
+        Precision::F16 => reference.half_bounds(&values, &inputs, &targets, 11).unwrap(),
+    };
+    let losses = executor.read(Slot::Losses, 0..3).unwrap().wait().unwrap();
+    compare("loss", &[losses.iter().sum::<f32>()], &[exact.loss], &[bounds.loss])?;
+    let found = executor.read(Slot::Gradients, 0..values.len()).unwrap().wait().unwrap();
+    compare("gradient", &found, &exact.params, &bounds.params)
+}
+
+#[test]
+fn micro_batches_sum_to_the_gradient_of_the_batch() {
+    for device in devices() {
+        for planner in [Planner::LayerWise, Planner::Fused] {
+            for precision in [Precision::F32, Precision::F16] {
+                if precision == Precision::F16 && !device.has_half() {
+                    continue;
+                }
+                let what = format!("{planner} {precision} on {}", device.name());
+                accumulated(&device, planner, precision, |_| {}).unwrap_or_else(|failure| panic!("{what}: {failure}"));
+                // A micro-batch left out, and sums that go on into the next batch.
+                for label in [Phase::Accumulate, Phase::Update] {
+                    let tamper = |plan: &mut Plan| {
+                        let before = plan.steps.len();
+                        let forgotten = |step: &wgrad::plan::Step| {
+                            step.phase == label && step.label == "gradients of micro-batches"
+                        };
+                        plan.steps.retain(|step| !forgotten(step));
+                        assert_eq!(plan.steps.len() + 1, before);
+                    };
+                    accumulated(&device, planner, precision, tamper).expect_err(&what);
+                }
+                let keep = |plan: &mut Plan| {
+                    let total = |step: &&mut wgrad::plan::Step| {
+                        step.phase == Phase::Update && step.label == "gradients of micro-batches"
+                    };
+                    let step = plan.steps.iter_mut().find(total).unwrap();
+                    step.bindings.swap(0, 1);
+                    step.kernel = wgrad::kernel::Kernel::Treatment(wgrad::kernel::Treatment::Accumulate);
+                    step.bindings.swap(0, 1);
+                };
+                accumulated(&device, planner, precision, keep).expect_err(&what);
+            }
+        }
+    }
+}
+
+/// Rows enough for several batches, of which the last is smaller.
+fn waves(rows: usize, weighted: bool) -> Dataset {
+    let x = |i: usize| ((i * 7919 + 13) % 1009) as f32 / 1009.0 - 0.5;
+    let stored = stored();
+    let mut data = stored.dataset(&stored.cases[0]);
+    data.inputs = Matrix::new(rows, 3, (0..3 * rows).map(x).collect()).unwrap();
+    let target = |i: usize| (3.0 * x(i / OUTPUTS * 3) + (i % OUTPUTS) as f32).sin();
+    data.targets = Matrix::new(rows, OUTPUTS, (0..OUTPUTS * rows).map(target).collect()).unwrap();
+    data.weights = weighted.then(|| (0..rows).map(|r| (r % 5) as f32 / 2.0).collect());
+    data
+}
+
+/// Epochs in micro-batches are those in batches, up to rounding: with what is done around the update, rows with weights, a rule
+/// that counts updates, and data that is streamed.
+#[test]
+fn epochs_in_micro_batches_are_those_in_batches() {
+    for device in devices() {
+        for (planner, weighted) in [(Planner::LayerWise, true), (Planner::Fused, false)] {
+            let fit = |micro_batch: Option<usize>, data_budget: u64| {
+                let options = TrainerOptions {
+                    planner,
+                    weighted,
+                    micro_batch,
+                    data_budget,
+                    batch: 20,
+                    learning_rate: 0.01,
+                    optimizer: Rule::Adam.optimizer(),
+                    treatments: Treatments { l2: 0.01, clip_norm: Some(0.1), ..Treatments::default() },
+                    average: Some(0.9),
+                    ..TrainerOptions::new(Loss::MeanSquaredError)
+                };
+                let mut trainer = Trainer::new(&device, network(), options).unwrap();
+                trainer.set_schedule("constant".parse().unwrap(), 4);
+                let (data, validation) = (waves(67, weighted), waves(29, weighted));
+                let epochs = trainer.fit(&data, Some(&validation), 4, &mut ()).unwrap();
+                let test = trainer.evaluate(&validation).unwrap();
+                (trainer.averaged_parameters().unwrap(), epochs, test)
+            };
+            let (whole, epochs, test) = fit(None, u64::MAX);
+            for (micro, budget) in [(7, u64::MAX), (1, u64::MAX), (20, u64::MAX), (7, 2000)] {
+                let what = format!("{planner}, micro-batches of {micro}, {budget} bytes, on {}", device.name());
+                let (parts, in_parts, test_in_parts) = fit(Some(micro), budget);
+                for (i, (a, b)) in whole.iter().zip(&parts).enumerate() {
+                    assert!((a - b).abs() < 2e-4, "{what}: parameter {i} is {b}, in batches {a}");
+                }
+                for (a, b) in epochs.iter().zip(&in_parts) {
+                    approx::assert_relative_eq!(a.loss, b.loss, max_relative = 1e-4);
+                    let of = |epoch: &Epoch| epoch.validation.as_ref().unwrap().r_squared.unwrap();
+                    approx::assert_relative_eq!(of(a), of(b), max_relative = 1e-3);
+                }
+                approx::assert_relative_eq!(test.loss, test_in_parts.loss, max_relative = 1e-4);
+            }
+        }
+    }
+}
+
+#[test]
+fn steps_in_micro_batches_keep_their_losses() {
+    let stored = stored();
+    for device in devices() {
+        for planner in [Planner::LayerWise, Planner::Fused] {
+            for case in stored.cases.iter().filter(|case| ["everything", "nothing"].contains(&case.name.as_str())) {
+                let options = TrainerOptions { micro_batch: Some(3), losses_kept: 4, ..stored.options(case, planner) };
+                let mut trainer = Trainer::with_parameters(&device, network(), &stored.arena(), options).unwrap();
+                let batch = Batch { inputs: &stored.inputs, targets: &stored.targets(case) };
+                trainer.load(&batch).unwrap();
+                trainer.repeat(3).unwrap();
+                assert_eq!(trainer.losses().unwrap().len(), 3);
+                trainer.step(&batch).unwrap();
+                trainer.repeat(6).unwrap();
+                let losses = trainer.losses().unwrap();
+                assert_eq!(losses.len(), 4);
+                for (&found, &expected) in losses.iter().zip(&case.losses[6..]) {
+                    approx::assert_relative_eq!(f64::from(found), expected, max_relative = 1e-5);
+                }
+                let what = format!("{}, {planner} on {}", case.name, device.name());
+                assert_near(&what, &Params::of(&network()), &trainer.parameters().unwrap(), &case.parameters);
+                // A batch of fewer rows, in fewer parts.
+                let width = batch.targets.len() / 8;
+                trainer.step(&Batch { inputs: &stored.inputs[..6], targets: &batch.targets[..2 * width] }).unwrap();
+                assert_eq!(trainer.losses().unwrap().len(), 4);
+            }
+        }
+    }
+    let options = TrainerOptions { micro_batch: Some(0), ..TrainerOptions::new(Loss::Huber) };
+    let error = Trainer::new(&Device::Cpu, network(), options).err().unwrap().to_string();
+    assert!(error.contains("a micro-batch needs at least 1 row"), "{error}");
+}
+
+/// Stops in the middle of an epoch.
+struct Stop;
+
+impl Observer for Stop {
+    fn progress(&mut self, _: usize, _: usize, _: usize, _: f32) -> std::ops::ControlFlow<()> {
+        std::ops::ControlFlow::Break(())
+    }
+}
+
+/// Three epochs and three more are six, to the bit: with state, schedule, average, and a region that rows are streamed
+/// through.
+#[test]
+fn a_further_fit_goes_on() {
+    for device in devices() {
+        for &planner in Planner::ALL {
+            let trainer = || {
+                let options = TrainerOptions {
+                    planner,
+                    batch: 8,
+                    optimizer: if planner == Planner::Resident { Rule::Momentum } else { Rule::AdamW }.optimizer(),
+                    average: (planner != Planner::Resident).then_some(0.95),
+                    learning_rate: 0.01,
+                    ..TrainerOptions::new(Loss::MeanSquaredError)
+                };
+                let mut trainer = Trainer::new(&device, network(), options).unwrap();
+                trainer.set_schedule("warmup:2, cosine".parse().unwrap(), 6);
+                trainer
+            };
+            let bits = |trainer: &mut Trainer| {
+                let all = [trainer.parameters().unwrap(), trainer.averaged_parameters().unwrap()].concat();
+                all.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+            };
+            let (data, other) = (waves(50, false), waves(90, false));
+            let mut once = trainer();
+            let six = once.fit(&data, None, 6, &mut ()).unwrap();
+            let mut twice = trainer();
+            let three = twice.fit(&data, None, 3, &mut ()).unwrap();
+            // A larger set in between takes another plan.
+            twice.evaluate(&other).unwrap();
+            let more = twice.fit(&data, None, 3, &mut ()).unwrap();
+            let mut by_one = trainer();
+            let ones: Vec<Epoch> = (0..6).map(|_| by_one.partial_fit(&data).unwrap()).collect();
+            assert_eq!(bits(&mut once), bits(&mut twice), "{planner} on {}", device.name());
+            assert_eq!(bits(&mut once), bits(&mut by_one), "{planner} on {}", device.name());
+            let losses = |epochs: &[Epoch]| epochs.iter().map(|epoch| epoch.loss).collect::<Vec<_>>();
+            assert_eq!(losses(&six), [losses(&three), losses(&more)].concat());
+            assert_eq!(losses(&six), losses(&ones));
+            // Not so where the state is lost.
+            let mut anew = trainer();
+            anew.fit(&data, None, 3, &mut ()).unwrap();
+            let values = anew.parameters().unwrap();
+            let mut forgetful = trainer();
+            forgetful.set_parameters(&values).unwrap();
+            forgetful.fit(&data, None, 3, &mut ()).unwrap();
+            assert_ne!(bits(&mut once), bits(&mut forgetful), "{planner} on {}", device.name());
+        }
+        let options = TrainerOptions { micro_batch: Some(2), batch: 8, ..TrainerOptions::new(Loss::MeanSquaredError) };
+        let mut stopped = Trainer::new(&device, network(), options).unwrap();
+        stopped.fit_under(&Control::default(), &waves(50, false), None, 1, &mut Stop).unwrap();
+        assert!(stopped.partial_fit(&waves(50, false)).unwrap().loss.is_finite());
+        let mut diverging = trainer_of(&device, 1e30);
+        let error = diverging.partial_fit(&waves(50, false)).unwrap_err().to_string();
+        assert!(error.contains("is not finite: the training diverged"), "{error}");
+    }
+}
+
+fn trainer_of(device: &Device, learning_rate: f32) -> Trainer {
+    let options = TrainerOptions { learning_rate, batch: 8, ..TrainerOptions::new(Loss::MeanSquaredError) };
+    Trainer::new(device, network(), options).unwrap()
+}
+
+/// What moves along to another plan, and what a checkpoint has to keep.
+#[test]
+fn the_state_of_a_run_is_listed() {
+    let slots = |options: TrainingOptions| Plan::training(&network(), &options).unwrap().state_slots();
+    let plain = TrainingOptions::new(8, Loss::MeanSquaredError);
+    assert_eq!(slots(plain), [Slot::Params]);
+    let all = TrainingOptions {
+        precision: Precision::F16,
+        optimizer: Rule::Adam.optimizer(),
+        average: Some(0.9),
+        accumulates: true,
+        ..plain
+    };
+    assert_eq!(slots(all), [Slot::Params, Slot::Scaler, Slot::State(0), Slot::State(1), Slot::Average]);
+}
+
+#[test]
+fn weights_that_nobody_takes_are_an_error() {
+    let mut trainer = trainer_of(&Device::Cpu, 0.1);
+    let error = trainer.fit(&waves(50, true), None, 1, &mut ()).unwrap_err().to_string();
+    assert!(error.contains("TrainerOptions::weighted"), "{error}");
+    // Without weights each row counts 1.
+    let of = |weighted| {
+        let options = TrainerOptions { weighted, batch: 8, ..TrainerOptions::new(Loss::MeanSquaredError) };
+        let mut trainer = Trainer::new(&Device::Cpu, network(), options).unwrap();
+        trainer.fit(&waves(50, false), None, 2, &mut ()).unwrap();
+        trainer.parameters().unwrap()
+    };
+    assert_eq!(of(false), of(true));
 }
