@@ -111,5 +111,6 @@ fn dataset(network: &Network, rows: usize) -> Result<Dataset> {
         task: Task::Regression { outputs: names(outputs) },
         inputs: Matrix::new(rows, inputs, numbers(rows * inputs))?,
         targets: Matrix::new(rows, outputs, numbers(rows * outputs))?,
+        weights: None,
     })
 }

@@ -19,6 +19,7 @@ fn points(spoilt: bool) -> Result<Dataset> {
         task: Task::Regression { outputs: vec!["y".into()] },
         inputs: Matrix::new(400, 1, inputs)?,
         targets: Matrix::new(400, 1, targets)?,
+        weights: None,
     })
 }
 

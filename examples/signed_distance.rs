@@ -120,6 +120,7 @@ fn points(data: &[&str]) -> Dataset {
         task: Task::Regression { outputs: names(data) },
         inputs: Matrix { rows: OUTLINE + SPACE, cols: 2, data: inputs },
         targets: Matrix { rows: OUTLINE + SPACE, cols: data.len(), data: targets },
+        weights: None,
     }
 }
 

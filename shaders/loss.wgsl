@@ -1,5 +1,6 @@
 // row_loss[r] = loss_scale · Σ_j loss(y, t) and delta[r, j] = loss_scale · ∂loss/∂y · f′, for the output y as [rows, cols].
-// Rows past the batch's end (entry.rows) give 0. dims: rows, cols. LANES neighbouring invocations share a row.
+// Rows past the batch's end (entry.rows) give 0. dims: rows, cols, and 1 where the weight of a row stands behind its targets,
+// else 0. LANES neighbouring invocations share a row.
 
 @group(0) @binding(2) var<storage, read> clock: array<u32>;
 @group(0) @binding(3) var<storage, read> output: array<Stored>;
@@ -50,7 +51,13 @@ fn main(
   let entry = schedule[min(clock[0], arrayLength(&schedule) - 1u)];
   let live = r < min(rows, entry.rows);
   let begin = r * cols;
+  let target_begin = r * (cols + u.dims.z);
   let live_cols = select(0u, cols, live);
+
+  var scale = entry.loss_scale;
+  if live && u.dims.z > 0u {
+    scale *= target_rows[target_begin + cols];
+  }
 
   var row = Row(0.0, 0.0);
   if USES_SOFTMAX {
@@ -63,7 +70,7 @@ fn main(
     var target_sum = 0.0;
     for (var j = lane; j < live_cols; j += LANES) {
       sum += exp(f32(output[begin + j]) - largest);
-      target_sum += target_rows[begin + j];
+      target_sum += target_rows[target_begin + j];
     }
     row = Row(largest + log(row_sum(local, sum)), row_sum(local, target_sum));
   }
@@ -71,9 +78,9 @@ fn main(
   var loss = 0.0;
   for (var j = lane; j < live_cols; j += LANES) {
     let y = f32(output[begin + j]);
-    let t = target_rows[begin + j];
+    let t = target_rows[target_begin + j];
     loss += loss_value(y, t, row);
-    let derivative = entry.loss_scale * loss_derivative(y, t, row) * activation_derivative(stored_of(begin + j));
+    let derivative = scale * loss_derivative(y, t, row) * activation_derivative(stored_of(begin + j));
     delta[begin + j] = Stored(delta_scale() * derivative);
   }
   let total = row_sum(local, loss);
@@ -81,7 +88,7 @@ fn main(
     return;
   }
   if lane == 0u {
-    row_loss[r] = entry.loss_scale * total;
+    row_loss[r] = scale * total;
   }
   if !live {
     for (var j = lane; j < cols; j += LANES) {

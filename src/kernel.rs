@@ -9,6 +9,7 @@ pub mod jet;
 pub mod mixed;
 pub mod resident;
 mod tiled_vector;
+pub mod treatment;
 mod whole;
 
 pub use block::{Block, Over};
@@ -18,6 +19,7 @@ pub use fused::{Fused, FusedSum};
 pub use jet::{Jet, JetPass};
 pub use mixed::Mixed;
 pub use resident::Resident;
+pub use treatment::Treatment;
 pub use whole::Whole;
 
 use crate::activation::{Activation, Stored};
@@ -40,7 +42,8 @@ pub enum Kernel {
         /// What happens to each sum before it is stored.
         epilogue: Epilogue,
     },
-    /// The loss of each row and the delta of the output layer: `dims = [rows, cols]`.
+    /// The loss of each row and the delta of the output layer: `dims = [rows, cols, weights]`. Behind the targets of a row
+    /// stands its weight, where there are such: `weights` is 1 then, else 0.
     Loss {
         /// The loss.
         loss: Loss,
@@ -53,11 +56,15 @@ pub enum Kernel {
     ColumnSum,
     /// The optimizer's update over a run of the parameter arena: `dims = [length]`.
     Update(Rule),
+    /// A kernel around the update; its sizes stand at [`Treatment`].
+    Treatment(Treatment),
     /// A kernel of mixed precision.
     Mixed(Mixed),
-    /// Whole training steps of a network that stays in one workgroup: `dims = [batch, steps, rows of the data set]`.
+    /// Whole training steps of a network that stays in one workgroup: `dims = [batch, steps, rows of the data set, weights]`,
+    /// the last as for [`Kernel::Loss`].
     Resident(Arc<Resident>),
-    /// Forward, or forward, loss and backward, of parts of the batch: `dims = [batch, rows of a part]`.
+    /// Forward, or forward, loss and backward, of parts of the batch: `dims = [batch, rows of a part, weights]`, the last as
+    /// for [`Kernel::Loss`].
     Fused(Arc<Fused>),
     /// The sums of the parts' gradients, stored or used for the update: `dims = [parts, first, length]`.
     FusedSum(Arc<FusedSum>),
@@ -285,6 +292,7 @@ impl Kernel {
             Kernel::LossSum => "loss_sum",
             Kernel::ColumnSum => "column_sum",
             Kernel::Update(_) => "update",
+            Kernel::Treatment(treatment) => treatment.stem(),
             Kernel::Mixed(mixed) => mixed.stem(),
             Kernel::Resident(_) => "resident",
             Kernel::Fused(_) => "fused",
@@ -320,6 +328,7 @@ impl Kernel {
             }
         }
         all.extend(Rule::ALL.iter().map(|&rule| Kernel::Update(rule)));
+        all.extend(Treatment::ALL.iter().map(|&treatment| Kernel::Treatment(treatment)));
         all.extend(Resident::samples().into_iter().map(|resident| Kernel::Resident(Arc::new(resident))));
         all.extend(fused::samples());
         all.extend(Jet::samples().into_iter().map(|jet| Kernel::Jet(Arc::new(jet))));
@@ -394,6 +403,7 @@ impl Kernel {
                 all.extend(state_bindings(rule));
                 all
             }
+            Kernel::Treatment(treatment) => treatment.bindings(),
             Kernel::Mixed(mixed) => mixed.bindings(),
             Kernel::Resident(ref resident) => resident.bindings(),
         }
@@ -422,6 +432,7 @@ impl Kernel {
             Kernel::LossSum => vec![Variant::Naive, Variant::Lanes(256)],
             Kernel::ColumnSum => vec![Variant::Naive, Variant::Strided, Variant::Vector, Variant::StridedVector],
             Kernel::Update(_) => vec![Variant::Naive, Variant::Vector],
+            Kernel::Treatment(treatment) => treatment.variants(),
             Kernel::Mixed(mixed) => mixed.variants(),
             Kernel::Resident(resident) => {
                 let registers = resident.is_tiny().then_some(Variant::Registers);
@@ -479,6 +490,7 @@ impl Kernel {
                 (true, true) => Variant::StridedVector,
             },
             Kernel::Update(_) if x.is_multiple_of(4) => Variant::Vector,
+            Kernel::Treatment(treatment) => treatment.heuristic(dims),
             Kernel::Mixed(mixed) => mixed.heuristic(dims),
             Kernel::Block(block) => block.heuristic(dims, subgroup),
             Kernel::Resident(resident) => resident.heuristic(x, subgroup),
@@ -507,16 +519,17 @@ impl Kernel {
                 all
             }
             Kernel::Loss { activation, .. } => {
-                let mut all = vec![ENTRY, 1, x * y, x * y, x * y, x];
+                let mut all = vec![ENTRY, 1, x * y, x * (y + z), x * y, x];
                 all.extend((activation.stored() == Stored::Preactivation).then_some(x * y));
                 all
             }
             Kernel::LossSum => vec![x, 1, 1],
             Kernel::ColumnSum => vec![x * y, y],
             Kernel::Update(rule) => [vec![ENTRY, 1], vec![x; 2 + rule.states()]].concat(),
+            Kernel::Treatment(treatment) => treatment.lengths([x, y, z, w]),
             Kernel::Mixed(mixed) => mixed.lengths(dims),
-            Kernel::Resident(ref resident) => resident.lengths(x, z, ENTRY),
-            Kernel::Fused(ref fused) => fused.lengths([x, y]),
+            Kernel::Resident(ref resident) => resident.lengths(x, z, w, ENTRY),
+            Kernel::Fused(ref fused) => fused.lengths([x, y, z]),
             Kernel::FusedSum(ref sum) => sum.lengths([x, y, z]),
             Kernel::Jet(ref jet) => jet.lengths([x, y, z, w]),
             Kernel::Block(block) => block.lengths([x, y, z, w]),
@@ -553,6 +566,7 @@ impl Kernel {
             (Kernel::ColumnSum, Variant::Strided | Variant::StridedVector) => x.div_ceil(16) + 4,
             (Kernel::ColumnSum, _) => x,
             (Kernel::Gather | Kernel::Update(_) | Kernel::Jet(_), _) => 0,
+            (Kernel::Treatment(treatment), _) => treatment.loop_iterations(variant, [x, y, z, w]),
             (Kernel::Mixed(mixed), _) => mixed.loop_iterations(variant, dims),
             (Kernel::Resident(resident), variant) => resident.loop_iterations(lanes_of(variant), x, y),
             (Kernel::Fused(fused), _) => fused.loop_iterations(variant, [x as usize, y as usize]),
@@ -597,6 +611,7 @@ impl Kernel {
             (Kernel::ColumnSum, _) => [y.div_ceil(64) as u32, 1, 1],
             (Kernel::Update(_), Variant::Vector) => linear(x.div_ceil(4 * 256)),
             (Kernel::Update(_), _) => linear(x.div_ceil(256)),
+            (Kernel::Treatment(treatment), _) => treatment.workgroups(variant, [x, y, z, w]),
             (Kernel::Mixed(mixed), _) => mixed.workgroups(variant, dims),
             (Kernel::Resident(_), _) => [1, 1, 1],
             (Kernel::Fused(_), _) => [x.div_ceil(y.max(1)) as u32, 1, 1],
@@ -619,6 +634,7 @@ impl Kernel {
             Kernel::LossSum => (x, 4.0 * x),
             Kernel::ColumnSum => (x * y, 4.0 * x * y),
             Kernel::Update(rule) => (2.0 * x, (12.0 + 8.0 * rule.states() as f64) * x),
+            Kernel::Treatment(treatment) => treatment.work(x),
             Kernel::Mixed(mixed) => mixed.work(dims),
             Kernel::Resident(resident) => {
                 let network = &resident.whole.network;
@@ -776,6 +792,10 @@ impl Kernel {
                 });
                 parts.extend([SCHEDULE, element, rule.wgsl(), include_str!("../shaders/update.wgsl")]);
             }
+            Kernel::Treatment(treatment) => {
+                let [own, each] = treatment.wgsl();
+                parts.extend([&lanes, element, own, each]);
+            }
             Kernel::Mixed(mixed) => return mixed.wgsl(variant),
         }
         let enable = match variant {
@@ -839,7 +859,7 @@ impl std::fmt::Display for Kernel {
             Kernel::FusedSum(sum) => sum.to_string(),
             Kernel::Jet(jet) => jet.to_string(),
             Kernel::Block(block) => block.to_string(),
-            Kernel::Gather | Kernel::LossSum | Kernel::ColumnSum => self.stem().to_owned(),
+            Kernel::Gather | Kernel::LossSum | Kernel::ColumnSum | Kernel::Treatment(_) => self.stem().to_owned(),
         })
     }
 }

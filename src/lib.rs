@@ -58,6 +58,7 @@ pub mod real;
 pub mod reference;
 pub mod schedule;
 pub mod train;
+pub mod treatment;
 pub mod tune;
 
 pub use activation::Activation;
@@ -75,6 +76,7 @@ pub use precision::{Precision, PrecisionChoice};
 pub use predict::Predictor;
 pub use schedule::Schedule;
 pub use train::{Batch, Trainer, TrainerOptions};
+pub use treatment::Treatments;
 
 /// The README's example, compiled and run as a test.
 #[cfg(doctest)]

@@ -6,6 +6,7 @@ mod fused;
 mod jets;
 mod memory;
 mod resident;
+mod treatment;
 
 pub(crate) use jets::check_smooth;
 pub use memory::Group;
@@ -21,6 +22,7 @@ use crate::optimizer::Optimizer;
 use crate::params::{ALIGNMENT, Params, Role, Tensor};
 use crate::precision::Precision;
 use crate::real::Real;
+use crate::treatment::Treatments;
 use crate::{Error, Result};
 use std::ops::Range;
 
@@ -31,6 +33,15 @@ pub enum Slot {
     Params,
     /// The gradients, laid out like the parameters.
     Gradients,
+    /// The gradients of the micro-batches of a batch before its last one, summed, laid out like the parameters.
+    GradientSums,
+    /// Sums of squares of the gradients, on their way to a norm.
+    Squares,
+    /// What clips the gradient's norm, [`CLIP_LEN`](crate::kernel::treatment::CLIP_LEN) numbers: the factor, and the norm
+    /// before it.
+    Clip,
+    /// The exponential moving average of the parameters, laid out like them.
+    Average,
     /// A state arena of the optimizer, laid out like the parameters.
     State(usize),
     /// The batch, `[batch, inputs]`.
@@ -92,6 +103,10 @@ impl std::fmt::Display for Slot {
         f.pad(&match self {
             Slot::Params => "params".to_owned(),
             Slot::Gradients => "gradients".to_owned(),
+            Slot::GradientSums => "gradient_sums".to_owned(),
+            Slot::Squares => "squares".to_owned(),
+            Slot::Clip => "clip".to_owned(),
+            Slot::Average => "average".to_owned(),
             Slot::State(i) => format!("state.{i}"),
             Slot::Input => "input".to_owned(),
             Slot::InputJets => "input_jets".to_owned(),
@@ -184,6 +199,10 @@ pub enum Phase {
     Loss,
     /// From the output's delta to every gradient.
     Backward,
+    /// The gradients of a fused step, where more is done to them than an update.
+    Sum,
+    /// The gradients are kept for the update behind a later micro-batch.
+    Accumulate,
     /// Gradients change parameters.
     Update,
     /// The step's loss is recorded and the clock advances.
@@ -231,7 +250,7 @@ impl Planner {
     pub fn step(self) -> &'static [Phase] {
         match self {
             Planner::LayerWise => &[Phase::Forward, Phase::Loss, Phase::Backward, Phase::Update, Phase::Finish],
-            Planner::Fused => &[Phase::Fused, Phase::Update, Phase::Record],
+            Planner::Fused => &[Phase::Fused, Phase::Sum, Phase::Update, Phase::Record],
             Planner::Resident => &[Phase::Steps],
         }
     }
@@ -243,7 +262,21 @@ impl Planner {
                 &[Phase::Gather, Phase::Forward, Phase::Loss, Phase::Backward, Phase::Update, Phase::Finish]
             }
             Planner::Resident => &[Phase::GatheredSteps],
-            Planner::Fused => &[Phase::FusedGathered, Phase::Update, Phase::Record],
+            Planner::Fused => &[Phase::FusedGathered, Phase::Sum, Phase::Update, Phase::Record],
+        }
+    }
+
+    /// The phases of a step on a micro-batch, in [`Slot::Input`] or `gathered` from the data set, behind which others of the
+    /// same batch follow: its gradients are kept for the update that comes with the last one. Of plans with
+    /// [`TrainingOptions::accumulates`].
+    pub fn micro_step(self, gathered: bool) -> &'static [Phase] {
+        use Phase::{Accumulate, Backward, Finish, Forward, Fused, FusedGathered, Gather, Loss, Record, Sum};
+        match (self, gathered) {
+            (Planner::LayerWise, false) => &[Forward, Loss, Backward, Accumulate, Finish],
+            (Planner::LayerWise, true) => &[Gather, Forward, Loss, Backward, Accumulate, Finish],
+            (Planner::Fused, false) => &[Fused, Sum, Accumulate, Record],
+            (Planner::Fused, true) => &[FusedGathered, Sum, Accumulate, Record],
+            (Planner::Resident, _) => &[],
         }
     }
 
@@ -280,6 +313,14 @@ impl Planner {
                     "the planner {self} takes losses of output and target alone, found the equation {}; use the planner {}",
                     options.loss,
                     Planner::LayerWise
+                )))
+            }
+            Planner::Resident if options.treats_gradients() || options.average.is_some() => {
+                Err(Error::Config(format!(
+                    "the planner {self} changes parameters by an optimizer alone, without penalties, clipping, micro-batches and \
+                 averages; use the planner {} or {}",
+                    Planner::LayerWise,
+                    Planner::Fused
                 )))
             }
             Planner::Resident if options.precision != Precision::F32 => Err(Error::Config(format!(
@@ -323,6 +364,8 @@ impl Phase {
             Phase::Forward => "forward",
             Phase::Loss => "loss",
             Phase::Backward => "backward",
+            Phase::Sum => "sum",
+            Phase::Accumulate => "accumulate",
             Phase::Update => "update",
             Phase::Finish => "finish",
             Phase::Steps => "steps",
@@ -394,6 +437,15 @@ pub struct TrainingOptions {
     pub all_gradients: bool,
     /// Bytes of workgroup memory that a kernel may take.
     pub workgroup_memory: usize,
+    /// What is done to gradients before the update.
+    pub treatments: Treatments,
+    /// Whether the gradients of micro-batches can be summed before an update; [`TrainingOptions::batch`] is then that of a
+    /// micro-batch.
+    pub accumulates: bool,
+    /// Whether the weight of a row stands behind its targets, and multiplies its loss.
+    pub weighted: bool,
+    /// The decay of the exponential moving average of the parameters, in (0, 1), where there is to be one.
+    pub average: Option<f32>,
 }
 
 impl TrainingOptions {
@@ -410,6 +462,10 @@ impl TrainingOptions {
             data_rows: 0,
             all_gradients: false,
             workgroup_memory: DEFAULT_WORKGROUP_MEMORY,
+            treatments: Treatments::default(),
+            accumulates: false,
+            weighted: false,
+            average: None,
         }
     }
 }
@@ -420,6 +476,7 @@ impl Plan {
         network.validate()?;
         options.loss.check_output(network.output_activation())?;
         options.optimizer.validate()?;
+        treatment::validate(options)?;
         check_batch(network, options.batch)?;
         options.planner.fits(network, options)?;
         if let Loss::Equation(equation) = options.loss {
@@ -476,7 +533,7 @@ impl Plan {
             plan.words(Slot::Schedule, options.steps * ScheduleEntry::WORDS),
             plan.words(Slot::Clock, 1),
             wiring.output(last),
-            plan.add(Slot::Target, options.batch * network.outputs()),
+            plan.add(Slot::Target, options.batch * options.target_width(network)),
             wiring.delta(last),
             plan.add(Slot::RowLoss, options.batch),
         ];
@@ -490,7 +547,7 @@ impl Plan {
         plan.push(
             Phase::Loss,
             precision.of(Kernel::Loss { loss: options.loss, activation }),
-            [options.batch, network.outputs()],
+            [options.batch, network.outputs(), options.weighted.into()],
             bindings,
             "loss and output delta",
         )?;
@@ -500,14 +557,14 @@ impl Plan {
             plan.backward(&wiring, i, options.all_gradients)?;
         }
         if precision == Precision::F16 {
-            plan.unscale(&params, options)?;
+            let gradients = match options.all_gradients {
+                true => vec![whole(Slot::Gradients, params.len)],
+                false => treatment::runs(&params).map(|range| Binding { slot: Slot::Gradients, range }).collect(),
+            };
+            let input = plan.slot(Slot::InputGradient).map(|info| whole(Slot::InputGradient, info.len));
+            plan.unscale(Phase::Backward, gradients.into_iter().chain(input))?;
         }
-        for run in params.trainable_runs() {
-            plan.update(&run, &params, options)?;
-        }
-        if precision == Precision::F16 && plan.dispatches(&[Phase::Update]) > 0 {
-            plan.adapt()?;
-        }
+        plan.change(&params, options)?;
         plan.running_statistics(&wiring)?;
         plan.record(Phase::Finish, Kernel::LossSum, whole(Slot::RowLoss, options.batch), options.batch)?;
         plan.validate()?;
@@ -556,7 +613,7 @@ impl Plan {
 
     fn gather(&mut self, network: &Network, options: &TrainingOptions) -> Result<()> {
         let (batch, rows) = (options.batch, options.data_rows);
-        let targets = options.loss.target_width(network.outputs());
+        let targets = options.target_width(network);
         let bindings = vec![
             self.words(Slot::Schedule, options.steps * ScheduleEntry::WORDS),
             self.words(Slot::Clock, 1),
@@ -707,10 +764,8 @@ impl Plan {
         Ok(())
     }
 
-    fn update(&mut self, run: &Range<usize>, params: &Params, options: &TrainingOptions) -> Result<()> {
+    fn update(&mut self, run: Range<usize>, params: &Params, options: &TrainingOptions) -> Result<()> {
         let rule = options.optimizer.rule();
-        // Whole vectors of four: behind a tensor there is room, with gradients of 0.
-        let run = run.start..run.end.next_multiple_of(4);
         let mut bindings = vec![
             whole(Slot::Schedule, options.steps * ScheduleEntry::WORDS),
             whole(Slot::Clock, 1),
@@ -745,20 +800,12 @@ impl Plan {
         Ok(())
     }
 
-    /// Takes the dynamic loss scale out of every gradient that was computed.
-    fn unscale(&mut self, params: &Params, options: &TrainingOptions) -> Result<()> {
-        let mut gradients = match options.all_gradients {
-            true => vec![whole(Slot::Gradients, params.len)],
-            false => {
-                let runs = params.trainable_runs().into_iter();
-                runs.map(|range| Binding { slot: Slot::Gradients, range }).collect()
-            }
-        };
-        gradients.extend(self.slot(Slot::InputGradient).map(|info| whole(Slot::InputGradient, info.len)));
+    /// Takes the dynamic loss scale out of `gradients`, and notes whether one of them overflowed.
+    fn unscale(&mut self, phase: Phase, gradients: impl Iterator<Item = Binding>) -> Result<()> {
         for gradient in gradients {
             let dims = [gradient.range.len()];
             let bindings = vec![whole(Slot::Scaler, SCALER_LEN), self.words(Slot::Overflow, 1), gradient];
-            self.push(Phase::Backward, Kernel::Mixed(Mixed::Unscale), dims, bindings, "gradients unscaled")?;
+            self.push(phase, Kernel::Mixed(Mixed::Unscale), dims, bindings, "gradients unscaled")?;
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use half::HalfBounded;
 pub use number::{Bounded, Number};
 
 use crate::activation::Activation;
-use crate::loss::Loss;
+use crate::loss::{Loss, Reduction};
 use crate::network::{Dropout, Layer, Network};
 use crate::params::{Params, Role, Tensor};
 use crate::{Error, Result};
@@ -37,6 +37,9 @@ pub struct Gradients {
 pub struct Reference {
     layers: Vec<Dense>,
     loss: Loss,
+    reduction: Reduction,
+    /// Whether the weight of a row stands behind its targets.
+    weighted: bool,
     /// The output activation of predictions; the last of `layers` has that of training.
     output: Activation,
     inputs: usize,
@@ -109,12 +112,23 @@ impl Reference {
             last.activation = loss.training_activation(output);
         }
         let (inputs, outputs, arena) = (network.inputs, network.outputs(), params.len);
-        Ok(Reference { layers, loss, output, inputs, outputs, arena, seed: 0 })
+        let reduction = loss.reduction();
+        Ok(Reference { layers, loss, reduction, weighted: false, output, inputs, outputs, arena, seed: 0 })
     }
 
     /// The same for a step whose random numbers are drawn by `seed`.
     pub fn with_seed(self, seed: u32) -> Self {
         Reference { seed, ..self }
+    }
+
+    /// The same where a row of targets has the weight of its loss as one more number at its end. Not for equations.
+    pub fn weighted(self) -> Self {
+        Reference { weighted: true, ..self }
+    }
+
+    /// The same with `reduction` for the sum of the loss. Not for equations.
+    pub fn reduced_by(self, reduction: Reduction) -> Self {
+        Reference { reduction, ..self }
     }
 
     /// What the network predicts, `[rows, outputs]`, from the arena `values` and `inputs`, `[rows, inputs]`.
@@ -196,7 +210,7 @@ impl Reference {
         };
         check("length of the parameter arena", self.arena, values.len())?;
         check("length of the inputs", rows * self.inputs, inputs.len())?;
-        let width = self.loss.target_width(self.outputs);
+        let width = self.loss.target_width(self.outputs) + usize::from(self.weighted);
         targets.map_or(Ok(()), |targets| check("length of the targets", rows * width, targets.len()))
     }
 
@@ -228,18 +242,21 @@ impl Reference {
 
     /// `C` and `∇_a C`, `[rows, outputs]`, for the outputs `y`.
     fn cost<N: Number>(&self, y: &[N], targets: &[f64], rows: usize) -> (N, Vec<N>) {
-        let scale = N::factor(self.loss.reduction().scale(rows, self.outputs));
+        let reduction = N::factor(self.reduction.scale(rows, self.outputs));
         let (mut terms, mut gradient) = (Vec::new(), Vec::new());
-        for (y, t) in y.chunks(self.outputs).zip(targets.chunks(self.outputs)) {
+        let width = self.outputs + usize::from(self.weighted);
+        for (y, t) in y.chunks(self.outputs).zip(targets.chunks(width)) {
+            let (t, weight) = t.split_at(self.outputs);
+            let scale = weight.first().map_or(reduction, |&weight| reduction * N::given(weight));
             let log_sum_exp = N::log_sum_exp(y);
             let target_sum = N::sum(t.iter().map(|&t| N::given(t)));
             for (&y, &t) in y.iter().zip(t) {
                 let [value, derivative] = N::loss(self.loss, y, N::given(t), [log_sum_exp, target_sum]);
-                terms.push(value);
+                terms.push(weight.first().map_or(value, |&weight| N::given(weight) * value));
                 gradient.push(scale * derivative);
             }
         }
-        (scale * N::sum(terms.into_iter()), gradient)
+        (reduction * N::sum(terms.into_iter()), gradient)
     }
 
     fn backpropagate<N: Number>(

@@ -4,12 +4,14 @@
 mod control;
 mod evaluation;
 mod feed;
+mod micro;
 mod observer;
 mod range;
 
 pub use control::{Control, Ended, Run};
 pub use evaluation::Evaluation;
 pub use feed::streamed_rows;
+pub use micro::largest_micro_batch;
 pub use observer::{Moment, Observer, Running};
 pub use range::{RangePoint, RangeTest, RateRange};
 
@@ -20,7 +22,7 @@ use crate::executor::Executor;
 use crate::gpu::VariantChoice;
 use crate::init::{Init, initialize};
 use crate::kernel::mixed::SCALER_LEN;
-use crate::loss::Loss;
+use crate::loss::{Loss, Reduction};
 use crate::network::Network;
 use crate::optimizer::Optimizer;
 use crate::pace::Pace;
@@ -29,9 +31,11 @@ use crate::plan::{Phase, Plan, Planner, ScheduleEntry, Slot, TrainingOptions};
 use crate::precision::Precision;
 use crate::random::step_seed;
 use crate::schedule::{Progress, Schedule};
+use crate::treatment::Treatments;
 use crate::{Error, Result};
 use control::Watch;
 use evaluation::Tally;
+use micro::Micro;
 use std::collections::HashMap;
 use std::ops::{ControlFlow, Range};
 use std::time::Instant;
@@ -41,7 +45,8 @@ use std::time::Instant;
 pub struct Batch<'a> {
     /// `[rows, inputs]`
     pub inputs: &'a [f32],
-    /// `[rows, outputs]`; for an [equation](crate::loss::Equation) its data, `[rows, data]`
+    /// `[rows, outputs]`, with the weight of a row as one more number at its end where [`TrainerOptions::weighted`]; for an
+    /// [equation](crate::loss::Equation) its data, `[rows, data]`
     pub targets: &'a [f32],
 }
 
@@ -69,6 +74,23 @@ pub struct TrainerOptions {
     /// Bytes that a data set may take up on the device; what is larger, or more than the device lets a shader bind, is
     /// streamed. The results are the same to the bit.
     pub data_budget: u64,
+    /// What is done to the gradient of a batch before the update: penalties, clipping.
+    pub treatments: Treatments,
+    /// What the sum of the loss over outputs and samples is divided by, where that is to be another than the loss's own.
+    /// By [`Reduction::Sum`] the gradient grows with the batch, and the loss of an epoch is the sum over its samples.
+    pub reduction: Option<Reduction>,
+    /// Whether rows have weights: the loss of each is multiplied by its own, `1/n Σ w l` with the mean over n samples, as in
+    /// Keras. Those of a data set are [`Dataset::weights`], 1 where it has none; those of a [`Batch`] stand behind its targets.
+    /// Not for equations.
+    pub weighted: bool,
+    /// The decay d of an exponential moving average of the parameters, in (0, 1), where there is to be one: after each update
+    /// `avg += (1 - d) (p - avg)`, from the initial parameters on. [`Trainer::averaged_parameters`] are then what is evaluated,
+    /// kept as the best, and restored.
+    pub average: Option<f32>,
+    /// The most rows whose activations are on the device at a time, ≥ 1: a larger batch is cut into micro-batches, whose
+    /// gradients are summed before the update. It is the batch's gradient, up to the rounding of the sums.
+    /// [`largest_micro_batch`] finds what fits. [`TrainerOptions::batch`] stays the batch of an update.
+    pub micro_batch: Option<usize>,
 }
 
 impl TrainerOptions {
@@ -85,7 +107,31 @@ impl TrainerOptions {
             precision: Precision::default(),
             losses_kept: 1,
             data_budget: u64::MAX,
+            treatments: Treatments::default(),
+            reduction: None,
+            weighted: false,
+            average: None,
+            micro_batch: None,
         }
+    }
+
+    /// What the sum of the loss is divided by.
+    pub fn reduction(&self) -> Reduction {
+        self.reduction.unwrap_or(self.loss.reduction())
+    }
+
+    /// What a plan is built for by these options, on batches from the host and one step at a time. Its batch is a micro-batch.
+    pub fn plan(&self) -> TrainingOptions {
+        let TrainerOptions { planner, precision, loss, optimizer, treatments, weighted, average, .. } = *self;
+        let Micro { rows, count, .. } = Micro::of(self);
+        let accumulates = count > 1;
+        let plan = TrainingOptions::new(rows, loss);
+        TrainingOptions { planner, precision, optimizer, treatments, weighted, average, accumulates, ..plan }
+    }
+
+    /// How many numbers stand in a row of targets of a network with `outputs` outputs: the target's, and its weight.
+    pub fn target_width(&self, outputs: usize) -> usize {
+        self.loss.target_width(outputs) + usize::from(self.weighted)
     }
 }
 
@@ -106,7 +152,8 @@ const ZEROS: &[f32] = &[0.0; 1024];
 pub struct Epoch {
     /// The epoch, counted from 1.
     pub number: usize,
-    /// The mean loss over the samples, each as its batch was trained.
+    /// The mean loss over the samples, each as its batch was trained, or with [`Reduction::Sum`] their sum. It is the data's
+    /// alone: penalties are no part of it.
     pub loss: f64,
     /// Steps whose gradients overflowed f16 and changed nothing; 0 in f32.
     pub skipped: usize,
@@ -126,8 +173,10 @@ pub struct Trainer {
     executor: Box<dyn Executor>,
     /// Steps since the schedule was last written.
     clock: usize,
-    /// Rows of the batch in [`Slot::Input`]; 0 where there is none.
+    /// Rows of the batch that was loaded; 0 where there is none.
     loaded_rows: usize,
+    /// Inputs and targets of that batch, where they do not fit [`Slot::Input`].
+    loaded: [Vec<f32>; 2],
     /// The rate and the rows that the schedule on the device is for; `None` where it belongs to something else.
     scheduled: Option<(f32, usize)>,
     /// Steps trained so far, which some optimizers count.
@@ -166,6 +215,9 @@ impl Trainer {
         variants: VariantChoice,
     ) -> Result<Self> {
         check_learning_rate(options.learning_rate)?;
+        if options.micro_batch == Some(0) {
+            return Err(Error::Config("a micro-batch needs at least 1 row, found 0".into()));
+        }
         Self::wired(device, network, values, options, variants, 0, Plan::training)
     }
 
@@ -178,7 +230,10 @@ impl Trainer {
         data_rows: usize,
         wire: fn(&Network, &TrainingOptions) -> Result<Plan>,
     ) -> Result<Self> {
-        let plan = wire(&network, &plan_options(device, &network, &options, options.losses_kept, data_rows)?)?;
+        let plan = wire(
+            &network,
+            &plan_options(device, &network, &options, options.losses_kept * Micro::of(&options).count, data_rows)?,
+        )?;
         let mut trainer = Trainer {
             params: Params::of(&network),
             executor: device.executor_with(plan, variants.clone())?,
@@ -189,6 +244,7 @@ impl Trainer {
             wire,
             clock: 0,
             loaded_rows: 0,
+            loaded: Default::default(),
             scheduled: None,
             updates: 0,
             schedule: None,
@@ -210,13 +266,22 @@ impl Trainer {
 
     /// Puts a batch on the device, for [`Trainer::repeat`].
     pub fn load(&mut self, batch: &Batch<'_>) -> Result<()> {
-        let rows = check_batch(&self.network, self.options.loss, batch, self.options.batch)?;
-        let slots = [(Slot::Input, batch.inputs, self.network.inputs), (Slot::Target, batch.targets, self.targets())];
-        for (slot, values, cols) in slots.into_iter().filter(|(.., cols)| *cols > 0) {
-            let mut padded = std::iter::once(values).chain(std::iter::repeat(ZEROS));
-            self.executor.stream(slot, 0..self.options.batch * cols, &mut padded)?;
+        let rows = check_batch(&self.network, self.targets(), batch, self.options.batch)?;
+        match Micro::of(&self.options).count {
+            1 => self.put(batch.inputs, batch.targets)?,
+            _ => self.loaded = [batch.inputs.to_vec(), batch.targets.to_vec()],
         }
         self.loaded_rows = rows;
+        Ok(())
+    }
+
+    /// Puts a batch, or a part of one, where the steps find it.
+    fn put(&mut self, inputs: &[f32], targets: &[f32]) -> Result<()> {
+        let slots = [(Slot::Input, inputs, self.network.inputs), (Slot::Target, targets, self.targets())];
+        for (slot, values, cols) in slots.into_iter().filter(|(.., cols)| *cols > 0) {
+            let mut padded = std::iter::once(values).chain(std::iter::repeat(ZEROS));
+            self.executor.stream(slot, 0..Micro::of(&self.options).rows * cols, &mut padded)?;
+        }
         Ok(())
     }
 
@@ -225,6 +290,9 @@ impl Trainer {
     pub fn repeat(&mut self, times: usize) -> Result<()> {
         if self.loaded_rows == 0 {
             return Err(Error::Config("there is no batch to step on yet; load one first".into()));
+        }
+        if Micro::of(&self.options).count > 1 {
+            return (0..times).try_for_each(|_| self.step_in_parts());
         }
         let len = self.schedule_len();
         // A rule that counts steps has an entry for each, until the schedule ends; otherwise all entries are the same, and
@@ -257,6 +325,29 @@ impl Trainer {
         Ok(())
     }
 
+    /// One training step on the loaded batch, micro-batch by micro-batch. Each batch has its own entries of the schedule, and
+    /// with them its own losses.
+    fn step_in_parts(&mut self) -> Result<()> {
+        let micro = Micro::of(&self.options);
+        let at = self.clock % (self.schedule_len() / micro.count) * micro.count;
+        let entries = parts_of(micro, self.entry(self.loaded_rows, 0, self.updates));
+        self.executor.write_words(Slot::Schedule, at * ScheduleEntry::WORDS, bytemuck::cast_slice(&entries))?;
+        self.executor.write_words(Slot::Clock, 0, &[at as u32])?;
+        self.executor.write(Slot::Losses, at, &vec![0.0; micro.count])?;
+        let (inputs, targets) = (micro.rows * self.network.inputs, micro.rows * self.targets());
+        let loaded = std::mem::take(&mut self.loaded);
+        for i in 0..entries.len() {
+            let part = |values: &[f32], len: usize| i * len..values.len().min((i + 1) * len);
+            self.put(&loaded[0][part(&loaded[0], inputs)], &loaded[1][part(&loaded[1], targets)])?;
+            let planner = self.options.planner;
+            let last = i + 1 == entries.len();
+            self.executor.run(if last { planner.step() } else { planner.micro_step(false) }, 1)?;
+        }
+        self.loaded = loaded;
+        (self.clock, self.updates) = (self.clock + 1, self.updates + 1);
+        Ok(())
+    }
+
     /// The losses of the latest steps by [`Trainer::step`] and [`Trainer::repeat`], oldest first, each before its step's
     /// update; at most [`TrainerOptions::losses_kept`]. Empty where nothing was stepped since the trainer was made, or
     /// since it fitted or evaluated a data set. Waits for the steps.
@@ -264,7 +355,10 @@ impl Trainer {
         let capacity = self.schedule_len();
         let all = self.executor.read(Slot::Losses, 0..capacity)?.wait()?;
         let kept = self.clock.min(self.options.losses_kept);
-        Ok((self.clock - kept..self.clock).map(|step| all[step % capacity]).collect())
+        let count = Micro::of(&self.options).count;
+        // The losses of micro-batches add up to that of their batch.
+        let batches: Vec<f32> = all.chunks_exact(count).map(|parts| parts.iter().sum()).collect();
+        Ok((self.clock - kept..self.clock).map(|step| batches[step % batches.len()]).collect())
     }
 
     /// Trains for `epochs` epochs over `data`, shuffled anew for each, and evaluates on `validation` after each. The data
@@ -272,7 +366,8 @@ impl Trainer {
     /// order of the epoch while those before are trained on.
     ///
     /// Returns the epochs that were completed; an observer may stop the run at any time, which keeps the parameters as
-    /// they are then.
+    /// they are then. A further call goes on where this one ended: with the optimizer's state, the schedule, and the order of
+    /// samples of the next epoch.
     pub fn fit(
         &mut self,
         data: &Dataset,
@@ -305,7 +400,7 @@ impl Trainer {
             let order = epoch_order(data.rows(), self.options.seed, self.epochs);
             let entries = self.entries(order.len());
             let skipped_before = self.skipped_steps()?;
-            let (mut done, steps) = (0, entries.len());
+            let (mut done, steps) = (0, data.rows().div_ceil(self.options.batch));
             let trained = self.train_in_order(data, &order, &entries, |trainer, part| {
                 done += part.len();
                 let stopped =
@@ -327,7 +422,7 @@ impl Trainer {
             let began = self.epochs as f64;
             self.epochs += 1;
             let validation = match validation {
-                Some(set) => Some(self.evaluate_uploaded(set, data.rows(), false)?),
+                Some(set) => Some(self.averaged(|trainer| trainer.evaluate_uploaded(set, data.rows(), false))?),
                 None => None,
             };
             if let Some(schedule) = &mut self.schedule {
@@ -337,7 +432,7 @@ impl Trainer {
             let epoch = Epoch { number, loss, skipped, validation };
             let (best, good) = watch.wants(&epoch);
             if best || good {
-                let values = self.parameters()?;
+                let values = self.averaged_parameters()?;
                 watch.good = good.then(|| (number, values.clone()));
                 watch.best = if best { Some((number, values)) } else { watch.best };
             }
@@ -371,6 +466,20 @@ impl Trainer {
         Ok(bad.map(|tensor| tensor.name.clone()))
     }
 
+    /// Trains once over `data`, shuffled: an epoch by itself, for data that arrives bit by bit. Each call goes on where the one
+    /// before ended, with optimizer, schedule and the order of samples, as calls of [`Trainer::fit`] do: three epochs and
+    /// three more are six to the bit.
+    ///
+    /// # Errors
+    /// Those of [`Trainer::fit`], and where the loss is not finite.
+    pub fn partial_fit(&mut self, data: &Dataset) -> Result<Epoch> {
+        let Run { mut epochs, ended, .. } = self.fit_under(&Control::default(), data, None, 1, &mut ())?;
+        epochs.pop().ok_or_else(|| {
+            let step = if let Ended::Diverged { step, .. } = ended { step } else { 0 };
+            Error::data(&data.name, format!("the loss of step {step} is not finite: the training diverged"))
+        })
+    }
+
     /// Trains once over `data` in the order of its rows, batch by batch, and returns the mean loss.
     pub fn fit_in_order(&mut self, data: &Dataset) -> Result<f64> {
         data.validate_for_training()?;
@@ -383,17 +492,17 @@ impl Trainer {
         }
     }
 
-    /// How the network does on `data`.
+    /// How the network does on `data`, by its averaged parameters where there are such.
     pub fn evaluate(&mut self, data: &Dataset) -> Result<Evaluation> {
         self.upload(data, None)?;
-        self.evaluate_uploaded(data, 0, true)
+        self.averaged(|trainer| trainer.evaluate_uploaded(data, 0, true))
     }
 
     /// The loss and every gradient on `batch`, those of frozen parameters and of the inputs too, in f32 whatever the
     /// precision of training. Parameters stay.
     pub fn gradients(&mut self, batch: &Batch<'_>) -> Result<Gradients> {
         let values = self.parameters()?;
-        gradients(&self.device, &self.network, &values, self.options.loss, batch)
+        gradients_by(&self.device, &self.network, &values, &self.options, batch)
     }
 
     /// The derivatives of the loss of `batch` with respect to its inputs, `[rows, inputs]`. Parameters stay.
@@ -406,6 +515,29 @@ impl Trainer {
         self.executor.read(Slot::Params, 0..self.params.len)?.wait()
     }
 
+    /// The exponential moving average of the parameters where [`TrainerOptions::average`] asks for one, otherwise the
+    /// parameters, laid out by [`Trainer::params`]: what to keep of a training run. Waits for the steps handed over so far.
+    pub fn averaged_parameters(&mut self) -> Result<Vec<f32>> {
+        let slot = if self.has_average() { Slot::Average } else { Slot::Params };
+        self.executor.read(slot, 0..self.params.len)?.wait()
+    }
+
+    fn has_average(&self) -> bool {
+        self.executor.plan().slot(Slot::Average).is_some()
+    }
+
+    /// What `work` does with the averaged parameters in place of those that are trained.
+    fn averaged<R>(&mut self, work: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
+        if !self.has_average() {
+            return work(self);
+        }
+        let (trained, average) = (self.parameters()?, self.averaged_parameters()?);
+        self.executor.write(Slot::Params, 0, &average)?;
+        let result = work(self);
+        self.executor.write(Slot::Params, 0, &trained)?;
+        result
+    }
+
     /// How many steps so far changed nothing because a gradient overflowed f16; 0 in f32. Waits for the steps.
     pub fn skipped_steps(&mut self) -> Result<usize> {
         if self.executor.plan().slot(Slot::Scaler).is_none() {
@@ -415,10 +547,13 @@ impl Trainer {
         Ok(scaler[2] as usize)
     }
 
-    /// Replaces the parameters by `values`, laid out by [`Trainer::params`].
+    /// Replaces the parameters by `values`, laid out by [`Trainer::params`]; an average begins anew from them.
     pub fn set_parameters(&mut self, values: &[f32]) -> Result<()> {
         if values.len() != self.params.len {
             return Err(Error::shape("the parameter arena", self.params.len, values.len()));
+        }
+        if self.has_average() {
+            self.executor.write(Slot::Average, 0, values)?;
         }
         self.executor.write(Slot::Params, 0, values)
     }
@@ -457,9 +592,9 @@ impl Trainer {
         self.executor.buffer(Slot::Params)
     }
 
-    /// Numbers in a sample's target.
+    /// Numbers in a row of targets.
     fn targets(&self) -> usize {
-        self.options.loss.target_width(self.network.outputs())
+        self.options.target_width(self.network.outputs())
     }
 
     fn schedule_len(&self) -> usize {
@@ -471,7 +606,7 @@ impl Trainer {
         ScheduleEntry {
             learning_rate: self.options.learning_rate,
             corrections: self.options.optimizer.corrections(step).map(|x| x as f32),
-            loss_scale: self.options.loss.reduction().scale(rows, self.network.outputs()) as f32,
+            loss_scale: self.options.reduction().scale(rows, self.network.outputs()) as f32,
             rows: rows as u32,
             first: first as u32,
             seed: step_seed(self.options.seed, step),
@@ -479,17 +614,18 @@ impl Trainer {
         }
     }
 
-    /// One entry per batch of `rows` samples; the last batch may be smaller. In place of a rate it has the schedule's factor.
+    /// The entries of the batches of `rows` samples, one for each micro-batch; the last batch may be smaller. In place of a
+    /// rate they have the schedule's factor.
     fn entries(&self, rows: usize) -> Vec<ScheduleEntry> {
-        let batch = self.options.batch;
+        let (batch, micro) = (self.options.batch, Micro::of(&self.options));
         let place = |first| self.region.map_or(first, |region| first % region);
         let step = 1.0 / rows.div_ceil(batch) as f64;
         let entry = |(i, first): (usize, usize)| {
             let mut entry = self.entry(batch.min(rows - first), place(first), self.updates + i as u64);
             entry.learning_rate = self.factor(self.epochs as f64 + i as f64 * step, step);
-            entry
+            parts_of(micro, entry)
         };
-        (0..rows).step_by(batch).enumerate().map(entry).collect()
+        (0..rows).step_by(batch).enumerate().flat_map(entry).collect()
     }
 
     /// The schedule's factor on the learning rate, after `at` epochs and before a step that is the part `step` of one.
@@ -523,14 +659,21 @@ impl Trainer {
             if expected != found {
                 return Err(Error::shape(format!("inputs in {}", set.name), expected, found));
             }
-            let (expected, found) = (self.targets(), set.targets.cols);
+            let (expected, found) = (self.options.loss.target_width(self.network.outputs()), set.targets.cols);
             if expected != found {
                 return Err(Error::shape(format!("columns of targets in {}", set.name), expected, found));
+            }
+            if set.weights.is_some() && !self.options.weighted {
+                return Err(Error::Config(format!(
+                    "{} has weights of its rows, but the trainer takes none; set TrainerOptions::weighted, or leave them out",
+                    set.name
+                )));
             }
         }
         let rows: usize = sets().map(Dataset::rows).sum();
         let most = sets().map(Dataset::rows).max().unwrap_or(0);
-        let steps = most.div_ceil(self.options.batch).min(SCHEDULED).max(self.options.losses_kept);
+        let micro = Micro::of(&self.options);
+        let steps = micro.steps(most).min(SCHEDULED).max(self.options.losses_kept * micro.count);
         self.region = streamed_rows(&self.network, &self.options, rows, self.device.most_slot_bytes());
         let held = self.region.unwrap_or(rows);
         let room = |slot, needed| self.executor.plan().slot(slot).is_some_and(|info| info.len >= needed);
@@ -548,7 +691,14 @@ impl Trainer {
             let mut first = 0;
             for set in sets() {
                 self.executor.write(Slot::DataInputs, first * self.network.inputs, &set.inputs.data)?;
-                self.executor.write(Slot::DataTargets, first * self.targets(), &set.targets.data)?;
+                match self.options.weighted {
+                    false => self.executor.write(Slot::DataTargets, first * self.targets(), &set.targets.data)?,
+                    true => {
+                        let range = first * self.targets()..(first + set.rows()) * self.targets();
+                        let mut rows = (0..set.rows()).flat_map(|row| feed::target(set, row, true));
+                        self.executor.stream(Slot::DataTargets, range, &mut rows)?;
+                    }
+                }
                 first += set.rows();
             }
         }
@@ -559,7 +709,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// Moves to another plan of the same network, taking parameters and optimizer state along.
+    /// Moves to another plan of the same network, taking along what training left behind.
     fn rebuild(&mut self, plan: Plan) -> Result<()> {
         let kept = self.kept()?;
         self.executor = self.device.executor_with(plan, self.variants.clone())?;
@@ -568,10 +718,9 @@ impl Trainer {
 
     /// The slots that a run carries from step to step, with their numbers. Waits for the steps handed over so far.
     fn kept(&mut self) -> Result<Vec<(Slot, Vec<f32>)>> {
-        let states = (0..self.options.optimizer.rule().states()).map(Slot::State);
-        // Where every parameter is frozen no update runs, and the plan has no state.
-        let len = |slot: Slot| Some((slot, self.executor.plan().slot(slot)?.len));
-        let slots: Vec<_> = [Slot::Params, Slot::Scaler].into_iter().chain(states).filter_map(len).collect();
+        let plan = self.executor.plan();
+        let slots: Vec<_> =
+            plan.state_slots().into_iter().filter_map(|slot| Some((slot, plan.slot(slot)?.len))).collect();
         slots.into_iter().map(|(slot, len)| Ok((slot, self.executor.read(slot, 0..len)?.wait()?))).collect()
     }
 
@@ -591,21 +740,33 @@ impl Trainer {
         if self.region.is_none() {
             self.executor.write_words(Slot::Order, 0, order)?;
         }
-        let mut losses = Vec::with_capacity(entries.len());
-        let phases = self.options.planner.gathered_step();
+        let (micro, phases) = (Micro::of(&self.options), self.options.planner.gathered_step());
+        let mut losses: Vec<f32> = Vec::with_capacity(entries.len());
+        if micro.count > 1 {
+            // A run that was stopped may have left the gradients of a batch that did not end.
+            self.executor.write(Slot::GradientSums, 0, &vec![0.0; self.params.len])?;
+        }
         let mut diverged = None;
         let flow = self.sweep(phases, data, order, entries, false, |trainer, _, part, _| {
-            diverged = part.iter().position(|loss| !loss.is_finite()).map(|step| losses.len() + step + 1);
+            let before = losses.len();
+            let bad = part.iter().position(|loss| !loss.is_finite());
+            diverged = bad.map(|step| micro.batch_of(before + step) + 1);
             losses.extend_from_slice(part);
-            match diverged {
-                Some(_) => Ok(ControlFlow::Break(())),
-                None => progress(trainer, part),
+            if diverged.is_some() {
+                return Ok(ControlFlow::Break(()));
+            }
+            let ended = micro.ended(before, entries.len())..micro.ended(losses.len(), entries.len());
+            let parts = losses[ended.start * micro.count..].chunks(micro.count);
+            let batches: Vec<f32> = parts.take(ended.len()).map(|parts| parts.iter().sum()).collect();
+            match batches.is_empty() {
+                true => Ok(ControlFlow::Continue(())),
+                false => progress(trainer, &batches),
             }
         })?;
         Ok(match (diverged, flow) {
             (Some(step), _) => Trained::Diverged(step),
             (None, ControlFlow::Break(())) => Trained::Stopped,
-            (None, ControlFlow::Continue(())) => Trained::Whole(mean_loss(&losses, entries)),
+            (None, ControlFlow::Continue(())) => Trained::Whole(self.whole_loss(&losses, entries)),
         })
     }
 
@@ -628,7 +789,7 @@ impl Trainer {
                 losses.extend_from_slice(part);
                 Ok(ControlFlow::Continue(()))
             })?;
-            let loss = mean_loss(&losses, &entries);
+            let loss = self.whole_loss(&losses, &entries);
             return Ok(Evaluation { loss, accuracy: None, r_squared: None, metrics: None });
         }
         let output = self.network.output_activation();
@@ -640,7 +801,41 @@ impl Trainer {
             tally.add(rows, outputs);
             Ok(ControlFlow::Continue(()))
         })?;
-        tally.finish(mean_loss(&losses, &entries), self.options.loss)
+        tally.finish(self.whole_loss(&losses, &entries), self.options.loss)
+    }
+
+    /// Runs the `steps` of all `count` on batches of the data set; behind those of micro-batches that others follow there is
+    /// no update.
+    fn run(&mut self, phases: &'static [Phase], steps: &Range<usize>, count: usize) -> Result<()> {
+        let (micro, planner) = (Micro::of(&self.options), self.options.planner);
+        if micro.count == 1 || phases != planner.gathered_step() {
+            return self.executor.run(phases, steps.len());
+        }
+        let mut kept = 0;
+        for step in steps.clone() {
+            if !micro.is_last(step, count) {
+                kept += 1;
+                continue;
+            }
+            if kept > 0 {
+                self.executor.run(planner.micro_step(true), kept)?;
+            }
+            self.executor.run(phases, 1)?;
+            kept = 0;
+        }
+        if kept > 0 { self.executor.run(planner.micro_step(true), kept) } else { Ok(()) }
+    }
+
+    /// The loss of all batches in `entries` together: by a mean they weigh as many as they have rows.
+    fn whole_loss(&self, losses: &[f32], entries: &[ScheduleEntry]) -> f64 {
+        if self.options.reduction() == Reduction::Sum {
+            return losses.iter().map(|&loss| f64::from(loss)).sum();
+        }
+        let rows = |entries: &[ScheduleEntry]| entries.iter().map(|entry| f64::from(entry.rows)).sum::<f64>();
+        let count = Micro::of(&self.options).count;
+        let loss = |losses: &[f32]| losses.iter().map(|&loss| f64::from(loss)).sum::<f64>();
+        let batches = losses.chunks(count).zip(entries.chunks(count));
+        batches.map(|(losses, entries)| loss(losses) * rows(entries)).sum::<f64>() / rows(entries)
     }
 
     /// Runs `phases` on every batch in `entries`, in parts as long as their [`Pace`] says. While one part runs, `take` gets
@@ -655,11 +850,11 @@ impl Trainer {
         outputs: bool,
         mut take: impl FnMut(&mut Trainer, Range<usize>, &[f32], &[f32]) -> Result<ControlFlow<()>>,
     ) -> Result<ControlFlow<()>> {
-        let batch = self.options.batch;
-        let rows = |steps: &Range<usize>| steps.start * batch..order.len().min(steps.end * batch);
-        let output = batch * self.network.outputs();
+        let micro = Micro::of(&self.options);
+        let rows = |steps: &Range<usize>| micro.rows_of(steps, order.len());
+        let output = micro.rows * self.network.outputs();
         let scheduled = self.schedule_len();
-        let most = self.region.map_or(usize::MAX, |region| region / batch);
+        let most = self.region.map_or(usize::MAX, |region| region / self.options.batch * micro.count);
         let most = if outputs { most.min(OUTPUTS_READ / (4 * output)).max(1) } else { most };
         let mut pace = self.paces.get(phases).copied().unwrap_or_default();
         let mut since = Instant::now();
@@ -675,17 +870,17 @@ impl Trainer {
                 let next = pace.steps().min(most).min(scheduled - at).min(entries.len() - done);
                 let steps = done..done + next;
                 if let Some(region) = self.region {
-                    feed::feed(self.executor.as_mut(), region, data, order, rows(&steps))?;
+                    feed::feed(self.executor.as_mut(), (region, self.options.weighted), data, order, rows(&steps))?;
                 }
                 let outputs = if outputs {
                     Some(self.executor.run_and_read(phases, next, Slot::Output, 0..output)?)
                 } else {
-                    self.executor.run(phases, next)?;
+                    self.run(phases, &steps, entries.len())?;
                     None
                 };
                 done += next;
                 if phases == self.options.planner.gathered_step() {
-                    self.updates += next as u64;
+                    self.updates += steps.clone().filter(|&step| micro.is_last(step, entries.len())).count() as u64;
                 }
                 Some((steps, self.executor.read(Slot::Losses, at..at + next)?, outputs))
             } else {
@@ -693,7 +888,13 @@ impl Trainer {
             };
             if let Some((steps, losses, outputs)) = std::mem::replace(&mut pending, handed_over) {
                 let losses = losses.wait()?;
-                let outputs = outputs.map_or(Ok(Vec::new()), |outputs| outputs.wait())?;
+                let mut outputs = outputs.map_or(Ok(Vec::new()), |outputs| outputs.wait())?;
+                if micro.count > 1 && !outputs.is_empty() {
+                    // Behind a micro-batch there may be padding.
+                    let cols = self.network.outputs();
+                    let parts = entries[steps.clone()].iter().zip(outputs.chunks(output));
+                    outputs = parts.flat_map(|(entry, part)| part[..entry.rows as usize * cols].to_vec()).collect();
+                }
                 pace.took(steps.len(), since.elapsed());
                 since = Instant::now();
                 self.paces.insert(phases, pace);
@@ -710,6 +911,16 @@ impl Trainer {
         }
         Ok(ControlFlow::Continue(()))
     }
+}
+
+/// The entries of the micro-batches of a batch that has `entry`.
+fn parts_of(micro: Micro, entry: ScheduleEntry) -> Vec<ScheduleEntry> {
+    let part = |at: u32| {
+        let rows = (entry.rows - at).min(micro.rows as u32);
+        // Each part draws random numbers of its own.
+        ScheduleEntry { rows, first: entry.first + at, seed: entry.seed.wrapping_add(at), ..entry }
+    };
+    (0..entry.rows).step_by(micro.rows).map(part).collect()
 }
 
 /// What became of an epoch.
@@ -742,18 +953,29 @@ pub fn gradients(
     loss: Loss,
     batch: &Batch<'_>,
 ) -> Result<Gradients> {
+    gradients_by(device, network, values, &TrainerOptions::new(loss), batch)
+}
+
+fn gradients_by(
+    device: &Device,
+    network: &Network,
+    values: &[f32],
+    trainer: &TrainerOptions,
+    batch: &Batch<'_>,
+) -> Result<Gradients> {
     network.validate()?;
     let params = Params::of(network);
     if values.len() != params.len {
         return Err(Error::shape("the parameter arena", params.len, values.len()));
     }
-    let rows = check_batch(network, loss, batch, usize::MAX)?;
-    let options = TrainingOptions { all_gradients: true, ..TrainingOptions::new(rows, loss) };
+    let rows = check_batch(network, trainer.target_width(network.outputs()), batch, usize::MAX)?;
+    let weighted = trainer.weighted;
+    let options = TrainingOptions { all_gradients: true, weighted, ..TrainingOptions::new(rows, trainer.loss) };
     let mut executor = device.executor(Plan::training(network, &options)?)?;
     executor.write(Slot::Params, 0, values)?;
     executor.write(Slot::Input, 0, batch.inputs)?;
     executor.write(Slot::Target, 0, batch.targets)?;
-    let loss_scale = loss.reduction().scale(rows, network.outputs()) as f32;
+    let loss_scale = trainer.reduction().scale(rows, network.outputs()) as f32;
     executor.schedule(&[ScheduleEntry::training(0.0, loss_scale, rows)])?;
     executor.run(options.planner.gradients(), 1)?;
     Ok(Gradients {
@@ -799,38 +1021,22 @@ fn plan_options(
         return Err(Error::Config("at least one loss must be kept, found losses_kept = 0".into()));
     }
     let steps = if counts_steps(network, options) { steps.max(COUNTED) } else { steps };
-    let TrainerOptions { planner, precision, batch, loss, optimizer, .. } = *options;
-    Ok(TrainingOptions {
-        planner,
-        precision,
-        optimizer,
-        steps,
-        data_rows,
-        workgroup_memory: device.workgroup_memory(),
-        ..TrainingOptions::new(batch, loss)
-    })
+    Ok(TrainingOptions { steps, data_rows, workgroup_memory: device.workgroup_memory(), ..options.plan() })
 }
 
 /// The number of rows, where both lengths agree with the network and with each other.
-fn check_batch(network: &Network, loss: Loss, batch: &Batch<'_>, most: usize) -> Result<usize> {
+fn check_batch(network: &Network, targets: usize, batch: &Batch<'_>, most: usize) -> Result<usize> {
     let rows = batch.inputs.len() / network.inputs;
     if rows == 0 || rows * network.inputs != batch.inputs.len() || rows > most {
         let expected = if most == usize::MAX { "one or more".to_owned() } else { format!("1 to {most}") };
         let expected = format!("{expected} rows of {} numbers", network.inputs);
         return Err(Error::shape("the inputs of a batch", expected, format!("{} numbers", batch.inputs.len())));
     }
-    let targets = loss.target_width(network.outputs());
     if rows * targets != batch.targets.len() {
         let expected = format!("{rows} rows of {targets} numbers");
         return Err(Error::shape("the targets of a batch", expected, format!("{} numbers", batch.targets.len())));
     }
     Ok(rows)
-}
-
-/// Batches weigh as many as they have rows.
-fn mean_loss(losses: &[f32], entries: &[ScheduleEntry]) -> f64 {
-    let rows: f64 = entries.iter().map(|entry| f64::from(entry.rows)).sum();
-    losses.iter().zip(entries).map(|(&loss, entry)| f64::from(loss) * f64::from(entry.rows)).sum::<f64>() / rows
 }
 
 /// The first of the largest elements.

@@ -21,6 +21,7 @@ fn dataset() -> Dataset {
         task: Task::Regression { outputs: vec!["u".into()] },
         inputs: Matrix::new(75, 2, inputs).unwrap(),
         targets: Matrix::new(75, 1, targets).unwrap(),
+        weights: None,
     }
 }
 

@@ -243,6 +243,23 @@ fn data_that_cannot_be_trained_on() {
 }
 
 #[test]
+fn weights_of_rows_are_sound_and_stay_with_their_rows() {
+    let data = csv("a,b\n1,cat\n2,dog\n3,cat\n", None);
+    let weighted = |weights: &[f32]| Dataset { weights: Some(weights.to_vec()), ..data.clone() };
+    weighted(&[0.0, 0.5, 2.0]).validate().unwrap();
+    assert_eq!(weighted(&[0.0, 0.5, 2.0]).select(&[2, 1, 2]).weights, Some(vec![2.0, 0.5, 2.0]));
+    for (weights, expected) in [
+        (&[1.0, 1.0][..], "a: weights of the rows: expected 3, found 2"),
+        (&[1.0, -0.5, 1.0], "a, weight of row 2: expected a finite number of at least 0, found -0.5"),
+        (&[1.0, 1.0, f32::NAN], "a, weight of row 3: expected a finite number of at least 0, found NaN"),
+        (&[f32::INFINITY, 1.0, 1.0], "a, weight of row 1: expected a finite number of at least 0, found inf"),
+        (&[0.0, 0.0, 0.0], "a: all 3 rows have the weight 0: expected one that counts"),
+    ] {
+        assert_eq!(weighted(weights).validate().unwrap_err().to_string(), expected);
+    }
+}
+
+#[test]
 fn inputs_by_name_or_in_order() {
     let read = |text: &str| read_inputs_csv(&file("a.csv", text).1, &names(&["a", "b"])).map(|inputs| inputs.data);
     assert_eq!(read("kind,b,a\ndog,2,1\n").unwrap(), [1.0, 2.0]);

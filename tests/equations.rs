@@ -115,6 +115,7 @@ fn a_data_set_trains_like_its_batches() {
         task: Task::Regression { outputs: vec!["w".into(), "d".into()] },
         inputs: Matrix { rows, cols: 2, data: (0..2 * rows).map(number).collect() },
         targets: Matrix { rows, cols: 2, data: (0..2 * rows).map(|i| number(i + 7).abs()).collect() },
+        weights: None,
     };
     for device in [Device::Cpu, common::gpu()] {
         let options = TrainerOptions { batch: 16, learning_rate: 0.05, ..TrainerOptions::new(heat()) };

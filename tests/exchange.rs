@@ -54,7 +54,10 @@ fn assert_gives(model: &Model, name: &str) -> Value {
     let last = other.params().tensors[0].range();
     other.values[last].iter_mut().for_each(|value| *value += 0.01);
     let found = answers(&other, &matrix(&case["inputs"]));
-    assert!(found.iter().zip(&expected).any(|(a, b)| (a - b).abs() > TOLERANCE), "{name} does not depend on its weights");
+    assert!(
+        found.iter().zip(&expected).any(|(a, b)| (a - b).abs() > TOLERANCE),
+        "{name} does not depend on its weights"
+    );
     case
 }
 
@@ -171,7 +174,8 @@ fn what_is_exported_is_imported_to_the_bit() {
         let again = Model::load(&at("m.safetensors")).unwrap();
         match model.network.layers[0].bias {
             Bias::Shared => {
-                let inputs = Matrix::new(2, 3, values(&Network::new(2).dense(2, Activation::Relu), 9)[..6].to_vec()).unwrap();
+                let inputs =
+                    Matrix::new(2, 3, values(&Network::new(2).dense(2, Activation::Relu), 9)[..6].to_vec()).unwrap();
                 assert_near(&answers(&again, &inputs), &answers(&model, &inputs), "shared biases");
             }
             _ => assert_same(&again, &model),
@@ -197,7 +201,11 @@ fn graphs_stand_alone() {
         assert_eq!(found.features, [""; 0]);
         assert_eq!(found.values.len(), model.values.len());
         let inputs = Matrix::new(4, 3, values(&Network::new(4).dense(3, Activation::Relu), 3)[..12].to_vec()).unwrap();
-        assert_near(&answers(&found, &inputs), &answers(&model, &inputs), &model.network.layers[0].activation.to_string());
+        assert_near(
+            &answers(&found, &inputs),
+            &answers(&model, &inputs),
+            &model.network.layers[0].activation.to_string(),
+        );
     }
 }
 
@@ -280,7 +288,8 @@ fn the_bytes_of_a_graph_are_those_of_the_schema() {
     let bytes = fs::read(folder.path().join("m.onnx")).unwrap();
     assert_eq!(fields(&bytes)[0], (1, 7, &[][..]));
     assert_eq!(text(&bytes, 2), "wgrad");
-    let versions: Vec<_> = nested(&bytes, 8).into_iter().flat_map(fields).map(|(field, value, _)| (field, value)).collect();
+    let versions: Vec<_> =
+        nested(&bytes, 8).into_iter().flat_map(fields).map(|(field, value, _)| (field, value)).collect();
     assert_eq!(versions, [(2, 13)]);
     let metadata: Vec<_> = nested(&bytes, 14).into_iter().map(|entry| text(entry, 1)).collect();
     assert_eq!(metadata, ["wgrad", "classes"]);
@@ -367,7 +376,8 @@ fn cut_and_empty_files_are_refused() {
         let at = folder.path().join(name);
         for length in (0..bytes.len()).step_by(7) {
             fs::write(&at, &bytes[..length]).unwrap();
-            let result = catch_unwind(AssertUnwindSafe(|| read(&at))).unwrap_or_else(|_| panic!("{name}: {length} bytes"));
+            let result =
+                catch_unwind(AssertUnwindSafe(|| read(&at))).unwrap_or_else(|_| panic!("{name}: {length} bytes"));
             assert!(result.is_err(), "{name} cut to {length} bytes was read");
         }
         assert!(matches!(read(folder.path()), Err(Error::Model { .. })), "a folder");

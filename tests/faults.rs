@@ -11,7 +11,7 @@ use wgrad::check::graphs::{self, Probe};
 use wgrad::check::kernels;
 use wgrad::graph::{Graph, PRELUDE};
 use wgrad::kernel::resident::{DEFAULT_WORKGROUP_MEMORY, Pass, Resident};
-use wgrad::kernel::{Epilogue, Form, Kernel, Variant, Whole};
+use wgrad::kernel::{Epilogue, Form, Kernel, Treatment, Variant, Whole};
 use wgrad::network::Bias;
 use wgrad::optimizer::Rule;
 use wgrad::plan::{Phase, Plan, Planner, Slot};
@@ -110,6 +110,29 @@ fn a_nan_is_caught() {
     }
 }
 
+/// Weights that are not taken are another loss, and what stands behind a row of targets is another row then.
+#[test]
+fn forgotten_weights_are_caught() {
+    let honest = case().with_weights();
+    demand_caught(&honest, "", |plan| step(plan, "loss and output delta").uniform.dims[2] = 0);
+    let network = Network::new(3).dense(4, Activation::Tanh).dense(2, Activation::Linear);
+    for planner in [Planner::Fused, Planner::Resident] {
+        let case = Case::new(network.clone(), Loss::SoftmaxCrossEntropy, 9, 1).unwrap().with_weights();
+        let (label, dim) =
+            if planner == Planner::Fused { ("forward, loss and backward", 2) } else { ("every gradient", 3) };
+        demand_caught(&Case { planner, ..case }, "", |plan| step(plan, label).uniform.dims[dim] = 0);
+    }
+    // Weights that are swapped.
+    for device in devices() {
+        let mut swapped = case().with_weights();
+        let found = swapped.run(device.executor(swapped.plan().unwrap()).unwrap().as_mut()).unwrap();
+        assert!(swapped.compare(&found).unwrap().is_ok());
+        let width = swapped.targets[1].len() / 9;
+        swapped.targets[1].swap(width - 1, 2 * width - 1);
+        swapped.compare(&found).unwrap().expect_err("swapped weights passed");
+    }
+}
+
 #[test]
 fn a_step_left_out_is_caught() {
     let labels: Vec<String> = case().plan().unwrap().steps.into_iter().map(|step| step.label).collect();
@@ -178,6 +201,7 @@ fn a_faulty_kernel_is_caught() {
     let parts = Kernel::Matmul { form: Form::Tn, epilogue: Epilogue::Parts };
     let one_less = |dim: usize| -> Fault { Box::new(move |plan| plan.steps[0].uniform.dims[dim] -= 1) };
     let vector_less = |dim: usize| -> Fault { Box::new(move |plan: &mut Plan| plan.steps[0].uniform.dims[dim] -= 4) };
+    let other_setting = |i: usize| -> Fault { Box::new(move |plan| plan.steps[0].uniform.hyper[i] *= 1.01) };
     let bound_past_its_end = |i: usize| -> Fault {
         Box::new(move |plan| {
             plan.steps[0].bindings[i].range = 0..plan.steps[0].bindings[i].range.len();
@@ -227,6 +251,24 @@ fn a_faulty_kernel_is_caught() {
         ("a term of the last part short", parts, [20, 16, 33, 3], one_less(2)),
         ("a row of the sum of vectors short", Kernel::ColumnSum, [65, 36, 0, 0], one_less(0)),
         ("a vector of the sum short", Kernel::ColumnSum, [65, 36, 0, 0], vector_less(1)),
+        ("an element without penalty", Kernel::Treatment(Treatment::Penalty), [257, 0, 0, 0], one_less(0)),
+        ("another penalty", Kernel::Treatment(Treatment::Penalty), [1028, 0, 0, 0], other_setting(1)),
+        ("another limit", Kernel::Treatment(Treatment::ClipValue), [1028, 0, 0, 0], other_setting(0)),
+        ("a square short", Kernel::Treatment(Treatment::Squares), [257, 64, 0, 0], one_less(0)),
+        ("a strand short", Kernel::Treatment(Treatment::Squares), [257, 64, 0, 0], one_less(1)),
+        ("a strand's squares short", Kernel::Treatment(Treatment::ClipFactor), [257, 0, 0, 0], one_less(0)),
+        ("another norm", Kernel::Treatment(Treatment::ClipFactor), [255, 0, 0, 0], other_setting(0)),
+        ("a vector not clipped", Kernel::Treatment(Treatment::ClipNorm), [1028, 0, 0, 0], vector_less(0)),
+        ("a vector not accumulated", Kernel::Treatment(Treatment::Accumulate), [1028, 0, 0, 0], vector_less(0)),
+        (
+            "sums that do not begin anew",
+            Kernel::Treatment(Treatment::Total),
+            [257, 0, 0, 0],
+            Box::new(|plan| {
+                plan.steps[0].kernel = Kernel::Treatment(Treatment::Accumulate);
+            }),
+        ),
+        ("another decay", Kernel::Treatment(Treatment::Average), [1028, 0, 0, 0], other_setting(0)),
         ("a vector not updated", Kernel::Update(Rule::Momentum), [1028, 0, 0, 0], vector_less(0)),
     ];
     for device in devices() {

@@ -40,6 +40,7 @@ fn dataset(rows: usize) -> Dataset {
         task: Task::Classification { classes: names(3) },
         inputs: Matrix::new(rows, 6, numbers(rows * 6, 5)).unwrap(),
         targets: Matrix::new(rows, 3, targets).unwrap(),
+        weights: None,
     }
 }
 

@@ -39,7 +39,7 @@ fn matrix(rows: &[Vec<f32>]) -> Matrix {
 
 fn dataset(task: Task, targets: Matrix) -> Dataset {
     let inputs = Matrix::zeros(targets.rows, 1);
-    Dataset { name: "stored".into(), features: vec!["x".into()], task, inputs, targets }
+    Dataset { name: "stored".into(), features: vec!["x".into()], task, inputs, targets, weights: None }
 }
 
 fn classes(labels: &[usize], count: usize) -> Dataset {

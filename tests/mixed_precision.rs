@@ -33,7 +33,14 @@ fn dataset(rows: usize) -> Dataset {
     let targets = (0..rows).map(|r| (3.0 * inputs.row(r)[0] + inputs.row(r)[1] - inputs.row(r)[2]).sin()).collect();
     let targets = Matrix::new(rows, 1, targets).unwrap();
     let task = Task::Regression { outputs: vec!["u".into()] };
-    Dataset { name: "wave".into(), features: ["a", "b", "c"].map(str::to_owned).to_vec(), task, inputs, targets }
+    Dataset {
+        name: "wave".into(),
+        features: ["a", "b", "c"].map(str::to_owned).to_vec(),
+        task,
+        inputs,
+        targets,
+        weights: None,
+    }
 }
 
 fn options(planner: Planner, precision: Precision) -> TrainerOptions {

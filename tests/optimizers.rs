@@ -201,6 +201,7 @@ fn a_schedule_sets_the_rate_of_each_step() {
         task: wgrad::data::Task::Regression { outputs: vec!["d".into(), "e".into()] },
         inputs: wgrad::Matrix::new(10, 3, (0..30).map(|i| (i as f32 * 0.9).sin()).collect()).unwrap(),
         targets: wgrad::Matrix::new(10, 2, (0..20).map(|i| (i as f32 * 0.4).cos()).collect()).unwrap(),
+        weights: None,
     };
     let schedule: wgrad::Schedule = "warmup:2, cosine".parse().unwrap();
     let options = TrainerOptions { batch: 4, learning_rate: 0.1, ..TrainerOptions::new(Loss::Huber) };

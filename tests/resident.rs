@@ -20,7 +20,7 @@ fn dataset(rows: usize) -> Dataset {
     let targets = Matrix::new(rows, 1, targets.collect()).unwrap();
     let features = ["a", "b", "c"].map(str::to_owned).to_vec();
     let task = Task::Regression { outputs: vec!["u".to_owned()] };
-    Dataset { name: "waves".into(), features, task, inputs, targets }
+    Dataset { name: "waves".into(), features, task, inputs, targets, weights: None }
 }
 
 /// One that a single invocation holds in registers, and one that takes a workgroup.

@@ -33,7 +33,7 @@ fn dataset(rows: usize, classes: bool) -> Dataset {
         true => Task::Classification { classes: names(&["u", "v"]) },
         false => Task::Regression { outputs: names(&["u", "v"]) },
     };
-    Dataset { name: "waves".into(), features: names(&["a", "b", "c"]), task, inputs, targets }
+    Dataset { name: "waves".into(), features: names(&["a", "b", "c"]), task, inputs, targets, weights: None }
 }
 
 fn network() -> Network {
@@ -129,6 +129,7 @@ fn an_epoch_longer_than_the_schedule_is_whole() {
         task: Task::Regression { outputs: vec!["y".into()] },
         targets: inputs.clone(),
         inputs,
+        weights: None,
     };
     let options = TrainerOptions { batch: 1, data_budget: 1 << 20, ..TrainerOptions::new(Loss::Huber) };
     let mut whole = Trainer::new(&Device::Cpu, network.clone(), options).unwrap();

@@ -26,7 +26,7 @@ fn dataset(rows: usize) -> Dataset {
     let targets = Matrix::new(rows, 2, targets.collect()).unwrap();
     let names = |all: &[&str]| all.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
     let task = Task::Regression { outputs: names(&["u", "v"]) };
-    Dataset { name: "waves".into(), features: names(&["a", "b", "c"]), task, inputs, targets }
+    Dataset { name: "waves".into(), features: names(&["a", "b", "c"]), task, inputs, targets, weights: None }
 }
 
 fn network() -> Network {

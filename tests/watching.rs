@@ -26,6 +26,7 @@ fn line(rows: usize) -> Dataset {
         task: Task::Regression { outputs: vec!["y".into()] },
         inputs: Matrix::new(rows, 1, (0..rows).map(x).collect()).unwrap(),
         targets: Matrix::new(rows, 1, (0..rows).map(|i| 2.0 * x(i) + e(i)).collect()).unwrap(),
+        weights: None,
     }
 }
 

@@ -242,6 +242,7 @@ fn dataset(problem: &Problem) -> Result<Dataset> {
         task: data::Task::Regression { outputs: names("output", outputs) },
         inputs: matrix(inputs, &problem.inputs)?,
         targets: matrix(outputs, &problem.targets)?,
+        weights: None,
     })
 }
 

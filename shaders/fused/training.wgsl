@@ -1,5 +1,6 @@
 // Forward, loss and backward for a part of the batch, slab by slab: the part's loss and gradients go into partials, as
-// [parts, gradients] and then one loss per part. dims: batch, rows of a part.
+// [parts, gradients] and then one loss per part. dims: batch, rows of a part, and 1 where the weight of a
+// row stands behind its targets, else 0.
 
 // The loss of each invocation's rows, and whether one of its sums overflowed.
 var<workgroup> results: array<vec2<f32>, WORKGROUP>;
@@ -16,6 +17,10 @@ fn output_delta(base: u32, first: u32, rows: u32, entry: Schedule, local: u32) -
     let alive = r < rows && first + r < entry.rows;
     let cols = select(0u, OUTPUTS, alive);
     let sample = sample_of(select(0u, first + r, alive), entry.first);
+    var scale = entry.loss_scale;
+    if u.dims.z > 0u {
+      scale *= target_at(sample, OUTPUTS);
+    }
     var row = Row(0.0, 0.0);
     if USES_SOFTMAX {
       var largest = -3.4028235e38;
@@ -36,12 +41,12 @@ fn output_delta(base: u32, first: u32, rows: u32, entry: Schedule, local: u32) -
       let t = target_at(sample, j);
       row_loss += loss_value(y, t, row);
       let slope = output_slope(element(stored_at + j));
-      set_element(delta_at + j, delta_scale() * (entry.loss_scale * loss_derivative(y, t, row) * slope));
+      set_element(delta_at + j, delta_scale() * (scale * loss_derivative(y, t, row) * slope));
     }
     for (var j = cols; j < stride; j++) {
       set_element(delta_at + j, 0.0);
     }
-    loss += entry.loss_scale * row_loss;
+    loss += scale * row_loss;
   }
   return loss;
 }

@@ -32,11 +32,13 @@ pub struct Case {
     pub rows: usize,
     /// Who wires the plan.
     pub planner: Planner,
+    /// Whether the weight of a row stands behind its targets.
+    pub weighted: bool,
     /// Rows of the plan's batch past those, filled with numbers that must not matter.
     pub padding: usize,
     /// `[rows, inputs]` of the batch before and of the batch that is checked.
     pub inputs: [Vec<f32>; 2],
-    /// `[rows, outputs]` likewise.
+    /// `[rows, outputs]` likewise, with the weights one number more.
     pub targets: [Vec<f32>; 2],
 }
 
@@ -56,12 +58,31 @@ impl Case {
         let inputs = draw(network.inputs, -1.5, 1.5);
         let targets = draw(loss.target_width(network.outputs()), 0.0, 1.0);
         let (precision, planner) = (Precision::F32, Planner::LayerWise);
-        Ok(Case { network, loss, values, rows, planner, precision, padding: 0, inputs, targets })
+        let (padding, weighted) = (0, false);
+        Ok(Case { network, loss, values, rows, planner, precision, padding, weighted, inputs, targets })
+    }
+
+    /// The same with weights from 0 to 2, the first of them 0.
+    pub fn with_weights(self) -> Self {
+        let targets = self.targets.map(|targets| {
+            let rows = targets.chunks(targets.len() / self.rows).enumerate();
+            rows.flat_map(|(r, row)| row.iter().copied().chain([(r * 5 % 9) as f32 / 4.0])).collect()
+        });
+        Case { weighted: true, targets, ..self }
+    }
+
+    fn target_width(&self) -> usize {
+        self.loss.target_width(self.network.outputs()) + usize::from(self.weighted)
+    }
+
+    fn reference(&self) -> Result<Reference> {
+        let reference = Reference::new(&self.network, self.loss)?;
+        Ok(if self.weighted { reference.weighted() } else { reference })
     }
 
     fn options(&self, batch: usize) -> TrainingOptions {
-        let (planner, precision) = (self.planner, self.precision);
-        TrainingOptions { planner, precision, all_gradients: true, ..TrainingOptions::new(batch, self.loss) }
+        let (planner, precision, weighted) = (self.planner, self.precision, self.weighted);
+        TrainingOptions { planner, precision, weighted, all_gradients: true, ..TrainingOptions::new(batch, self.loss) }
     }
 
     /// The plan that computes every gradient.
@@ -85,10 +106,9 @@ impl Case {
         let entry = ScheduleEntry::training(0.1, loss_scale, self.rows);
         executor.schedule(&[entry])?;
         for (inputs, targets) in self.inputs.iter().zip(&self.targets) {
-            for (slot, values, cols) in [
-                (Slot::Input, inputs, self.network.inputs),
-                (Slot::Target, targets, self.loss.target_width(self.network.outputs())),
-            ] {
+            for (slot, values, cols) in
+                [(Slot::Input, inputs, self.network.inputs), (Slot::Target, targets, self.target_width())]
+            {
                 executor.write(slot, 0, &[&values[..], &vec![3.5; self.padding * cols]].concat())?;
             }
             executor.run(self.planner.gradients(), 1)?;
@@ -103,7 +123,7 @@ impl Case {
     /// Compares the loss, every parameter's gradient and the input's gradient with the reference.
     pub fn compare(&self, [loss, params, input]: &[Vec<f32>; 3]) -> Result<Result<Vec<Comparison>, String>> {
         let (values, inputs, targets) = (wide(&self.values), wide(&self.inputs[1]), wide(&self.targets[1]));
-        let reference = Reference::new(&self.network, self.loss)?;
+        let reference = self.reference()?;
         let expected = reference.gradients(&values, &inputs, &targets, self.rows)?;
         let bounds = match self.precision {
             Precision::F32 => reference.bounds(&values, &inputs, &targets, self.rows)?,
@@ -185,6 +205,7 @@ pub fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<
         take(gradients.finish());
     }
     blocks(device, seed, take)?;
+    weighted(device, seed, take)?;
     fused(device, seed, take)?;
     if device.has_half() {
         in_half(device, seed, take)?;
@@ -244,6 +265,33 @@ fn blocks(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<(
     take(differences.finish());
     take(gradients.finish());
     take(repeated.finish());
+    Ok(())
+}
+
+/// Rows with weights, for every loss, by every planner, and in mixed precision.
+fn weighted(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<()> {
+    let mut differences = Tally::new("reference", "central differences, rows with weights");
+    for &loss in Loss::ALL {
+        let network = network(Activation::Tanh, loss, Bias::PerUnit);
+        differences.add(against_differences(&Case::new(network, loss, 4, SMOOTH_SEED)?.with_weights())?);
+    }
+    take(differences.finish());
+    for &planner in Planner::ALL {
+        let mut gradients = Tally::new("gradient", format!("rows with weights, {planner}"));
+        for (i, &loss) in Loss::ALL.iter().enumerate() {
+            // A text of its own each, where it holds a whole network, for a driver to compile.
+            if planner != Planner::LayerWise && i % 3 != 0 {
+                continue;
+            }
+            let network = network(Activation::Tanh, loss, Bias::PerUnit);
+            let case = Case { planner, padding: i % 3, ..Case::new(network, loss, 7, seed)?.with_weights() };
+            gradients.add(case.check(device, &|_| {})?);
+            if device.has_half() && planner != Planner::Resident && i % 6 == 0 {
+                gradients.add(Case { precision: Precision::F16, ..case }.check(device, &|_| {})?);
+            }
+        }
+        take(gradients.finish());
+    }
     Ok(())
 }
 
@@ -324,7 +372,7 @@ fn in_half(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<
 /// times the few hundred roundings in it, and by a truncation of the order `h⁴`, far below that.
 pub(super) fn against_differences(case: &Case) -> Result<Result<Vec<Comparison>, String>> {
     let (values, inputs, targets) = (wide(&case.values), wide(&case.inputs[1]), wide(&case.targets[1]));
-    let reference = Reference::new(&case.network, case.loss)?;
+    let reference = case.reference()?;
     let exact = reference.gradients(&values, &inputs, &targets, case.rows)?;
     let by_params = numerical_gradient(|p| reference.loss(p, &inputs, &targets, case.rows), &values)?;
     let by_inputs = numerical_gradient(|x| reference.loss(&values, x, &targets, case.rows), &inputs)?;

@@ -5,6 +5,7 @@
 mod block;
 mod fused;
 mod jet;
+pub(super) mod treatment;
 
 use super::mixed::{mixed_bounds, mixed_contents, mixed_shapes};
 use super::{Outcome, Tally, resident, update};
@@ -38,6 +39,14 @@ pub fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<
         "loss_sum",
         "column_sum",
         "update",
+        "penalty",
+        "clip_value",
+        "squares",
+        "clip_factor",
+        "clip_norm",
+        "accumulate",
+        "total",
+        "average",
         "fused",
         "fused_sum",
         "resident",
@@ -145,10 +154,11 @@ pub(crate) fn shapes(kernel: &Kernel) -> Vec<[u32; 4]> {
             &[&[1, 1, 1, 2], &[3, 5, 7, 2], &[4, 4, 33, 3], &[17, 15, 64, 4], &[36, 68, 131, 5], &[4, 8, 9, 7]]
         }
         Kernel::Matmul { .. } => &[&[1, 1, 1], &[17, 15, 16], &[36, 68, 12], &[63, 65, 31], &[65, 3, 7]],
-        Kernel::Loss { .. } => &[&[1, 1], &[5, 3], &[17, 10], &[3, 64], &[2, 65], &[257, 2]],
+        Kernel::Loss { .. } => &[&[1, 1], &[5, 3, 1], &[17, 10], &[3, 64], &[2, 65, 1], &[257, 2]],
         Kernel::LossSum => &[&[1], &[7], &[255], &[256], &[257], &[1031]],
         Kernel::ColumnSum => &[&[1, 1], &[1, 65], &[15, 17], &[64, 16], &[65, 15], &[1031, 3], &[131, 131], &[65, 36]],
         Kernel::Update(_) => &[&[1], &[255], &[257], &[1028], &[1031]],
+        Kernel::Treatment(kernel) => treatment::shapes(kernel),
         Kernel::Mixed(mixed) => return mixed_shapes(mixed),
         Kernel::Resident(ref resident) => return resident::shapes(resident),
         Kernel::Fused(_) => fused::SHAPES,
@@ -378,7 +388,7 @@ pub(super) fn contents(kernel: &Kernel, dims: [u32; 4], rng: &mut ChaCha8Rng) ->
         Kernel::Loss { loss, activation } => {
             let [schedule, clock] = schedule(x);
             let outputs = stored(activation, real(x * y, 6.0));
-            let mut targets = real(x * y, 1.5);
+            let mut targets = real(x * (y + z), 1.5);
             if let (Some(_), Contents::Real(targets)) = (loss.expressions(), &mut targets) {
                 // Like those that gradients are checked with: a loss of one's own may be defined on such alone.
                 targets.iter_mut().for_each(|t| *t = t.abs());
@@ -397,8 +407,9 @@ pub(super) fn contents(kernel: &Kernel, dims: [u32; 4], rng: &mut ChaCha8Rng) ->
             all.extend(update::states(rule, || real(x, 2.0)));
             all
         }
+        Kernel::Treatment(kernel) => treatment::contents(kernel, [x, y], real),
         Kernel::Mixed(mixed) => mixed_contents(mixed, dims, rng),
-        Kernel::Resident(ref resident) => resident::contents(resident, [x, y, z], rng),
+        Kernel::Resident(ref resident) => resident::contents(resident, [x, y, z, w], rng),
         Kernel::Fused(ref kernel) => fused::contents(kernel, dims, real),
         Kernel::FusedSum(ref kernel) => fused::sum_contents(kernel, dims, real),
         Kernel::Jet(ref kernel) => jet::contents(kernel, [x, y, z, w], real),
@@ -453,15 +464,17 @@ pub(super) fn bounds(kernel: &Kernel, uniform: &Uniform, contents: &[Contents]) 
         Kernel::Loss { loss, activation } => {
             let (outputs, targets) = (given(2), given(3));
             let stored = if activation.stored() == Stored::Preactivation { given(6) } else { outputs.clone() };
-            let scale = Bounded::given(f64::from(0.37f32));
             for r in 0..x {
+                let target = &targets[r * (y + z)..][..y + z];
+                let scale = Bounded::given(f64::from(0.37f32));
+                let scale = target.get(y).map_or(scale, |&weight| scale * weight);
                 let range = r * y..(r + 1) * y;
                 if r >= live_rows(x) {
                     out[4].extend(vec![0.0; y]);
                     out[5].push(0.0);
                     continue;
                 }
-                let (values, deltas) = loss_row(loss, &outputs[range.clone()], &targets[range.clone()]);
+                let (values, deltas) = loss_row(loss, &outputs[range.clone()], &target[..y]);
                 let slopes = stored[range].iter().map(|&s| Bounded::derivative(activation, s));
                 out[4].extend(deltas.into_iter().zip(slopes).map(|(d, slope)| (scale * d * slope).error));
                 out[5].push((scale * Bounded::sum(values.into_iter())).error);
@@ -484,8 +497,9 @@ pub(super) fn bounds(kernel: &Kernel, uniform: &Uniform, contents: &[Contents]) 
                 (0..rule.states()).for_each(|s| out[4 + s].push(state[s].error));
             }
         }
+        Kernel::Treatment(kernel) => out = treatment::bounds(kernel, [x, y], given, out),
         Kernel::Mixed(mixed) => return mixed_bounds(mixed, uniform, contents.to_vec()),
-        Kernel::Resident(ref resident) => return resident::bounds(resident, uniform.hyper, [x, y, z], contents),
+        Kernel::Resident(ref resident) => return resident::bounds(resident, uniform.hyper, [x, y, z, w], contents),
         Kernel::Fused(ref kernel) => out = fused::bounds(kernel, uniform.dims, contents)?,
         Kernel::FusedSum(ref kernel) => out = fused::sum_bounds(kernel, uniform.dims, uniform.hyper, contents),
         Kernel::Jet(ref kernel) => out = jet::bounds(kernel, [x, y, z, w], given, out),

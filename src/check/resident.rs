@@ -19,7 +19,8 @@ const FIRST_STEP: usize = 1;
 /// Batches that fill the rows on the chip and that do not; `steps` are more than a check takes.
 pub(super) fn shapes(resident: &Resident) -> Vec<[u32; 4]> {
     let batches = if resident.rows() < 64 { [1, 3, 8] } else { [1, 7, 67] };
-    batches.map(|batch| [batch, 4, batch + 5, 0]).to_vec()
+    // The second with weights.
+    batches.map(|batch| [batch, 4, batch + 5, u32::from(batch == batches[1])]).to_vec()
 }
 
 fn entries(resident: &Resident, batch: usize) -> Vec<ScheduleEntry> {
@@ -38,12 +39,16 @@ fn entries(resident: &Resident, batch: usize) -> Vec<ScheduleEntry> {
     unused.clone().chain([fewer, batch, fewer].into_iter().enumerate().map(entry)).chain(unused).collect()
 }
 
-pub(super) fn contents(resident: &Resident, [batch, _, data_rows]: [usize; 3], rng: &mut ChaCha8Rng) -> Vec<Contents> {
+pub(super) fn contents(
+    resident: &Resident,
+    [batch, _, data_rows, weights]: [usize; 4],
+    rng: &mut ChaCha8Rng,
+) -> Vec<Contents> {
     let network = &resident.whole.network;
     let arena = Params::of(network).len;
     let rows = if resident.pass == Pass::GatheredSteps { data_rows } else { batch };
     let order = (0..batch + 2).map(|i| ((i * 7 + 3) % data_rows) as u32).collect();
-    let targets = uniform_values(rng, rows * network.outputs(), 0.5).iter().map(|t| t + 0.5).collect();
+    let targets = uniform_values(rng, rows * (network.outputs() + weights), 0.5).iter().map(|t| t + 0.5).collect();
     let mut given = vec![
         ("schedule", Contents::Words(bytemuck::cast_slice(&entries(resident, batch)).to_vec())),
         ("clock", Contents::Words(vec![FIRST_STEP as u32])),
@@ -74,7 +79,7 @@ pub(super) fn contents(resident: &Resident, [batch, _, data_rows]: [usize; 3], r
 pub(super) fn bounds(
     resident: &Resident,
     hyper: [f32; 4],
-    [batch, ..]: [usize; 3],
+    [batch, _, _, weights]: [usize; 4],
     contents: &[Contents],
 ) -> Result<Vec<Vec<f64>>> {
     let network = &resident.whole.network;
@@ -89,6 +94,7 @@ pub(super) fn bounds(
     let (mut params, mut state) = (given(&["params"]), [given(&["state_0"]), given(&["state_1"])]);
     let order = place(&["order"]).map(|i| contents[i].words());
     let reference = Reference::new(network, resident.whole.loss)?;
+    let reference = if weights > 0 { reference.weighted() } else { reference };
     let mut out = vec![Vec::new(); specs.len()];
     let mut set = |names: &[&str], errors: Vec<f64>| {
         if let Some(i) = place(names) {
@@ -102,7 +108,7 @@ pub(super) fn bounds(
         let gather = |data: &[f64], cols: usize| -> Vec<f64> {
             (0..rows).flat_map(|r| &data[sample(r) * cols..][..cols]).copied().collect()
         };
-        let (inputs, targets) = (gather(&inputs, network.inputs), gather(&targets, network.outputs()));
+        let (inputs, targets) = (gather(&inputs, network.inputs), gather(&targets, network.outputs() + weights));
         let found = reference.bounded(&params, &inputs, &targets, rows)?;
         losses[step % 2] = found.loss.error;
         if resident.pass == Pass::Gradients {

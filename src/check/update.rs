@@ -1,6 +1,6 @@
 //! What optimizers' updates are checked on, and how far they may err.
 
-use super::kernels::Contents;
+use super::kernels::{self, Contents};
 use crate::compare::{UNIT_ROUNDOFF, product_error};
 use crate::kernel::{Kernel, Mixed};
 use crate::optimizer::Rule;
@@ -12,6 +12,7 @@ pub(super) const CORRECTIONS: [f32; 2] = [1.5, 1.25];
 /// Settings for a kernel that updates: the usual ones, or, where `every` setting is to count, none of them 0.
 pub(super) fn hyper(kernel: &Kernel, every: bool) -> [f32; 4] {
     let rule = match kernel {
+        Kernel::Treatment(treatment) => return kernels::treatment::hyper(*treatment),
         Kernel::Update(rule) | Kernel::Mixed(Mixed::Update(rule)) => Some(*rule),
         Kernel::FusedSum(sum) => sum.rule,
         Kernel::Resident(resident) => Some(resident.whole.rule),

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 /// Forward, or forward, loss and backward, of each part of the batch. A slab of rows at a time goes all the way, so that
 /// it stays in a core's cache. `scratch` is for parameters whose weights are rounded.
 pub(super) fn fused<T: Real>(
-    [batch, part_rows, ..]: [usize; 4],
+    [batch, part_rows, weights, _]: [usize; 4],
     kernel: &Fused,
     products: Products,
     mut views: Views<'_, T>,
@@ -46,6 +46,7 @@ pub(super) fn fused<T: Real>(
         entry: views.entry(0),
         inputs: views.read(2),
         targets: views.read(3),
+        weights,
         order: (source == Source::Gathered).then(|| views.words(7)),
         params: rounded_weights(kernel, &layout, views.read(4), scratch),
         log_scale: match kernel.precision {
@@ -148,6 +149,8 @@ struct Training<'a, T> {
     entry: ScheduleEntry,
     inputs: &'a [T],
     targets: &'a [T],
+    /// Numbers behind the targets of a row: its weight, or none.
+    weights: usize,
     order: Option<&'a [u32]>,
     params: &'a [T],
     /// The logarithm to base 2 of the dynamic loss scale, which deltas carry.
@@ -187,8 +190,8 @@ impl<T: Real> Training<'_, T> {
 
     fn load(&self, first: usize, rows: usize, slab: &mut Slab<T>) {
         let network = &self.kernel.network;
-        let matrices =
-            [(&mut slab.input, self.inputs, network.inputs), (&mut slab.target, self.targets, network.outputs())];
+        let targets = network.outputs() + self.weights;
+        let matrices = [(&mut slab.input, self.inputs, network.inputs), (&mut slab.target, self.targets, targets)];
         for (to, from, cols) in matrices {
             to.clear();
             match self.order {
@@ -210,7 +213,8 @@ impl<T: Real> Training<'_, T> {
         let (delta, row_loss) = (&mut slab.deltas[0], &mut slab.row_loss);
         delta.resize(rows * cols, T::zero());
         row_loss.resize(rows, T::zero());
-        loss::rows_of(loss, [scale, delta_scale], cols, [&slab.activations[last], &slab.target], delta, row_loss);
+        let rows_of = if self.weights == 0 { loss::rows_of } else { loss::weighted_rows_of };
+        rows_of(loss, [scale, delta_scale], cols, [&slab.activations[last], &slab.target], delta, row_loss);
         let activation = self.kernel.network.layers[last].activation;
         let stored = stored(activation.stored(), &slab.activations[last], &slab.preactivations[last]);
         multiply_by_derivative(activation, delta, stored);

@@ -6,7 +6,7 @@ use crate::real::Real;
 
 /// `row_loss[r] = scale Σ_j loss(y, t)` and `delta = delta_scale scale ∂loss/∂y ⊙ f′`; rows past the batch's end give 0.
 pub(super) fn loss<T: Real>(
-    [rows, cols, ..]: [usize; 4],
+    [rows, cols, weights, _]: [usize; 4],
     loss: Loss,
     activation: Activation,
     delta_scale: T,
@@ -27,10 +27,32 @@ pub(super) fn loss<T: Real>(
         padding.fill(T::zero());
         let (row_loss, padding) = row_loss.split_at_mut(live);
         padding.fill(T::zero());
-        let (y, t) = (&output[first * cols..][..delta.len()], &target[first * cols..][..delta.len()]);
-        rows_of(loss, [scale, delta_scale], cols, [y, t], delta, row_loss);
+        let y = &output[first * cols..][..delta.len()];
+        let t = &target[first * (cols + weights)..][..live * (cols + weights)];
+        let scales = [scale, delta_scale];
+        match weights {
+            0 => rows_of(loss, scales, cols, [y, t], delta, row_loss),
+            _ => weighted_rows_of(loss, scales, cols, [y, t], delta, row_loss),
+        }
         multiply_by_derivative(activation, delta, &stored[first * cols..]);
     });
+}
+
+/// [`rows_of`] where a row's weight stands behind its targets, `[rows, cols + 1]`, and multiplies both results.
+pub(super) fn weighted_rows_of<T: Real>(
+    loss: Loss,
+    scales: [T; 2],
+    cols: usize,
+    [y, targets]: [&[T]; 2],
+    delta: &mut [T],
+    row_loss: &mut [T],
+) {
+    let t: Vec<T> = targets.chunks_exact(cols + 1).flat_map(|row| &row[..cols]).copied().collect();
+    rows_of(loss, scales, cols, [y, &t], delta, row_loss);
+    for ((delta, value), row) in delta.chunks_exact_mut(cols).zip(row_loss).zip(targets.chunks_exact(cols + 1)) {
+        delta.iter_mut().for_each(|d| *d *= row[cols]);
+        *value *= row[cols];
+    }
 }
 
 /// The loss of each row, times the first factor, and `∂loss/∂y`, times the second; matrices are `[rows, cols]`.

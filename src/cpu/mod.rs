@@ -38,6 +38,7 @@ mod loss_sum;
 mod matmul;
 mod mixed;
 mod resident;
+mod treatment;
 mod unscale;
 mod update;
 
@@ -116,6 +117,7 @@ pub(crate) fn run<T: Real>(
         Kernel::LossSum => loss_sum::loss_sum(dims, views),
         Kernel::ColumnSum => column_sum::column_sum(dims, views, scratch),
         Kernel::Update(rule) => update::update(dims, rule, uniform.hyper, views),
+        Kernel::Treatment(kernel) => treatment::treatment(dims, kernel, uniform.hyper, views),
         Kernel::Mixed(mixed) => mixed::mixed(mixed, uniform, views, products, scratch),
         Kernel::Resident(ref kernel) => resident::resident(dims, kernel, uniform.hyper, views, scratch),
         Kernel::Fused(ref kernel) => fused::fused(dims, kernel, products, views, scratch),

@@ -10,7 +10,7 @@ use crate::real::Real;
 
 /// Trains a network for many steps, row by row of each batch, or computes its gradients.
 pub(super) fn resident<T: Real>(
-    [batch, steps, data_rows, _]: [usize; 4],
+    [batch, steps, data_rows, weights]: [usize; 4],
     kernel: &Resident,
     hyper: [f32; 4],
     mut views: Views<'_, T>,
@@ -22,7 +22,7 @@ pub(super) fn resident<T: Real>(
     let clock = views.write_words(1);
     let at = usize::from(kernel.pass == Pass::GatheredSteps);
     let order = if at == 1 { Some((views.words(2), data_rows)) } else { None };
-    let samples = Samples { order, inputs: views.read(2 + at), targets: views.read(3 + at) };
+    let samples = Samples { order, inputs: views.read(2 + at), targets: views.read(3 + at), weights };
     let losses = views.write(5 + at);
 
     let columns = |of: fn(&Dense) -> usize| layers.iter().map(of).sum::<usize>();
@@ -87,17 +87,20 @@ struct Samples<'a, T> {
     order: Option<(&'a [u32], usize)>,
     inputs: &'a [T],
     targets: &'a [T],
+    /// Numbers behind the targets of a row: its weight, or none.
+    weights: usize,
 }
 
-impl<T> Samples<'_, T> {
-    /// Row `row` of the batch: its inputs and its targets. A number that lies outside the data set is held inside.
+impl<T: Real> Samples<'_, T> {
+    /// Row `row` of the batch: its inputs, its targets and its weight. A number that lies outside the data set is held inside.
     #[inline(always)]
-    fn row(&self, first: u32, row: usize, [inputs, outputs]: [usize; 2]) -> (&[T], &[T]) {
+    fn row(&self, first: u32, row: usize, [inputs, outputs]: [usize; 2]) -> (&[T], &[T], Option<T>) {
         let row = match self.order {
             Some((order, rows)) => (order[(first as usize + row).min(order.len() - 1)] as usize).min(rows - 1),
             None => row,
         };
-        (&self.inputs[row * inputs..][..inputs], &self.targets[row * outputs..][..outputs])
+        let targets = &self.targets[row * (outputs + self.weights)..];
+        (&self.inputs[row * inputs..][..inputs], &targets[..outputs], (self.weights > 0).then(|| targets[outputs]))
     }
 }
 
@@ -137,7 +140,8 @@ fn backpropagate<T: Real>(
         gradients.fill(T::zero());
     }
     for row in 0..live {
-        let (inputs, targets) = samples.row(entry.first, row, widths);
+        let (inputs, targets, weight) = samples.row(entry.first, row, widths);
+        let scale = weight.map_or(scale, |weight| scale * weight);
         activations[..inputs.len()].copy_from_slice(inputs);
         for layer in layers {
             forward(layer, params, activations, &mut deltas[layer.delta_at..][..layer.outputs]);

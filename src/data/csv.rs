@@ -47,7 +47,7 @@ pub(super) fn parse(name: &str, place: &str, bytes: &[u8], target: Option<&str>,
     let features = inputs.iter().map(|column| table.names[*column].clone()).collect();
     let (inputs, cells) = table.read(&inputs, &targets)?;
     let (task, targets) = read_targets(&table, &targets, &cells, hint)?;
-    Ok(Dataset { name: name.to_owned(), features, task, inputs, targets })
+    Ok(Dataset { name: name.to_owned(), features, task, inputs, targets, weights: None })
 }
 
 /// Reads the inputs for a prediction from a CSV file laid out as for [`read_csv`].
@@ -96,7 +96,7 @@ pub fn read_dataset_csv_like(path: &Path, features: &[String], task: &Task, targ
         (Task::Classification { classes }, [column], [cells]) => encode_classes(&table, *column, cells, classes)?,
         _ => encode_numbers(&table, &targets, &cells)?,
     };
-    Ok(Dataset { name: stem(path), features: features.to_vec(), task: task.clone(), inputs, targets })
+    Ok(Dataset { name: stem(path), features: features.to_vec(), task: task.clone(), inputs, targets, weights: None })
 }
 
 /// Reads a data set of numbers from a CSV file by the names of its columns; the file may have others.
@@ -112,7 +112,14 @@ pub fn read_columns_csv(path: &Path, inputs: &[String], targets: &[String]) -> R
         false => encode_numbers(&table, &answers, &cells)?,
     };
     let task = Task::Regression { outputs: targets.to_vec() };
-    Ok(Dataset { name: stem(path), features: inputs.to_vec(), task, inputs: numbers, targets: targets_read })
+    Ok(Dataset {
+        name: stem(path),
+        features: inputs.to_vec(),
+        task,
+        inputs: numbers,
+        targets: targets_read,
+        weights: None,
+    })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

@@ -14,6 +14,7 @@ pub(super) fn load() -> Dataset {
         task: Task::Classification { classes: Vec::new() },
         inputs: Matrix::default(),
         targets: Matrix::default(),
+        weights: None,
     })
 }
 

@@ -10,6 +10,7 @@ mod split;
 mod synthetic;
 mod table;
 mod target;
+mod weights;
 
 pub use csv::{read_columns_csv, read_csv, read_csv_as, read_dataset_csv_like, read_inputs_csv};
 pub use files::write_atomic;
@@ -21,6 +22,7 @@ pub use scaling::{Scaling, ScalingKind};
 pub use split::{Split, epoch_order, split};
 pub use synthetic::{Shape, Synthetic};
 pub use target::TaskHint;
+pub use weights::ClassWeights;
 
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +67,8 @@ pub struct Dataset {
     pub inputs: Matrix,
     /// The targets, [rows, outputs]; for classification, one-hot rows.
     pub targets: Matrix,
+    /// How much each row counts, [rows]: finite, at least 0, not all 0. Without them all rows count the same.
+    pub weights: Option<Vec<f32>>,
 }
 
 impl Dataset {
@@ -89,6 +93,7 @@ impl Dataset {
             task: self.task.clone(),
             inputs: self.inputs.select(rows),
             targets: self.targets.select(rows),
+            weights: self.weights.as_ref().map(|weights| rows.iter().map(|&row| weights[row]).collect()),
         }
     }
 
@@ -107,7 +112,7 @@ impl Dataset {
         Some((0..self.targets.rows).map(|i| label(self.targets.row(i))).collect())
     }
 
-    /// Checks that it is sound: lengths and widths agree, there are rows, every number is finite.
+    /// Checks that it is sound: lengths and widths agree, there are rows, every number is finite, and some row counts.
     pub fn validate(&self) -> Result<()> {
         let same = |what: &str, expected: usize, found: usize| match expected == found {
             true => Ok(()),
@@ -124,6 +129,21 @@ impl Dataset {
         }
         self.inputs.check_finite(&format!("{}, inputs", self.name))?;
         self.targets.check_finite(&format!("{}, targets", self.name))?;
+        self.weights.as_ref().map_or(Ok(()), |weights| self.validate_weights(weights))
+    }
+
+    fn validate_weights(&self, weights: &[f32]) -> Result<()> {
+        if weights.len() != self.rows() {
+            return Err(Error::shape(format!("{}: weights of the rows", self.name), self.rows(), weights.len()));
+        }
+        if let Some(row) = weights.iter().position(|weight| !(weight.is_finite() && *weight >= 0.0)) {
+            let what = format!("expected a finite number of at least 0, found {}", weights[row]);
+            return Err(Error::data(format!("{}, weight of row {}", self.name, row + 1), what));
+        }
+        if weights.iter().all(|weight| *weight == 0.0) {
+            let what = format!("all {} rows have the weight 0: expected one that counts", weights.len());
+            return Err(Error::data(&self.name, what));
+        }
         Ok(())
     }
 

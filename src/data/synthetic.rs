@@ -111,7 +111,7 @@ impl Synthetic {
             }
         };
         let inputs = Matrix::new(rows, inputs.len() / rows, inputs)?;
-        let data = Dataset { name: shape.name().into(), features, task, inputs, targets };
+        let data = Dataset { name: shape.name().into(), features, task, inputs, targets, weights: None };
         // Noise near the largest number makes infinities.
         data.validate()?;
         Ok(data)

@@ -248,7 +248,7 @@ impl Fused {
         all
     }
 
-    pub(crate) fn lengths(&self, [batch, part_rows]: [usize; 2]) -> Vec<usize> {
+    pub(crate) fn lengths(&self, [batch, part_rows, weights]: [usize; 3]) -> Vec<usize> {
         let (layout, params) = (self.layout(), Params::of(&self.network).len);
         let parts = batch.div_ceil(part_rows.max(1));
         let (inputs, outputs) = (self.network.inputs, self.network.outputs());
@@ -262,7 +262,7 @@ impl Fused {
             ScheduleEntry::WORDS,
             1,
             samples * inputs,
-            samples * outputs,
+            samples * (outputs + weights),
             params,
             parts * layout.scratch,
             partials,
@@ -544,7 +544,7 @@ impl Fused {
                 writeln!(w, "@group(0) @binding(4) var<storage, read> {}: array<f32>;", name(4))?;
                 writeln!(
                     w,
-                    "fn target_at(sample: u32, j: u32) -> f32 {{ return {}[sample * OUTPUTS + j]; }}",
+                    "fn target_at(sample: u32, j: u32) -> f32 {{ return {}[sample * (OUTPUTS + u.dims.z) + j]; }}",
                     name(4)
                 )?;
                 writeln!(w, "@group(0) @binding(7) var<storage, read_write> partials: array<{sums}>;")?;

@@ -236,13 +236,13 @@ impl Resident {
         all
     }
 
-    pub(super) fn lengths(&self, batch: usize, data_rows: usize, entry: usize) -> Vec<usize> {
+    pub(super) fn lengths(&self, batch: usize, data_rows: usize, weights: usize, entry: usize) -> Vec<usize> {
         let network = &self.whole.network;
-        let (inputs, outputs, arena) = (network.inputs, network.outputs(), Params::of(network).len);
+        let (inputs, targets, arena) = (network.inputs, network.outputs() + weights, Params::of(network).len);
         let mut all = vec![entry, 1];
         match self.pass {
-            Pass::GatheredSteps => all.extend([1, data_rows * inputs, data_rows * outputs]),
-            _ => all.extend([batch * inputs, batch * outputs]),
+            Pass::GatheredSteps => all.extend([1, data_rows * inputs, data_rows * targets]),
+            _ => all.extend([batch * inputs, batch * targets]),
         }
         all.extend([arena, 1]);
         match self.pass {
@@ -282,6 +282,7 @@ impl Resident {
             Pass::GatheredSteps => include_str!("../../shaders/resident/gathered.wgsl"),
             _ => include_str!("../../shaders/resident/batch.wgsl"),
         });
+        w.push_str(include_str!("../../shaders/resident/weight.wgsl"));
         if self.pass == Pass::Gradients {
             w.push_str(include_str!("../../shaders/resident/gradients.wgsl"));
             return Ok(());
@@ -386,7 +387,8 @@ impl Resident {
             let each_output = format!("for (var j = 0u; j < {outputs}u; j++)");
             writeln!(w, "      for (var r = lane; r < rows; r += {lanes}u) {{")?;
             writeln!(w, "        let begin = r * {outputs}u;")?;
-            writeln!(w, "        let target_begin = sample_of(entry, first + r) * {outputs}u;")?;
+            writeln!(w, "        let target_begin = sample_of(entry, first + r) * ({outputs}u + u.dims.w);")?;
+            writeln!(w, "        let scale = entry.loss_scale * weight_at(target_begin + {outputs}u);")?;
             writeln!(w, "        var row = Row(0.0, 0.0);")?;
             if self.whole.loss.uses_softmax() {
                 writeln!(w, "        var largest = a[{y}u + begin];")?;
@@ -404,9 +406,9 @@ impl Resident {
             let stored = if last.keeps() { format!("d[{d}u + begin + j]") } else { "y".to_owned() };
             writeln!(w, "          let slope = activation_derivative_{}({stored});", last.activation.hook())?;
             writeln!(w, "          total += loss_value(y, t, row);")?;
-            writeln!(w, "          d[{d}u + begin + j] = entry.loss_scale * loss_derivative(y, t, row) * slope;")?;
+            writeln!(w, "          d[{d}u + begin + j] = scale * loss_derivative(y, t, row) * slope;")?;
             writeln!(w, "        }}")?;
-            writeln!(w, "        row_loss[r] = entry.loss_scale * total;")?;
+            writeln!(w, "        row_loss[r] = scale * total;")?;
             writeln!(w, "      }}")?;
             writeln!(w, "      workgroupBarrier();")?;
         }
@@ -556,8 +558,10 @@ impl Resident {
             }
         }
         let last = layers.len();
+        writeln!(w, "      let target_begin = sample * ({outputs}u + u.dims.w);")?;
+        writeln!(w, "      let weight = weight_at(target_begin + {outputs}u);")?;
         for j in 0..outputs {
-            writeln!(w, "      let t{j} = target_at(sample * {outputs}u + {j}u);")?;
+            writeln!(w, "      let t{j} = target_at(target_begin + {j}u);")?;
         }
         if self.whole.loss.uses_softmax() {
             let largest = (1..outputs).fold(format!("a{last}_0"), |max, j| format!("max({max}, a{last}_{j})"));
@@ -574,8 +578,8 @@ impl Resident {
             format!("activation_derivative_{}({stored}{l}_{unit})", layer.activation.hook())
         };
         for j in 0..outputs {
-            writeln!(w, "      loss += loss_value(a{last}_{j}, t{j}, row);")?;
-            let derivative = format!("entry.loss_scale * loss_derivative(a{last}_{j}, t{j}, row)");
+            writeln!(w, "      loss += weight * loss_value(a{last}_{j}, t{j}, row);")?;
+            let derivative = format!("entry.loss_scale * weight * loss_derivative(a{last}_{j}, t{j}, row)");
             writeln!(w, "      let d{last}_{j} = {derivative} * {};", slope(last, j))?;
         }
         for (l, layer) in layers.iter().enumerate().rev() {

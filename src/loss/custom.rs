@@ -64,9 +64,10 @@ impl Display for Custom {
         for (name, value) in self.parameters() {
             write!(f, ", {name} = {value}")?;
         }
-        if self.reduction == Reduction::Samples {
-            f.write_str(", summed over the outputs")?;
-        }
-        Ok(())
+        f.write_str(match self.reduction {
+            Reduction::Elements => "",
+            Reduction::Samples => ", summed over the outputs",
+            Reduction::Sum => ", summed over everything",
+        })
     }
 }

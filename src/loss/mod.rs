@@ -25,6 +25,8 @@ pub enum Reduction {
     /// Averaged over every element of `[batch, outputs]`.
     #[default]
     Elements,
+    /// Summed over everything.
+    Sum,
 }
 
 impl Reduction {
@@ -33,6 +35,7 @@ impl Reduction {
         match self {
             Reduction::Samples => 1.0 / rows as f64,
             Reduction::Elements => 1.0 / (rows as f64 * cols as f64),
+            Reduction::Sum => 1.0,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The wiring of the fused planner: forward, loss and backward in one dispatch, the sum over the parts of the batch and the
 //! update in a second one, the loss, and in mixed precision the loss scale, in a third.
 
-use super::{Binding, Phase, Plan, Planner, ScheduleEntry, Slot, TrainingOptions, check_batch, whole};
+use super::{Binding, Phase, Plan, Planner, ScheduleEntry, Slot, TrainingOptions, check_batch, treatment, whole};
 use crate::Result;
 use crate::activation::Activation;
 use crate::kernel::fused::{Pass, Source};
@@ -28,7 +28,7 @@ impl Plan {
         plan.words(Slot::Clock, 1);
         plan.add(Slot::Params, params.len);
         plan.add(Slot::Input, options.batch * network.inputs);
-        plan.add(Slot::Target, options.batch * network.outputs());
+        plan.add(Slot::Target, options.batch * options.target_width(network));
         if options.data_rows > 0 {
             plan.gathered_loss(&computed, options)?;
         }
@@ -45,14 +45,22 @@ impl Plan {
         for run in runs {
             plan.sum(Phase::Backward, &computed, options, None, [parts, run.start, run.len()])?;
         }
-        for run in params.trainable_runs() {
-            plan.sum(Phase::Update, &computed, options, Some(options.optimizer.rule()), [parts, run.start, run.len()])?;
+        if options.treats_gradients() {
+            plan.treated(&params, &computed, options, parts)?;
+        } else {
+            for run in params.trainable_runs() {
+                let dims = [parts, run.start, run.len()];
+                plan.sum(Phase::Update, &computed, options, Some(options.optimizer.rule()), dims)?;
+            }
+            plan.average(&params, options)?;
         }
         let first = FusedSum { network: computed, rule: None, precision: options.precision }.tensors().1 * parts;
         let results = |per_part: usize| Binding { slot: Slot::Partials, range: first..first + per_part * parts };
         // An evaluation records the sum of the rows' losses, a step and its gradients alone that of the parts'.
         plan.record(Phase::Backward, Kernel::LossSum, results(1), parts)?;
         match options.precision {
+            // Where gradients are treated, the loss scale adapts to what is known of them.
+            _ if options.treats_gradients() => plan.record(Phase::Record, Kernel::LossSum, results(1), parts)?,
             Precision::F32 => plan.record(Phase::Record, Kernel::LossSum, results(1), parts)?,
             Precision::F16 => plan.record(Phase::Record, Kernel::Mixed(Mixed::LossSum), results(2), parts)?,
         }
@@ -77,7 +85,7 @@ impl Plan {
 
     fn fused_forward(&mut self, network: &Network, batch: usize, precision: Precision) -> Result<()> {
         let kernel = Fused { network: network.clone(), pass: Pass::Prediction, precision };
-        let dims = [batch, kernel.part_rows(batch)];
+        let dims = [batch, kernel.part_rows(batch), 0];
         let lengths = kernel.lengths(dims);
         let bindings = vec![
             self.add(Slot::Input, lengths[0]),
@@ -99,13 +107,13 @@ impl Plan {
             whole(Slot::Schedule, options.steps * ScheduleEntry::WORDS),
             whole(Slot::Clock, 1),
             whole(Slot::Output, rows * outputs),
-            whole(Slot::Target, rows * outputs),
+            whole(Slot::Target, rows * options.target_width(network)),
             self.add(Slot::Delta(0), rows * outputs),
             self.add(Slot::RowLoss, rows),
         ];
         // Nothing is propagated back, so the derivative of the output's activation does not matter.
         let kernel = Kernel::Loss { loss: options.loss, activation: Activation::Linear };
-        self.push(Phase::Loss, kernel, [rows, outputs, 0], bindings, "loss")
+        self.push(Phase::Loss, kernel, [rows, outputs, options.weighted.into()], bindings, "loss")
     }
 
     /// Loss and gradients of the parts of a batch; returns their number.
@@ -118,7 +126,7 @@ impl Plan {
     ) -> Result<usize> {
         let pass = Pass::Training { loss: options.loss, source };
         let kernel = Fused { network: network.clone(), pass, precision: options.precision };
-        let dims = [options.batch, kernel.part_rows(options.batch)];
+        let dims = [options.batch, kernel.part_rows(options.batch), options.weighted.into()];
         let lengths = kernel.lengths(dims);
         let gathers = source == Source::Gathered;
         let samples = match gathers {
@@ -130,7 +138,7 @@ impl Plan {
             whole(Slot::Schedule, options.steps * ScheduleEntry::WORDS),
             whole(Slot::Clock, 1),
             whole(samples[0], rows * network.inputs),
-            whole(samples[1], rows * network.outputs()),
+            whole(samples[1], rows * options.target_width(network)),
             whole(Slot::Params, lengths[4]),
             self.add(Slot::Scratch, lengths[5]),
             self.add(Slot::Partials, lengths[6]),
@@ -144,6 +152,20 @@ impl Plan {
         let kernel = Kernel::Fused(Arc::new(kernel));
         self.push(phase, kernel, dims, bindings, "forward, loss and backward")?;
         Ok(dims[0].div_ceil(dims[1]))
+    }
+
+    /// The gradients by themselves, and what the layer-wise plan does with them.
+    fn treated(&mut self, params: &Params, network: &Network, options: &TrainingOptions, parts: usize) -> Result<()> {
+        for run in params.trainable_runs() {
+            // With the loss scale, which is taken out where an overflow is looked for.
+            let scaled = TrainingOptions { precision: Precision::F32, ..*options };
+            self.sum(Phase::Sum, network, &scaled, None, [parts, run.start, run.len()])?;
+        }
+        if options.precision == Precision::F16 {
+            self.scaler(options.precision);
+            self.unscale(Phase::Sum, treatment::runs(params).map(|range| Binding { slot: Slot::Gradients, range }))?;
+        }
+        self.change(params, options)
     }
 
     fn scaler(&mut self, precision: Precision) -> Option<Binding> {

@@ -68,9 +68,7 @@ impl Plan {
             let kernel = jet(components, JetPass::InputGradient(equation))?;
             plan.push(Phase::Backward, kernel, dims, bindings, "input gradient of the equation itself")?;
         }
-        for run in params.trainable_runs() {
-            plan.update(&run, &params, options)?;
-        }
+        plan.change(&params, options)?;
         plan.record(Phase::Finish, Kernel::LossSum, whole(Slot::RowLoss, options.batch), options.batch)?;
         plan.validate()?;
         Ok(plan)

@@ -9,7 +9,7 @@ pub enum Group {
     Parameters,
     /// What the loss changes by with them, and with the inputs.
     Gradients,
-    /// What the optimizer remembers.
+    /// What the optimizer remembers, and the average of the parameters.
     OptimizerState,
     /// The samples of one step and what they should give.
     Batch,
@@ -56,8 +56,8 @@ impl Slot {
     pub fn group(self) -> Group {
         match self {
             Slot::Params | Slot::HalfParams => Group::Parameters,
-            Slot::Gradients | Slot::InputGradient => Group::Gradients,
-            Slot::State(_) => Group::OptimizerState,
+            Slot::Gradients | Slot::GradientSums | Slot::InputGradient => Group::Gradients,
+            Slot::State(_) | Slot::Average => Group::OptimizerState,
             Slot::Input | Slot::InputJets | Slot::Target => Group::Batch,
             Slot::Activation(_)
             | Slot::Preactivation(_)
@@ -72,6 +72,8 @@ impl Slot {
             | Slot::Scaler
             | Slot::Overflow
             | Slot::PartialSums
+            | Slot::Squares
+            | Slot::Clip
             | Slot::RowLoss
             | Slot::Losses
             | Slot::Schedule
@@ -81,6 +83,19 @@ impl Slot {
 }
 
 impl Plan {
+    /// The slots that a run of training leaves behind from step to step: what has to move along, or be kept, where it goes on
+    /// elsewhere. The parameters, the dynamic loss scale, the optimizer's state, the average of the parameters; each as far
+    /// as this plan has it, always in this order.
+    pub fn state_slots(&self) -> Vec<Slot> {
+        let states = (0..).map(Slot::State).take_while(|&slot| self.slot(slot).is_some());
+        let others =
+            |slots: &[Slot]| slots.iter().copied().filter(|&slot| self.slot(slot).is_some()).collect::<Vec<_>>();
+        let mut all = others(&[Slot::Params, Slot::Scaler]);
+        all.extend(states);
+        all.extend(others(&[Slot::Average]));
+        all
+    }
+
     /// Bytes of the slots of `group`.
     pub fn bytes_of(&self, group: Group) -> u64 {
         let slots = self.slots.iter().filter(|info| info.slot.group() == group);

@@ -60,6 +60,7 @@ impl Plan {
 
     fn whole_network(&mut self, network: &Network, options: &TrainingOptions, pass: Pass) -> Result<()> {
         let (batch, rows, arena) = (options.batch, options.data_rows, self.params.len);
+        let targets = options.target_width(network);
         let kernel = kernel(network, options, pass);
         let mut bindings =
             vec![self.words(Slot::Schedule, options.steps * ScheduleEntry::WORDS), self.words(Slot::Clock, 1)];
@@ -67,12 +68,10 @@ impl Plan {
             Pass::GatheredSteps => bindings.extend([
                 self.words(Slot::Order, rows),
                 self.add(Slot::DataInputs, rows * network.inputs),
-                self.add(Slot::DataTargets, rows * network.outputs()),
+                self.add(Slot::DataTargets, rows * targets),
             ]),
-            Pass::Steps | Pass::Gradients => bindings.extend([
-                self.add(Slot::Input, batch * network.inputs),
-                self.add(Slot::Target, batch * network.outputs()),
-            ]),
+            Pass::Steps | Pass::Gradients => bindings
+                .extend([self.add(Slot::Input, batch * network.inputs), self.add(Slot::Target, batch * targets)]),
         }
         bindings.extend([self.add(Slot::Params, arena), self.add(Slot::Losses, options.steps)]);
         let (phase, steps, label) = match pass {
@@ -86,7 +85,8 @@ impl Plan {
         } else {
             bindings.extend((0..kernel.whole.rule.states()).map(|i| self.add(Slot::State(i), arena)));
         }
-        self.push(phase, Kernel::Resident(Arc::new(kernel)), [batch, steps as usize, rows], bindings, label)?;
+        let dims = [batch, steps as usize, rows, options.weighted.into()];
+        self.push(phase, Kernel::Resident(Arc::new(kernel)), dims, bindings, label)?;
         if let Some(step) = self.steps.last_mut() {
             step.uniform.hyper = options.optimizer.hyper();
         }

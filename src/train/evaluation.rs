@@ -10,7 +10,7 @@ use std::ops::Range;
 /// How a network does on a data set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evaluation {
-    /// The mean loss over the samples.
+    /// The mean loss over the samples; with [`Reduction::Sum`](crate::loss::Reduction::Sum) their sum.
     pub loss: f64,
     /// The share of samples whose largest output is that of their class; `None` for a regression.
     pub accuracy: Option<f64>,

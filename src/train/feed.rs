@@ -16,7 +16,7 @@ const REGION: u64 = 32 << 20;
 /// they stay on the device as a whole. A slot may have `most` bytes.
 pub fn streamed_rows(network: &Network, options: &TrainerOptions, rows: usize, most: u64) -> Option<usize> {
     let bytes = |rows: usize, cols: usize| (rows as u64).saturating_mul(4 * cols as u64);
-    let targets = options.loss.target_width(network.outputs());
+    let targets = options.target_width(network.outputs());
     let both = |rows| bytes(rows, network.inputs).saturating_add(bytes(rows, targets));
     let widest = network.inputs.max(targets);
     if bytes(rows, widest) <= most && both(rows) <= options.data_budget {
@@ -27,11 +27,17 @@ pub fn streamed_rows(network: &Network, options: &TrainerOptions, rows: usize, m
     Some(batches * options.batch)
 }
 
+/// A row of targets, behind it its weight where rows are `weighted`, which is 1 where the data set has none.
+pub(super) fn target(data: &Dataset, row: usize, weighted: bool) -> impl Iterator<Item = &[f32]> {
+    let weight = data.weights.as_ref().map_or(&[1.0][..], |weights| std::slice::from_ref(&weights[row]));
+    [data.targets.row(row), weight].into_iter().take(1 + usize::from(weighted))
+}
+
 /// Streams the rows number `range` of `order` to where their batches are gathered: the region is a ring, and its rows are
 /// taken in turns.
 pub(super) fn feed(
     executor: &mut dyn Executor,
-    region: usize,
+    (region, weighted): (usize, bool),
     data: &Dataset,
     order: &[u32],
     range: Range<usize>,
@@ -40,10 +46,12 @@ pub(super) fn feed(
     while first < range.end {
         let at = first % region;
         let count = (range.end - first).min(region - at);
-        for (slot, rows) in [(Slot::DataInputs, &data.inputs), (Slot::DataTargets, &data.targets)] {
-            let mut rows_in_order = order[first..first + count].iter().map(|&row| rows.row(row as usize));
-            executor.stream(slot, at * rows.cols..(at + count) * rows.cols, &mut rows_in_order)?;
-        }
+        let rows = || order[first..first + count].iter().map(|&row| row as usize);
+        let place = |cols: usize| at * cols..(at + count) * cols;
+        let mut inputs = rows().map(|row| data.inputs.row(row));
+        executor.stream(Slot::DataInputs, place(data.inputs.cols), &mut inputs)?;
+        let mut targets = rows().flat_map(|row| target(data, row, weighted));
+        executor.stream(Slot::DataTargets, place(data.targets.cols + usize::from(weighted)), &mut targets)?;
         first += count;
     }
     Ok(())

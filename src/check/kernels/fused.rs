@@ -15,7 +15,8 @@ use crate::{Result, network::Network};
 const ANYTHING: f64 = f64::NAN;
 
 /// `[batch, rows of a part]`: parts without a sample, part of a tile, more slabs than one.
-pub(super) const SHAPES: &[&[u32]] = &[&[1, 64], &[7, 32], &[33, 32], &[70, 64], &[300, 288]];
+/// A 1 behind them stands for rows with weights, where something is trained.
+pub(super) const SHAPES: &[&[u32]] = &[&[1, 64], &[7, 32, 1], &[33, 32], &[70, 64, 1], &[300, 288]];
 
 /// `[parts, first, length]`: the whole arena, a range that begins and ends inside a tensor's neighbourhood.
 pub(super) fn sum_shapes(sum: &FusedSum) -> Vec<[u32; 4]> {
@@ -33,8 +34,8 @@ fn order(batch: usize) -> Vec<u32> {
 }
 
 pub(super) fn contents(kernel: &Fused, dims: [u32; 4], mut real: impl FnMut(usize, f32) -> Contents) -> Vec<Contents> {
-    let [batch, part_rows, ..] = dims.map(|d| d as usize);
-    let lengths = kernel.lengths([batch, part_rows]);
+    let [batch, part_rows, weights, _] = dims.map(|d| d as usize);
+    let lengths = kernel.lengths([batch, part_rows, weights]);
     let (inputs, outputs) = (kernel.network.inputs, kernel.network.outputs());
     let params = real(Params::of(&kernel.network).len, 0.6);
     let Pass::Training { source, .. } = kernel.pass else {
@@ -42,7 +43,7 @@ pub(super) fn contents(kernel: &Fused, dims: [u32; 4], mut real: impl FnMut(usiz
     };
     let samples = if source == Source::Gathered { batch + 5 } else { batch };
     let [schedule, clock] = schedule(batch);
-    let mut all = vec![schedule, clock, real(samples * inputs, 1.5), real(samples * outputs, 1.0), params];
+    let mut all = vec![schedule, clock, real(samples * inputs, 1.5), real(samples * (outputs + weights), 1.0), params];
     all.extend([Contents::Poison(lengths[5]), Contents::Poison(lengths[6])]);
     match source {
         Source::Batch => {}
@@ -55,7 +56,7 @@ pub(super) fn contents(kernel: &Fused, dims: [u32; 4], mut real: impl FnMut(usiz
 
 /// For each binding in order; derived by computing each part of the batch as a batch of its own in numbers with bounds.
 pub(super) fn bounds(kernel: &Fused, dims: [u32; 4], contents: &[Contents]) -> Result<Vec<Vec<f64>>> {
-    let [batch, part_rows, ..] = dims.map(|d| d as usize);
+    let [batch, part_rows, weights, _] = dims.map(|d| d as usize);
     let wide = |i: usize| contents[i].real().iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
     let mut out = vec![Vec::new(); contents.len()];
     let network = &kernel.network;
@@ -70,6 +71,7 @@ pub(super) fn bounds(kernel: &Fused, dims: [u32; 4], contents: &[Contents]) -> R
         return Ok(out);
     };
     let reference = Reference::new(&with_output_of(network, loss), loss)?;
+    let reference = if weights > 0 { reference.weighted() } else { reference };
     let layout = kernel.layout();
     let rows = |i: usize, cols: usize, range: std::ops::Range<usize>| -> Vec<f64> {
         let all = wide(i);
@@ -84,7 +86,7 @@ pub(super) fn bounds(kernel: &Fused, dims: [u32; 4], contents: &[Contents]) -> R
         let live = live_rows(batch).clamp(start, end) - start;
         let range = start..start + live;
         let mut part = vec![ANYTHING; layout.partials];
-        let (inputs_here, targets) = (rows(2, inputs, range.clone()), rows(3, outputs, range));
+        let (inputs_here, targets) = (rows(2, inputs, range.clone()), rows(3, outputs + weights, range));
         let found = match live {
             0 => None,
             _ => Some(match kernel.precision {

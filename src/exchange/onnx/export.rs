@@ -1,10 +1,11 @@
 //! A model as a graph of ONNX operators.
 
 use super::schema::*;
-use super::{DESCRIPTION, IR_VERSION, OPSET};
+use super::{DESCRIPTION, VERSIONS, VERSIONS_WITH_LAYER_NORMALIZATION};
 use crate::checkpoint::refused;
 use crate::graph::{Binary, Function, Id, Node, Unary};
 use crate::metrics::Probabilities;
+use crate::network::Normalization;
 use crate::params::Role;
 use crate::{Activation, Model, Result};
 use prost::Message;
@@ -28,6 +29,7 @@ pub(super) fn encode(model: &Model, path: &Path) -> Result<Vec<u8>> {
     }
     let params = model.params();
     for (i, layer) in model.network.layers.iter().enumerate() {
+        let below = at.clone();
         let mut inputs = vec![at];
         for tensor in [Role::Weight, Role::Bias].iter().filter_map(|&role| params.get(i, role)) {
             inputs.push(graph.tensor(&tensor.name, &tensor.shape(), &model.values[tensor.range()]));
@@ -35,7 +37,24 @@ pub(super) fn encode(model: &Model, path: &Path) -> Result<Vec<u8>> {
         let inputs: Vec<_> = inputs.iter().map(String::as_str).collect();
         let transposed = integer("transB", 1);
         at = graph.node("Gemm", &inputs, &format!("layers.{i}.sum"), vec![transposed]);
+        if layer.normalization != Normalization::None {
+            let roles = [Role::Scale, Role::Shift, Role::RunningMean, Role::RunningVariance];
+            let mut inputs = vec![at];
+            for tensor in roles.iter().filter_map(|&role| params.get(i, role)) {
+                inputs.push(graph.vector(&tensor.name, &model.values[tensor.range()]));
+            }
+            let inputs: Vec<_> = inputs.iter().map(String::as_str).collect();
+            let operator = match layer.normalization {
+                Normalization::Batch => "BatchNormalization",
+                Normalization::Layer | Normalization::None => "LayerNormalization",
+            };
+            let epsilon = float("epsilon", Normalization::EPSILON);
+            at = graph.node(operator, &inputs, &format!("layers.{i}.normalized"), vec![epsilon]);
+        }
         at = graph.activation(layer.activation, &at, i)?;
+        if layer.residual {
+            at = graph.node("Add", &[&below, &at], &format!("layers.{i}.joined"), Vec::new());
+        }
     }
     let name = match model.probabilities() {
         Probabilities::Softmax => {
@@ -58,11 +77,13 @@ pub(super) fn encode(model: &Model, path: &Path) -> Result<Vec<u8>> {
     let list = |names: &[String]| serde_json::Value::from(names.to_vec()).to_string();
     let lists = [("features", model.features.as_slice()), ("classes", classes)];
     let lists = lists.into_iter().filter(|(_, names)| !names.is_empty()).map(|(key, names)| metadata(key, list(names)));
+    let normalizes_layers = model.network.layers.iter().any(|layer| layer.normalization == Normalization::Layer);
+    let [ir_version, version] = if normalizes_layers { VERSIONS_WITH_LAYER_NORMALIZATION } else { VERSIONS };
     let model = ModelProto {
-        ir_version: IR_VERSION,
+        ir_version,
         producer_name: "wgrad".into(),
         producer_version: env!("CARGO_PKG_VERSION").into(),
-        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
+        opset_import: vec![OperatorSetIdProto { domain: String::new(), version }],
         metadata_props: std::iter::once(metadata(DESCRIPTION, description)).chain(lists).collect(),
         graph: Some(GraphProto {
             node: graph.nodes,

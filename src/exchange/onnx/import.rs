@@ -545,7 +545,8 @@ impl<'a, 'g> Walk<'a, 'g> {
             let dense = &self.layers[tensor.layer];
             let values = match tensor.role {
                 Role::Weight => &dense.weight,
-                Role::Bias => dense.bias.as_ref().unwrap_or(&dense.weight),
+                // An imported layer has no other tensors.
+                _ => dense.bias.as_ref().unwrap_or(&dense.weight),
             };
             model.values[tensor.range()].copy_from_slice(&values[..tensor.len()]);
         }

@@ -23,11 +23,11 @@ use std::path::Path;
 /// The key of the model's description among the metadata.
 const DESCRIPTION: &str = "wgrad";
 
-/// What onnxruntime reads since its version 1.4.
-const IR_VERSION: i64 = 7;
+/// The versions of the format and of the operators: what onnxruntime reads since its version 1.4.
+const VERSIONS: [i64; 2] = [7, 13];
 
-/// The version of the operators.
-const OPSET: i64 = 13;
+/// Those with LayerNormalization, which onnxruntime reads since its version 1.12.
+const VERSIONS_WITH_LAYER_NORMALIZATION: [i64; 2] = [8, 17];
 
 /// Writes `model` as the ONNX file `path`, whole or not at all. The same model always gives the same bytes.
 ///

@@ -1,0 +1,159 @@
+//! From the gradients to changed parameters: what is done to gradients, the update, the average.
+
+use super::{Binding, Phase, Plan, Slot, TrainingOptions, whole};
+use crate::kernel::treatment::CLIP_LEN;
+use crate::kernel::{Kernel, Treatment};
+use crate::loss::Loss;
+use crate::network::Network;
+use crate::params::{Params, Role};
+use crate::precision::Precision;
+use crate::{Error, Result};
+use std::ops::Range;
+
+/// Checks that the settings are in range.
+pub(super) fn validate(options: &TrainingOptions) -> Result<()> {
+    options.treatments.validate()?;
+    if let (Loss::Equation(equation), true) = (options.loss, options.weighted) {
+        return Err(Error::Config(format!(
+            "an equation takes no weights beside it, found {equation}; multiply it by a column of the data instead"
+        )));
+    }
+    match options.average.filter(|decay| !(*decay > 0.0 && *decay < 1.0)) {
+        None => Ok(()),
+        Some(decay) => {
+            Err(Error::Config(format!("the average's decay must be more than 0 and less than 1, found {decay}")))
+        }
+    }
+}
+
+/// The ranges of the arena that are trained, as whole vectors of four: behind a tensor there is room, with gradients of 0.
+pub(super) fn runs(params: &Params) -> impl Iterator<Item = Range<usize>> + use<> {
+    params.trainable_runs().into_iter().map(|run| run.start..run.end.next_multiple_of(4))
+}
+
+impl TrainingOptions {
+    /// How many numbers stand in a row of targets: the target's, and its weight.
+    pub fn target_width(&self, network: &Network) -> usize {
+        self.loss.target_width(network.outputs()) + usize::from(self.weighted)
+    }
+
+    /// Whether gradients are needed by themselves, for more than an update.
+    pub(super) fn treats_gradients(&self) -> bool {
+        self.treatments.any() || self.accumulates
+    }
+}
+
+impl Plan {
+    /// The gradients lie in their slot, in mixed precision without the loss scale.
+    pub(super) fn change(&mut self, params: &Params, options: &TrainingOptions) -> Result<()> {
+        self.accumulate(params, options)?;
+        self.penalty(params, options)?;
+        self.clip(params, options)?;
+        for run in runs(params) {
+            self.update(run, params, options)?;
+        }
+        if options.precision == Precision::F16 && self.dispatches(&[Phase::Update]) > 0 {
+            self.adapt()?;
+        }
+        self.average(params, options)
+    }
+
+    fn accumulate(&mut self, params: &Params, options: &TrainingOptions) -> Result<()> {
+        let pushed = [(Phase::Accumulate, Treatment::Accumulate), (Phase::Update, Treatment::Total)];
+        for (phase, treatment) in pushed.into_iter().filter(|_| options.accumulates) {
+            self.add(Slot::GradientSums, params.len);
+            for run in runs(params) {
+                let slots = match treatment {
+                    Treatment::Total => [Slot::GradientSums, Slot::Gradients],
+                    _ => [Slot::Gradients, Slot::GradientSums],
+                };
+                self.treat(phase, treatment, &run, &slots, [0.0; 2], "gradients of micro-batches")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn penalty(&mut self, params: &Params, options: &TrainingOptions) -> Result<()> {
+        let factors = [options.treatments.l1, options.treatments.l2];
+        if factors == [0.0; 2] {
+            return Ok(());
+        }
+        for weight in params.tensors.iter().filter(|tensor| tensor.trainable && tensor.role == Role::Weight) {
+            let run = weight.range().start..weight.range().end.next_multiple_of(4);
+            let slots = [Slot::Params, Slot::Gradients];
+            self.treat(Phase::Update, Treatment::Penalty, &run, &slots, factors, &format!("{} penalty", weight.name))?;
+        }
+        Ok(())
+    }
+
+    fn clip(&mut self, params: &Params, options: &TrainingOptions) -> Result<()> {
+        if let Some(limit) = options.treatments.clip_value {
+            for run in runs(params) {
+                let factors = [limit, 0.0];
+                self.treat(Phase::Update, Treatment::ClipValue, &run, &[Slot::Gradients], factors, "clip by value")?;
+            }
+        }
+        let Some(limit) = options.treatments.clip_norm else { return Ok(()) };
+        let mut count = 0;
+        for run in runs(params) {
+            let strands = Treatment::strands(run.len());
+            let squares = self.grow(Binding { slot: Slot::Squares, range: count..count + strands });
+            let (dims, gradients) = ([run.len(), strands], Binding { slot: Slot::Gradients, range: run });
+            let kernel = Kernel::Treatment(Treatment::Squares);
+            self.push(Phase::Update, kernel, dims, vec![gradients, squares], "squares of gradients")?;
+            count += strands;
+        }
+        if count > 0 {
+            let bindings = vec![whole(Slot::Squares, count), self.add(Slot::Clip, CLIP_LEN)];
+            let kernel = Kernel::Treatment(Treatment::ClipFactor);
+            self.push(Phase::Update, kernel, [count], bindings, "norm of the gradient")?;
+            self.set_hyper([limit, 0.0]);
+        }
+        for run in runs(params) {
+            let bindings = vec![whole(Slot::Clip, CLIP_LEN), Binding { slot: Slot::Gradients, range: run.clone() }];
+            let kernel = Kernel::Treatment(Treatment::ClipNorm);
+            self.push(Phase::Update, kernel, [run.len()], bindings, "clip by norm")?;
+        }
+        Ok(())
+    }
+
+    /// The moving average of the parameters, behind their update.
+    pub(super) fn average(&mut self, params: &Params, options: &TrainingOptions) -> Result<()> {
+        let Some(decay) = options.average else { return Ok(()) };
+        self.add(Slot::Average, params.len);
+        for run in runs(params) {
+            let (slots, rate) = ([Slot::Params, Slot::Average], 1.0 - f64::from(decay));
+            self.treat(
+                Phase::Update,
+                Treatment::Average,
+                &run,
+                &slots,
+                [rate as f32, 0.0],
+                "average of the parameters",
+            )?;
+        }
+        Ok(())
+    }
+
+    /// A dispatch over the same range of every one of `slots`.
+    fn treat(
+        &mut self,
+        phase: Phase,
+        treatment: Treatment,
+        run: &Range<usize>,
+        slots: &[Slot],
+        hyper: [f32; 2],
+        label: &str,
+    ) -> Result<()> {
+        let bindings = slots.iter().map(|&slot| Binding { slot, range: run.clone() }).collect();
+        self.push(phase, Kernel::Treatment(treatment), [run.len()], bindings, label)?;
+        self.set_hyper(hyper);
+        Ok(())
+    }
+
+    fn set_hyper(&mut self, [first, second]: [f32; 2]) {
+        if let Some(step) = self.steps.last_mut() {
+            step.uniform.hyper = [first, second, 0.0, 0.0];
+        }
+    }
+}
