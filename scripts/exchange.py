@@ -1,7 +1,7 @@
 """Proves exported models by the programs that they are for: python3 scripts/exchange.py [target/debug/wgrad]
 
-Needs numpy, onnx, onnxruntime, torch and safetensors. Every registered activation, some of one's own, every bias mode and every
-meaning of the outputs: onnx.checker accepts the graph, and onnxruntime's outputs are within 1e-5 of those of `wgrad predict`;
+Needs numpy, onnx, onnxruntime, torch and safetensors. Every registered activation, some of one's own, every bias mode, every
+meaning of the outputs, normalisations and residual connections: onnx.checker accepts the graph, and onnxruntime's outputs are within 1e-5 of those of `wgrad predict`;
 PyTorch and NumPy compute the same from .safetensors and .npz. Ends with exit code 1 where anything differs."""
 
 import itertools
@@ -51,6 +51,14 @@ def train(folder, activation, bias, loss, classes, scaling):
     wgrad(folder, "train", "job.toml", "--out", "model.safetensors", "--no-tune")
 
 
+def surrounded(folder, normalization, residual):
+    hidden = f'[[network.layers]]\noutputs = 4\nactivation = "gelu"\nnormalization = "{normalization}"\ndropout = 0.1\n'
+    layers = 2 * (hidden + f"residual = {str(residual).lower()}\n") + '[[network.layers]]\noutputs = 3\nactivation = "linear"\n'
+    training = "[training]\nlearning_rate = 0.01\nepochs = 3\n"
+    (folder / "job.toml").write_text(f'[data]\nsource = "classes.csv"\ntarget = "kind"\n{layers}{training}')
+    wgrad(folder, "train", "job.toml", "--out", "model.safetensors", "--no-tune")
+
+
 def near(what, found, expected):
     error = np.abs(np.asarray(found, np.float64) - expected).max()
     assert found.shape == expected.shape and error <= TOLERANCE, f"{what} differs by {error}"
@@ -91,6 +99,17 @@ def main():
             first, again = load_file(folder / "model.safetensors"), load_file(folder / "again.safetensors")
             assert first.keys() == again.keys() and all(torch.equal(first[k], again[k]) for k in first), "the bits differ"
             print(f"{activation:<60} {bias:<8} {loss:<22} {scaling:<8} {error:.1e}", flush=True)
+
+        for normalization, residual in itertools.product(["none", "layer", "batch"], [False, True]):
+            surrounded(folder, normalization, residual)
+            wgrad(folder, "export", "model.safetensors", "--to", "model.onnx")
+            onnx.checker.check_model(onnx.load(folder / "model.onnx"), full_check=True)
+            session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
+            answers = json.loads(wgrad(folder, "predict", "model.safetensors", "new.csv", "--json", "--no-tune"))["answers"]
+            expected = np.array([row[1:] for row in answers])
+            error = near(f"{normalization}, {residual}", session.run(None, {"inputs": inputs})[0], expected)
+            worst, count = max(worst, error), count + 1
+            print(f"normalization {normalization}, residual {residual}: {error:.1e}", flush=True)
 
         # The example of the documentation.
         train(folder, "relu", "shared", "softmax_cross_entropy", True, "standard")

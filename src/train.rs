@@ -518,8 +518,16 @@ impl Trainer {
     /// The exponential moving average of the parameters where [`TrainerOptions::average`] asks for one, otherwise the
     /// parameters, laid out by [`Trainer::params`]: what to keep of a training run. Waits for the steps handed over so far.
     pub fn averaged_parameters(&mut self) -> Result<Vec<f32>> {
-        let slot = if self.has_average() { Slot::Average } else { Slot::Params };
-        self.executor.read(slot, 0..self.params.len)?.wait()
+        let parameters = self.parameters()?;
+        if !self.has_average() {
+            return Ok(parameters);
+        }
+        let mut averaged = self.executor.read(Slot::Average, 0..self.params.len)?.wait()?;
+        // Running statistics are averages of their own.
+        for tensor in self.params.tensors.iter().filter(|tensor| !tensor.role.has_gradient()) {
+            averaged[tensor.range()].copy_from_slice(&parameters[tensor.range()]);
+        }
+        Ok(averaged)
     }
 
     fn has_average(&self) -> bool {

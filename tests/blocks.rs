@@ -150,6 +150,26 @@ fn every_step_drops_other_units_and_a_rerun_the_same() {
     }
 }
 
+/// What is averaged over the steps are parameters; statistics run by themselves.
+#[test]
+fn averaged_parameters_have_the_running_statistics() {
+    let network = Network::new(64).layer(Layer::new(8, Activation::Relu).normalized(Normalization::Batch));
+    let network = network.dense(10, Activation::Linear);
+    let data = Dataset::digits().select(&(0..128).collect::<Vec<_>>());
+    for device in devices() {
+        let options = TrainerOptions { average: Some(0.9), ..TrainerOptions::new(Loss::SoftmaxCrossEntropy) };
+        let mut trainer = Trainer::new(&device, network.clone(), options).unwrap();
+        trainer.fit(&data, None, 1, &mut ()).unwrap();
+        let (averaged, parameters) = (trainer.averaged_parameters().unwrap(), trainer.parameters().unwrap());
+        for tensor in &Params::of(&network).tensors {
+            let [averaged, parameters] = [&averaged, &parameters].map(|values| &values[tensor.range()]);
+            assert_eq!(averaged == parameters, !tensor.role.has_gradient(), "{}", tensor.name);
+        }
+        let mean = Params::of(&network).named("layers.0.running_mean").unwrap().range();
+        assert!(averaged[mean].iter().all(|&mean| mean != 0.0), "no statistic has moved");
+    }
+}
+
 fn initial(network: &Network) -> Vec<f32> {
     wgrad::init::initialize(network, &Params::of(network), Init::Auto, 1).unwrap()
 }
