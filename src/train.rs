@@ -4,10 +4,13 @@
 mod control;
 mod evaluation;
 mod feed;
+mod state;
 
 pub use control::{Control, Ended, Run};
 pub use evaluation::Evaluation;
 pub use feed::streamed_rows;
+pub use state::State;
+pub(crate) use state::{Counts, Memory, numbers};
 
 use crate::activation::Activation;
 use crate::data::{Dataset, epoch_order};
@@ -27,6 +30,8 @@ use crate::schedule::{Progress, Schedule};
 use crate::{Error, Result};
 use control::Watch;
 use evaluation::Tally;
+use serde::{Deserialize, Serialize};
+use state::Fingerprints;
 use std::collections::HashMap;
 use std::ops::{ControlFlow, Range};
 use std::time::Instant;
@@ -97,11 +102,12 @@ const OUTPUTS_READ: usize = 16 << 20;
 const ZEROS: &[f32] = &[0.0; 1024];
 
 /// What happened in an epoch.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {
     /// The epoch, counted from 1.
     pub number: usize,
     /// The mean loss over the samples, each as its batch was trained.
+    #[serde(with = "state::numbers")]
     pub loss: f64,
     /// Steps whose gradients overflowed f16 and changed nothing; 0 in f32.
     pub skipped: usize,
@@ -120,9 +126,44 @@ pub trait Observer {
     fn epoch(&mut self, _epoch: &Epoch) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
+
+    /// Whether [`Observer::state`] is to be called after this epoch.
+    fn wants_state(&mut self, _epoch: &Epoch) -> bool {
+        false
+    }
+
+    /// Takes where the run is after an epoch: a trainer that restores it goes on to the bit.
+    fn state(&mut self, _state: State) -> Result<()> {
+        Ok(())
+    }
 }
 
 impl Observer for () {}
+
+/// Both watch; either may stop the run.
+impl<A: Observer, B: Observer> Observer for (&mut A, &mut B) {
+    fn progress(&mut self, epoch: usize, done: usize, steps: usize, loss: f32) -> ControlFlow<()> {
+        let first = self.0.progress(epoch, done, steps, loss);
+        let second = self.1.progress(epoch, done, steps, loss);
+        if first.is_break() { first } else { second }
+    }
+
+    fn epoch(&mut self, epoch: &Epoch) -> ControlFlow<()> {
+        let first = self.0.epoch(epoch);
+        let second = self.1.epoch(epoch);
+        if first.is_break() { first } else { second }
+    }
+
+    fn wants_state(&mut self, epoch: &Epoch) -> bool {
+        let first = self.0.wants_state(epoch);
+        self.1.wants_state(epoch) || first
+    }
+
+    fn state(&mut self, state: State) -> Result<()> {
+        self.0.state(state.clone())?;
+        self.1.state(state)
+    }
+}
 
 /// Trains one network on one device.
 pub struct Trainer {
@@ -144,6 +185,10 @@ pub struct Trainer {
     updates: u64,
     /// How the learning rate changes from epoch to epoch.
     schedule: Option<Progress>,
+    /// The learning rate that the trainer was made with.
+    learning_rate: f32,
+    /// The run to go on with.
+    resumed: Option<Memory>,
     /// Epochs trained so far: each has an order of its own.
     epochs: u64,
     /// Rows of the region that the data set is streamed through; `None` where all of it is on the device.
@@ -202,6 +247,8 @@ impl Trainer {
             scheduled: None,
             updates: 0,
             schedule: None,
+            learning_rate: options.learning_rate,
+            resumed: None,
             epochs: 0,
             region: None,
             paces: HashMap::new(),
@@ -303,11 +350,21 @@ impl Trainer {
         observer: &mut dyn Observer,
     ) -> Result<Run> {
         data.validate_for_training()?;
+        if let Some(memory) = &self.resumed {
+            memory.data.check(&Fingerprints::of(data, validation))?;
+        }
         self.upload(data, validation)?;
         let mut watch = Watch::new(*control);
         let mut history = Vec::new();
-        let mut ended = Ended::Complete;
-        for number in 1..=epochs {
+        let mut fingerprints = None;
+        if let Some(memory) = self.resumed.take() {
+            watch.resume(&memory, self.parameters()?);
+            (history, fingerprints) = (memory.history, Some(memory.data));
+        }
+        let over = history.last().and_then(|epoch| watch.over(epoch));
+        let epochs = if over.is_some() { 0 } else { epochs };
+        let mut ended = over.unwrap_or(Ended::Complete);
+        for number in history.len() + 1..=epochs {
             let order = epoch_order(data.rows(), self.options.seed, self.epochs);
             let skipped_before = self.skipped_steps()?;
             let trained =
@@ -325,15 +382,15 @@ impl Trainer {
             };
             let began = self.epochs as f64;
             self.epochs += 1;
-            let validation = match validation {
+            let validated = match validation {
                 Some(set) => Some(self.evaluate_uploaded(set, data.rows(), false)?),
                 None => None,
             };
             if let Some(schedule) = &mut self.schedule {
-                schedule.observe(began, validation.as_ref().map_or(loss, |validation| validation.loss));
+                schedule.observe(began, validated.as_ref().map_or(loss, |validation| validation.loss));
             }
             let skipped = self.skipped_steps()? - skipped_before;
-            let epoch = Epoch { number, loss, skipped, validation };
+            let epoch = Epoch { number, loss, skipped, validation: validated };
             let (best, good) = watch.wants(&epoch);
             if best || good {
                 let values = self.parameters()?;
@@ -342,7 +399,13 @@ impl Trainer {
             }
             let stopped = observer.epoch(&epoch).is_break().then_some(Ended::Observer);
             let ends = stopped.or_else(|| watch.ends(&epoch));
+            let wants_state = observer.wants_state(&epoch);
             history.push(epoch);
+            if wants_state {
+                let data = fingerprints.get_or_insert_with(|| Fingerprints::of(data, validation)).clone();
+                let run = Some(watch.memory(data, &history));
+                observer.state(State { run, ..self.state()? })?;
+            }
             if let Some(why) = ends {
                 ended = why;
                 break;
@@ -534,17 +597,12 @@ impl Trainer {
 
     /// Moves to another plan of the same network, taking parameters and optimizer state along.
     fn rebuild(&mut self, plan: Plan) -> Result<()> {
-        let states = (0..self.options.optimizer.rule().states()).map(Slot::State);
-        // Where every parameter is frozen no update runs, and the plan has no state.
-        let present = |slot: &Slot| self.executor.plan().slot(*slot).is_some();
-        let kept: Vec<Slot> = [Slot::Params, Slot::Scaler].into_iter().chain(states).filter(present).collect();
-        let len = |slot| self.executor.plan().slot(slot).map_or(0, |info| info.len);
-        let lengths: Vec<usize> = kept.iter().map(|&slot| len(slot)).collect();
-        let values = kept.iter().zip(lengths).map(|(&slot, len)| self.executor.read(slot, 0..len)?.wait());
+        let kept = self.executor.plan().state();
+        let values = kept.iter().map(|info| self.executor.read(info.slot, 0..info.len)?.wait());
         let values = values.collect::<Result<Vec<_>>>()?;
         self.executor = self.device.executor_with(plan, self.variants.clone())?;
-        for (slot, values) in kept.into_iter().zip(values) {
-            self.executor.write(slot, 0, &values)?;
+        for (info, values) in kept.into_iter().zip(values) {
+            self.executor.write(info.slot, 0, &values)?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! The program `wgrad`: one file per command in `commands/`; `settings` says what a training run may be told, `job` turns
 //! that into a run.
 
+mod checkpoints;
 mod commands;
 mod context;
 mod files;
