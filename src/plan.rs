@@ -866,6 +866,13 @@ impl Plan {
         self.slots.iter().find(|info| info.slot == slot)
     }
 
+    /// The slots that outlive a step: what a trainer takes along to another plan, and a run goes on from. Where every parameter
+    /// is frozen no update runs, and there is no state of an optimizer.
+    pub fn state(&self) -> Vec<SlotInfo> {
+        let outlives = |slot| matches!(slot, Slot::Params | Slot::Scaler | Slot::State(_) | Slot::Average);
+        self.slots.iter().filter(|info| outlives(info.slot)).copied().collect()
+    }
+
     /// Bytes of all slots together.
     pub fn bytes(&self) -> u64 {
         self.slots.iter().map(|info| (info.element.bytes() * info.len) as u64).sum()

@@ -1,7 +1,9 @@
 //! How the learning rate changes over a run: parts in a row, each for some epochs, the last one for the rest.
 
 use crate::error::did_you_mean;
+use crate::train::numbers;
 use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
 
 /// One part of a [`Schedule`]: the factor on the learning rate, `t` epochs after the part began, of `T` that it takes.
@@ -135,7 +137,31 @@ impl Schedule {
     }
 }
 
+/// What a schedule remembers of the epochs that it went through.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Noted {
+    #[serde(with = "numbers")]
+    least: f64,
+    waited: usize,
+    plateau: f64,
+}
+
 impl Progress {
+    /// The schedule, whatever became of it.
+    pub fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    pub(crate) fn noted(&self) -> Noted {
+        Noted { least: self.least, waited: self.waited, plateau: self.plateau }
+    }
+
+    pub(crate) fn resume(&mut self, noted: &Noted) {
+        let Noted { least, waited, plateau } = *noted;
+        (self.least, self.waited, self.plateau) = (least, waited, plateau);
+    }
+
     /// The factor on the learning rate for a step that begins `at` so many epochs after the start and is `step` epochs long.
     pub fn factor(&self, at: f64, step: f64) -> f64 {
         let (part, t, length) = self.schedule.part(at, self.epochs);

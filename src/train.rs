@@ -7,6 +7,7 @@ mod feed;
 mod micro;
 mod observer;
 mod range;
+mod state;
 
 pub use control::{Control, Ended, Run};
 pub use evaluation::Evaluation;
@@ -14,6 +15,8 @@ pub use feed::streamed_rows;
 pub use micro::largest_micro_batch;
 pub use observer::{Moment, Observer, Running};
 pub use range::{RangePoint, RangeTest, RateRange};
+pub use state::State;
+pub(crate) use state::{Counts, Memory, numbers};
 
 use crate::activation::Activation;
 use crate::data::{Dataset, epoch_order};
@@ -36,6 +39,8 @@ use crate::{Error, Result};
 use control::Watch;
 use evaluation::Tally;
 use micro::Micro;
+use serde::{Deserialize, Serialize};
+use state::Fingerprints;
 use std::collections::HashMap;
 use std::ops::{ControlFlow, Range};
 use std::time::Instant;
@@ -148,12 +153,13 @@ const OUTPUTS_READ: usize = 16 << 20;
 const ZEROS: &[f32] = &[0.0; 1024];
 
 /// What happened in an epoch.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {
     /// The epoch, counted from 1.
     pub number: usize,
     /// The mean loss over the samples, each as its batch was trained, or with [`Reduction::Sum`] their sum. It is the data's
     /// alone: penalties are no part of it.
+    #[serde(with = "state::numbers")]
     pub loss: f64,
     /// Steps whose gradients overflowed f16 and changed nothing; 0 in f32.
     pub skipped: usize,
@@ -183,6 +189,10 @@ pub struct Trainer {
     updates: u64,
     /// How the learning rate changes from epoch to epoch.
     schedule: Option<Progress>,
+    /// The learning rate that the trainer was made with.
+    learning_rate: f32,
+    /// The run to go on with.
+    resumed: Option<Memory>,
     /// Epochs trained so far: each has an order of its own.
     epochs: u64,
     /// Rows of the region that the data set is streamed through; `None` where all of it is on the device.
@@ -248,6 +258,8 @@ impl Trainer {
             scheduled: None,
             updates: 0,
             schedule: None,
+            learning_rate: options.learning_rate,
+            resumed: None,
             epochs: 0,
             region: None,
             paces: HashMap::new(),
@@ -388,11 +400,21 @@ impl Trainer {
         observer: &mut dyn Observer,
     ) -> Result<Run> {
         data.validate_for_training()?;
+        if let Some(memory) = &self.resumed {
+            memory.data.check(&Fingerprints::of(data, validation))?;
+        }
         self.upload(data, validation)?;
         let mut watch = Watch::new(*control);
         let mut history = Vec::new();
-        let mut ended = Ended::Complete;
-        for number in 1..=epochs {
+        let mut fingerprints = None;
+        if let Some(memory) = self.resumed.take() {
+            watch.resume(&memory, self.averaged_parameters()?);
+            (history, fingerprints) = (memory.history, Some(memory.data));
+        }
+        let over = history.last().and_then(|epoch| watch.over(epoch));
+        let epochs = if over.is_some() { 0 } else { epochs };
+        let mut ended = over.unwrap_or(Ended::Complete);
+        for number in history.len() + 1..=epochs {
             if observer.callback(Moment::Begin(number), &mut self.running(0, data.rows()))?.is_break() {
                 ended = Ended::Observer;
                 break;
@@ -421,15 +443,15 @@ impl Trainer {
             };
             let began = self.epochs as f64;
             self.epochs += 1;
-            let validation = match validation {
+            let validated = match validation {
                 Some(set) => Some(self.averaged(|trainer| trainer.evaluate_uploaded(set, data.rows(), false))?),
                 None => None,
             };
             if let Some(schedule) = &mut self.schedule {
-                schedule.observe(began, validation.as_ref().map_or(loss, |validation| validation.loss));
+                schedule.observe(began, validated.as_ref().map_or(loss, |validation| validation.loss));
             }
             let skipped = self.skipped_steps()? - skipped_before;
-            let epoch = Epoch { number, loss, skipped, validation };
+            let epoch = Epoch { number, loss, skipped, validation: validated };
             let (best, good) = watch.wants(&epoch);
             if best || good {
                 let values = self.averaged_parameters()?;
@@ -439,7 +461,13 @@ impl Trainer {
             let stopped = observer.epoch(&epoch).is_break();
             let flow = observer.callback(Moment::End(&epoch), &mut self.running(0, data.rows()))?;
             let ends = (stopped || flow.is_break()).then_some(Ended::Observer).or_else(|| watch.ends(&epoch));
+            let wants_state = observer.wants_state(&epoch);
             history.push(epoch);
+            if wants_state {
+                let data = fingerprints.get_or_insert_with(|| Fingerprints::of(data, validation)).clone();
+                let run = Some(watch.memory(data, &history));
+                observer.state(State { run, ..self.state()? })?;
+            }
             if let Some(why) = ends {
                 ended = why;
                 break;
@@ -721,18 +749,16 @@ impl Trainer {
     fn rebuild(&mut self, plan: Plan) -> Result<()> {
         let kept = self.kept()?;
         self.executor = self.device.executor_with(plan, self.variants.clone())?;
-        self.restore(kept)
+        self.put_back(kept)
     }
 
     /// The slots that a run carries from step to step, with their numbers. Waits for the steps handed over so far.
     fn kept(&mut self) -> Result<Vec<(Slot, Vec<f32>)>> {
-        let plan = self.executor.plan();
-        let slots: Vec<_> =
-            plan.state_slots().into_iter().filter_map(|slot| Some((slot, plan.slot(slot)?.len))).collect();
-        slots.into_iter().map(|(slot, len)| Ok((slot, self.executor.read(slot, 0..len)?.wait()?))).collect()
+        let slots = self.executor.plan().state().into_iter();
+        slots.map(|info| Ok((info.slot, self.executor.read(info.slot, 0..info.len)?.wait()?))).collect()
     }
 
-    fn restore(&mut self, kept: Vec<(Slot, Vec<f32>)>) -> Result<()> {
+    fn put_back(&mut self, kept: Vec<(Slot, Vec<f32>)>) -> Result<()> {
         kept.into_iter().try_for_each(|(slot, values)| self.executor.write(slot, 0, &values))
     }
 

@@ -589,7 +589,9 @@ fn trainer_of(device: &Device, learning_rate: f32) -> Trainer {
 /// What moves along to another plan, and what a checkpoint has to keep.
 #[test]
 fn the_state_of_a_run_is_listed() {
-    let slots = |options: TrainingOptions| Plan::training(&network(), &options).unwrap().state_slots();
+    let slots = |options: TrainingOptions| -> Vec<Slot> {
+        Plan::training(&network(), &options).unwrap().state().iter().map(|info| info.slot).collect()
+    };
     let plain = TrainingOptions::new(8, Loss::MeanSquaredError);
     assert_eq!(slots(plain), [Slot::Params]);
     let all = TrainingOptions {

@@ -2,7 +2,7 @@
 //! one after the other without gaps]`. <https://github.com/huggingface/safetensors#format>
 
 use super::number::{bf16, f16};
-use super::{KEY, Shapes, Source, brief, position, refused};
+use super::{KEY, Shapes, Source, brief, position, refused, run};
 use crate::data::write_atomic;
 use crate::params::Tensor;
 use crate::{Error, Result};
@@ -79,6 +79,31 @@ impl<'a> TensorFile<'a> {
     pub(super) fn metadata(&self, key: &str) -> Option<&str> {
         self.header.metadata().as_ref()?.get(key).map(String::as_str)
     }
+
+    /// Whether the tensor `name` is one of those that a checkpoint holds besides the model's.
+    fn belongs_to_run(&self, name: &str) -> bool {
+        name.starts_with(run::PREFIX) && self.metadata(run::RUN).is_some()
+    }
+
+    /// The names of the tensors that a checkpoint holds besides the model's.
+    pub(super) fn run_tensors(&self) -> Vec<String> {
+        self.names.iter().filter(|name| self.belongs_to_run(name)).cloned().collect()
+    }
+
+    /// All the numbers of the tensor `name` in `f32`, finite or not.
+    pub(super) fn read_flat(&mut self, name: &str) -> Result<Vec<f32>> {
+        let info = self.header.info(name).filter(|info| info.dtype == Dtype::F32);
+        let Some(info) = info else {
+            return Err(refused(self.path, format!("the tensor {:?} should hold numbers of type F32", brief(name))));
+        };
+        let (begin, end) = info.data_offsets;
+        let mut bytes = vec![0; end - begin];
+        self.file
+            .seek(SeekFrom::Start(self.start + begin as u64))
+            .and_then(|_| self.file.read_exact(&mut bytes))
+            .map_err(Error::io("read", self.path))?;
+        Ok(bytes.as_chunks().0.iter().map(|number| f32::from_le_bytes(*number)).collect())
+    }
 }
 
 impl Source for TensorFile<'_> {
@@ -87,7 +112,8 @@ impl Source for TensorFile<'_> {
     }
 
     fn shapes(&self) -> Shapes<'_> {
-        self.names.iter().filter_map(|name| Some((name.as_str(), self.header.info(name)?.shape.as_slice()))).collect()
+        let names = self.names.iter().filter(|name| !self.belongs_to_run(name));
+        names.filter_map(|name| Some((name.as_str(), self.header.info(name)?.shape.as_slice()))).collect()
     }
 
     fn read(&mut self, name: &str, tensor: &Tensor, into: &mut [f32]) -> Result<()> {

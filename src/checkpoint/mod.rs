@@ -5,10 +5,12 @@
 
 mod container;
 pub(crate) mod number;
+mod run;
 pub(crate) mod sequential;
 mod tensors;
 
 pub use container::save_tensors;
+pub use run::Checkpoint;
 
 use crate::data::{Scaling, Task};
 use crate::error::{did_you_mean, nearest};

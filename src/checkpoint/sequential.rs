@@ -3,23 +3,19 @@
 
 use super::{Shapes, brief, check_count};
 use crate::params::Role;
-use crate::{Activation, Bias, Layer, Network, Params};
+use crate::{Activation, Bias, Layer, Network};
 use std::collections::BTreeMap;
 
 /// The names of the tensors of `network` in a state dict of a `torch.nn.Sequential`, in which each activation but the linear
 /// one takes a place, in the order of the arena.
 pub(crate) fn places(network: &Network) -> Vec<String> {
-    let mut place = 0;
-    let places: Vec<usize> = network
-        .layers
-        .iter()
-        .map(|layer| {
-            place += 1 + usize::from(layer.activation != Activation::Linear);
-            place - 1 - usize::from(layer.activation != Activation::Linear)
-        })
-        .collect();
-    let kind = |role| if role == Role::Weight { "weight" } else { "bias" };
-    Params::of(network).tensors.iter().map(|t| format!("{}.{}", places[t.layer], kind(t.role))).collect()
+    let (mut names, mut place) = (Vec::new(), 0);
+    for layer in &network.layers {
+        names.push(format!("{place}.weight"));
+        names.extend((layer.bias != Bias::None).then(|| format!("{place}.bias")));
+        place += 1 + usize::from(layer.activation != Activation::Linear);
+    }
+    names
 }
 
 /// The names of the tensors of `network` in the file with these `shapes`, where it was written for a `torch.nn.Sequential`.

@@ -83,19 +83,6 @@ impl Slot {
 }
 
 impl Plan {
-    /// The slots that a run of training leaves behind from step to step: what has to move along, or be kept, where it goes on
-    /// elsewhere. The parameters, the dynamic loss scale, the optimizer's state, the average of the parameters; each as far
-    /// as this plan has it, always in this order.
-    pub fn state_slots(&self) -> Vec<Slot> {
-        let states = (0..).map(Slot::State).take_while(|&slot| self.slot(slot).is_some());
-        let others =
-            |slots: &[Slot]| slots.iter().copied().filter(|&slot| self.slot(slot).is_some()).collect::<Vec<_>>();
-        let mut all = others(&[Slot::Params, Slot::Scaler]);
-        all.extend(states);
-        all.extend(others(&[Slot::Average]));
-        all
-    }
-
     /// Bytes of the slots of `group`.
     pub fn bytes_of(&self, group: Group) -> u64 {
         let slots = self.slots.iter().filter(|info| info.slot.group() == group);

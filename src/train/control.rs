@@ -1,6 +1,7 @@
 //! When a run ends, and which weights it leaves.
 
 use super::Epoch;
+use super::state::{Fingerprints, Memory};
 use std::time::{Duration, Instant};
 
 /// When [`Trainer::fit_under`](super::Trainer::fit_under) ends a run before its last epoch. The default never does, and keeps
@@ -70,6 +71,28 @@ impl Watch {
         Watch { control, started: Instant::now(), least: f64::INFINITY, waited: 0, best: None, good: None }
     }
 
+    /// Goes on from what a run remembered, whose weights are `values` now.
+    pub(super) fn resume(&mut self, memory: &Memory, values: Vec<f32>) {
+        (self.least, self.waited) = (memory.least, memory.waited);
+        let best = |epoch| (epoch, memory.best.as_ref().unwrap_or(&values).clone());
+        self.best = memory.best_epoch.map(best);
+        self.good = self.control.keep_good.then_some((memory.history.len(), values));
+    }
+
+    /// What it remembers after the last epoch of `history`.
+    pub(super) fn memory(&self, data: Fingerprints, history: &[Epoch]) -> Memory {
+        let best_epoch = self.best.as_ref().map(|(epoch, _)| *epoch);
+        let earlier = self.best.as_ref().filter(|(epoch, _)| *epoch < history.len());
+        Memory {
+            data,
+            history: history.to_vec(),
+            least: self.least,
+            waited: self.waited,
+            best_epoch,
+            best: earlier.map(|(_, values)| values.clone()),
+        }
+    }
+
     /// Whether the weights after `epoch` are to be kept as the best ones, and as good ones.
     pub(super) fn wants(&mut self, epoch: &Epoch) -> (bool, bool) {
         let loss = epoch.validation.as_ref().map_or(epoch.loss, |validation| validation.loss);
@@ -84,12 +107,15 @@ impl Watch {
 
     /// Why the run ends after `epoch`, if it does.
     pub(super) fn ends(&self, epoch: &Epoch) -> Option<Ended> {
+        let late = || self.control.time.is_some_and(|time| self.started.elapsed() > time).then_some(Ended::Time);
+        self.over(epoch).or_else(late)
+    }
+
+    /// Why the run has come to its end with `epoch`, whenever that was.
+    pub(super) fn over(&self, epoch: &Epoch) -> Option<Ended> {
         if self.control.stop_at.is_some_and(|least| epoch.loss <= least) {
             return Some(Ended::Threshold);
         }
-        if self.control.patience.is_some_and(|patience| self.waited > patience) {
-            return Some(Ended::Patience);
-        }
-        self.control.time.is_some_and(|time| self.started.elapsed() > time).then_some(Ended::Time)
+        self.control.patience.is_some_and(|patience| self.waited > patience).then_some(Ended::Patience)
     }
 }

@@ -1,22 +1,26 @@
 //! How a network does on a data set, from outputs that come in parts.
 
 use super::argmax;
+use super::state;
 use crate::activation::Activation;
 use crate::data::{Dataset, Matrix, Task};
 use crate::metrics::Metrics;
 use crate::{Loss, Result};
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 /// How a network does on a data set.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// The mean loss over the samples; with [`Reduction::Sum`](crate::loss::Reduction::Sum) their sum.
+    #[serde(with = "state::numbers")]
     pub loss: f64,
     /// The share of samples whose largest output is that of their class; `None` for a regression.
     pub accuracy: Option<f64>,
     /// `1 - Σ(t - y)² / Σ(t - mean t)²` over all outputs; `None` for a classification, and where all targets are the same.
     pub r_squared: Option<f64>,
     /// All the metrics; `None` in the validation after an epoch, which has no time for them, and for an equation.
+    #[serde(skip)]
     pub metrics: Option<Metrics>,
 }
 

@@ -1,6 +1,6 @@
 //! Who watches a run, and what a watcher may do to it.
 
-use super::{Batch, Epoch, Gradients, Trainer};
+use super::{Batch, Epoch, Gradients, State, Trainer};
 use crate::{Dataset, Device, Matrix, Network, Result};
 use std::ops::ControlFlow;
 
@@ -21,6 +21,16 @@ pub trait Observer {
     fn callback(&mut self, _moment: Moment<'_>, _run: &mut Running<'_>) -> Result<ControlFlow<()>> {
         Ok(ControlFlow::Continue(()))
     }
+
+    /// Whether [`Observer::state`] is to be called after this epoch.
+    fn wants_state(&mut self, _epoch: &Epoch) -> bool {
+        false
+    }
+
+    /// Takes where the run is after an epoch: a trainer that restores it goes on to the bit.
+    fn state(&mut self, _state: State) -> Result<()> {
+        Ok(())
+    }
 }
 
 impl Observer for () {}
@@ -38,6 +48,16 @@ impl<A: Observer, B: Observer> Observer for (A, B) {
     fn callback(&mut self, moment: Moment<'_>, run: &mut Running<'_>) -> Result<ControlFlow<()>> {
         Ok(either(self.0.callback(moment, run)?, self.1.callback(moment, run)?))
     }
+
+    fn wants_state(&mut self, epoch: &Epoch) -> bool {
+        let first = self.0.wants_state(epoch);
+        self.1.wants_state(epoch) || first
+    }
+
+    fn state(&mut self, state: State) -> Result<()> {
+        self.0.state(state.clone())?;
+        self.1.state(state)
+    }
 }
 
 impl<O: Observer> Observer for Option<O> {
@@ -52,6 +72,14 @@ impl<O: Observer> Observer for Option<O> {
     fn callback(&mut self, moment: Moment<'_>, run: &mut Running<'_>) -> Result<ControlFlow<()>> {
         self.as_mut().map_or(Ok(ControlFlow::Continue(())), |observer| observer.callback(moment, run))
     }
+
+    fn wants_state(&mut self, epoch: &Epoch) -> bool {
+        self.as_mut().is_some_and(|observer| observer.wants_state(epoch))
+    }
+
+    fn state(&mut self, state: State) -> Result<()> {
+        self.as_mut().map_or(Ok(()), |observer| observer.state(state))
+    }
 }
 
 impl<O: Observer + ?Sized> Observer for &mut O {
@@ -65,6 +93,14 @@ impl<O: Observer + ?Sized> Observer for &mut O {
 
     fn callback(&mut self, moment: Moment<'_>, run: &mut Running<'_>) -> Result<ControlFlow<()>> {
         (**self).callback(moment, run)
+    }
+
+    fn wants_state(&mut self, epoch: &Epoch) -> bool {
+        (**self).wants_state(epoch)
+    }
+
+    fn state(&mut self, state: State) -> Result<()> {
+        (**self).state(state)
     }
 }
 

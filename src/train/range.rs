@@ -106,7 +106,7 @@ impl Trainer {
         self.options.learning_rate = 1.0;
         let found = self.run_range_test(data, test);
         let (kept, updates, learning_rate) = before;
-        self.restore(kept)?;
+        self.put_back(kept)?;
         (self.updates, self.options.learning_rate) = (updates, learning_rate);
         found
     }

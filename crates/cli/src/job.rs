@@ -198,7 +198,7 @@ impl Job {
                 }
                 Some(why) if recorded.demanded => {
                     return Err(Error::Config(format!(
-                        "cannot train like {}: {why}; leave --like out",
+                        "cannot train like {}: {why}; leave --like or --resume out",
                         path.display()
                     )));
                 }

@@ -2,6 +2,7 @@
 //! that into a run.
 
 mod chart;
+mod checkpoints;
 mod commands;
 mod context;
 mod figures;

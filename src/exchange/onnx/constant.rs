@@ -40,12 +40,7 @@ impl Constant {
             Some(bytes) => raw_values(tensor.data_type, &bytes),
             None => typed_values(tensor),
         };
-        let values = values.ok_or_else(|| {
-            refuse(format!(
-                "has numbers of type {}; expected float, double, float16, bfloat16 or int64",
-                tensor.data_type
-            ))
-        })?;
+        let values = values.map_err(refuse)?;
         match values.len() == count {
             true => Ok(Constant { name, dims, values }),
             false => Err(refuse(format!("of shape {dims:?} should have {count} numbers, found {}", values.len()))),
@@ -91,10 +86,12 @@ impl Constant {
     }
 }
 
-fn raw_values(kind: i32, bytes: &[u8]) -> Option<Vec<f64>> {
-    fn each<const N: usize>(bytes: &[u8], value: fn([u8; N]) -> f64) -> Option<Vec<f64>> {
-        let (numbers, rest) = bytes.as_chunks();
-        rest.is_empty().then(|| numbers.iter().map(|number| value(*number)).collect())
+fn raw_values(kind: i32, bytes: &[u8]) -> Result<Vec<f64>, String> {
+    fn each<const N: usize>(bytes: &[u8], value: fn([u8; N]) -> f64) -> Result<Vec<f64>, String> {
+        match bytes.as_chunks() {
+            (numbers, []) => Ok(numbers.iter().map(|number| value(*number)).collect()),
+            _ => Err(format!("has {} bytes, where each number takes {N}", bytes.len())),
+        }
     }
     match kind {
         data_type::FLOAT => each(bytes, |b| f32::from_le_bytes(b).into()),
@@ -102,22 +99,26 @@ fn raw_values(kind: i32, bytes: &[u8]) -> Option<Vec<f64>> {
         data_type::FLOAT16 => each(bytes, number::f16),
         data_type::BFLOAT16 => each(bytes, number::bf16),
         data_type::INT64 => each(bytes, |b| i64::from_le_bytes(b) as f64),
-        _ => None,
+        other => Err(unknown(other)),
     }
 }
 
-fn typed_values(tensor: &TensorProto) -> Option<Vec<f64>> {
+fn typed_values(tensor: &TensorProto) -> Result<Vec<f64>, String> {
     // Halves lie in the low bits of integers.
     let halves =
         |value: fn([u8; 2]) -> f64| tensor.int32_data.iter().map(|&n| value((n as u16).to_le_bytes())).collect();
-    Some(match tensor.data_type {
+    Ok(match tensor.data_type {
         data_type::FLOAT => tensor.float_data.iter().map(|&value| value.into()).collect(),
         data_type::DOUBLE => tensor.double_data.clone(),
         data_type::FLOAT16 => halves(number::f16),
         data_type::BFLOAT16 => halves(number::bf16),
         data_type::INT64 => tensor.int64_data.iter().map(|&value| value as f64).collect(),
-        _ => return None,
+        other => return Err(unknown(other)),
     })
+}
+
+fn unknown(kind: i32) -> String {
+    format!("has numbers of type {kind}; expected float, double, float16, bfloat16 or int64")
 }
 
 /// The bytes of a tensor that lies in a file of its own, beside the model or in a folder below.

@@ -173,7 +173,8 @@ impl<'a, 'g> Walk<'a, 'g> {
         if let Some(text) = operators::function(operator, &attributes)? {
             let value = self.required(node, 0)?;
             let (layer, x) = self.units(value)?;
-            return self.apply(&text, x).map(|value| Value::Units { layer, value });
+            let value = operators::parsed(&text).and_then(|function| operators::call(&function, x));
+            return value.map(|value| Value::Units { layer, value }).map_err(|e| e.to_string());
         }
         match operator {
             "Constant" => {
@@ -466,12 +467,6 @@ impl<'a, 'g> Walk<'a, 'g> {
             _ => return Err("in front of the first layer only Sub, Add, Mul and Div by constants are supported".into()),
         };
         Ok(Value::Input { shift, scale })
-    }
-
-    fn apply(&self, text: &str, x: Expr<'g>) -> Result<Expr<'g>, String> {
-        let function = operators::parsed(text).map_err(|e| e.to_string())?;
-        let results = self.graph.call(&function, &[x]).map_err(|e| e.to_string())?;
-        results.first().copied().ok_or_else(|| "has no result".into())
     }
 
     /// Takes the graph's output.

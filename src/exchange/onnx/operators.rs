@@ -162,7 +162,8 @@ pub(super) fn rounded<'g>(activation: Activation, x: Expr<'g>) -> Result<Expr<'g
     call(&activation.function()?, x)
 }
 
-fn call<'g>(function: &Function, x: Expr<'g>) -> Result<Expr<'g>> {
+/// `function` of `x`, likewise.
+pub(super) fn call<'g>(function: &Function, x: Expr<'g>) -> Result<Expr<'g>> {
     let function = function.with_constants(|constant| decimal(constant as f32));
     Ok(x.graph().call(&function, &[x])?.first().copied().unwrap_or(x))
 }

@@ -93,6 +93,7 @@ model = save(
 x = weights(6, 3)
 w, b = [numpy_helper.to_array(tensor) for tensor in model.graph.initializer]
 (HERE / "external.json").write_text(json.dumps({"inputs": x.tolist(), "outputs": (x @ w.T + b).tolist()}) + "\n")
+(HERE / "external.bin").unlink(missing_ok=True)
 onnx.save_model(model, HERE / "external.onnx", save_as_external_data=True, location="external.bin", size_threshold=0)
 
 dense = [node("Gemm", ["x", "w", "b"], ["y"], transB=1)]
@@ -104,7 +105,7 @@ save("bad_operator", [node("Gemm", ["x", "w", "b"], ["a"], transB=1), node("LSTM
 save("bad_convolution", [node("Conv", ["x", "w"], ["y"], name="filter")], pair)
 save("bad_cycle", [node("Add", ["x", "b2"], ["a"], name="first"), node("Relu", ["a"], ["b2"]), node("Gemm", ["a", "w"], ["y"])], pair)
 save("bad_order", [node("Relu", ["a"], ["y"]), node("Gemm", ["x", "w", "b"], ["a"], transB=1)], pair)
-save("bad_widths", [*dense[:0], node("Gemm", ["x", "w", "b"], ["a"], transB=1), node("MatMul", ["a", "w"], ["y"])], pair)
+save("bad_widths", [node("Gemm", ["x", "w", "b"], ["a"], transB=1), node("Gemm", ["a", "w"], ["y"], transB=1)], pair)
 save("bad_bias", dense, [pair[0], raw("b", weights(3))])
 save(
     "bad_residual",

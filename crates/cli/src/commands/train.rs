@@ -1,5 +1,6 @@
 //! `wgrad train`
 
+use crate::checkpoints::{Checkpoints, Resumed};
 use crate::context::Context;
 use crate::files::check_destination;
 use crate::interrupt;
@@ -13,9 +14,10 @@ use crate::watch::Watchers;
 use crate::watch::log::Log;
 use crate::words::{Score, describe, short};
 use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use wgrad::data::{Scaling, Task};
-use wgrad::train::{Ended, Evaluation};
+use wgrad::train::{Ended, Evaluation, State};
 use wgrad::tune::{Effort, Pinned};
 use wgrad::{Dataset, Device, Error, Loss, Model, PrecisionChoice, Result};
 
@@ -27,12 +29,16 @@ use wgrad::{Dataset, Device, Error, Loss, Model, PrecisionChoice, Result};
 pub struct Args {
     /// `digits` (the bundled handwritten digits), synthetic data (NAME:ROWS:NOISE, such as moons:500:0.2 or moons), a CSV file
     /// with a line of column names, or a configuration (.toml)
-    #[arg(value_name = "digits|NAME[:ROWS[:NOISE]]|FILE.csv|CONFIG.toml")]
-    data: Given,
+    #[arg(value_name = "digits|NAME[:ROWS[:NOISE]]|FILE.csv|CONFIG.toml", required_unless_present = "resume")]
+    data: Option<Given>,
     #[command(flatten)]
     settings: Settings,
     #[command(flatten)]
     tune: TuneArgs,
+    /// Go on with an interrupted run from its checkpoint: the folder of its checkpoints, or a file in it. What is not said is as
+    /// it was; --epochs and when to stop may change
+    #[arg(long, value_name = "DIR|FILE")]
+    resume: Option<PathBuf>,
     /// Print the complete configuration that these settings come to, and do not train
     #[arg(long)]
     print_config: bool,
@@ -44,6 +50,8 @@ const HELP: &str = r#"Examples:
   wgrad train flowers.csv --target species --hidden 64,32 --out flowers.safetensors
   wgrad train flowers.csv --print-config > flowers.toml
   wgrad train flowers.toml --lr 0.005
+  wgrad train digits --epochs 200 --checkpoint-every 10
+  wgrad train --resume model.checkpoints
 
 A configuration says what the flags say, and may describe the network layer
 by layer, the output layer last. Flags override it; paths in it are relative
@@ -69,12 +77,24 @@ Synthetic data are half-plane, xor, circles, moons, spirals (two classes of
 points) and sine (a regression); 1000 rows with noise of deviation 0.1, where
 nothing else is said, drawn by --seed.
 
+A checkpoint is a model file too. A run that goes on from it ends with the
+bits that it would have had; network, data, optimizer and schedule have to be
+the same, and --epochs may be raised.
+
 Ctrl-C ends the training early: the model is evaluated and saved as it is
 then, and the exit code is 130. Pressed twice, it ends at once and saves
-nothing, as does a loss that is not finite."#;
+nothing, as does a loss that is not finite. With checkpoints, the last one is
+that of the epoch before."#;
 
 pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
-    let mut settings = Settings::gather(&args.data, args.settings, context)?;
+    let mut settings = match &args.data {
+        Some(given) => Settings::gather(given, args.settings, context)?,
+        None => args.settings.with_globals(context),
+    };
+    let resumed = args.resume.as_deref().map(Resumed::load).transpose()?;
+    if let Some(resumed) = &resumed {
+        settings = resumed.settings(settings)?;
+    }
     if args.print_config {
         return print_config(&Job::resolve(settings)?.settings, context);
     }
@@ -87,12 +107,29 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
         Log::check(folder)?;
     }
     let mut job = Job::resolve(settings)?;
+    if let Some(Resumed { path, checkpoint }) = &resumed {
+        checkpoint.state.check_settings(&job.network, &job.options, job.settings.training.schedule.as_ref())?;
+        let done = checkpoint.state.epochs();
+        context.tell("resumed", format_args!("{} after {done} of {} epochs", path.display(), job.epochs))?;
+    }
     let (device, pinned) = announce(&mut job, args.tune, context)?;
     // Until here there is nothing to save.
     interrupt::watch();
 
     let control = job.control()?;
     let mut trainer = job.trainer(&device, &pinned)?;
+    if let Some(resumed) = &resumed {
+        trainer.restore(&resumed.checkpoint.state)?;
+    }
+    let model_of = |state: &State| {
+        let mut notes = notes(&job, &device, &pinned);
+        notes["epochs"] = json!(state.epochs());
+        model(&job, state.parameters().to_vec(), notes)
+    };
+    let mut checkpoints = Checkpoints::new(&job.settings, &job.destination, &model_of)?;
+    if checkpoints.wanted() && resumed.is_none() {
+        checkpoints.begin(trainer.state()?);
+    }
     let log = match &job.settings.output.log {
         Some(folder) => {
             let run = json!({ "device": device.name(), "planner": pinned.planner.name() });
@@ -101,7 +138,10 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
         None => None,
     };
     let mut watchers = Watchers::new(Progress::new(job.train.rows(), job.epochs), log, &job.train);
-    let fitted = trainer.fit_under(&control, &job.train, job.validation.as_ref(), job.epochs, &mut watchers);
+    let mut observers = (&mut watchers, &mut checkpoints);
+    let fitted = trainer.fit_under(&control, &job.train, job.validation.as_ref(), job.epochs, &mut observers);
+    checkpoints.flush();
+    let kept = checkpoints.folder().map(Path::to_owned);
     let Watchers { progress, mut log, .. } = watchers;
     let seconds = progress.finish().as_secs_f64();
     let fitted = fitted?;
@@ -114,8 +154,8 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
     }
     let test = job.test.as_ref().map(|test| trainer.evaluate(test)).transpose()?;
 
-    let run = Run { job: &job, device: &device, pinned, fitted, progress, seconds, test };
-    let model = run.model(trainer.parameters()?);
+    let run = Run { job: &job, device: &device, pinned: &pinned, fitted, progress, seconds, test, checkpoints: kept };
+    let model = model(&job, trainer.averaged_parameters()?, run.notes());
     model.save(&job.destination)?;
     if let Some(log) = &mut log {
         log.save(&model)?;
@@ -194,11 +234,58 @@ fn diverged(job: &Job, fitted: &wgrad::train::Run) -> Option<(String, String, St
 struct Run<'a> {
     job: &'a Job,
     device: &'a Device,
-    pinned: Pinned,
+    pinned: &'a Pinned,
     fitted: wgrad::train::Run,
     progress: Progress,
     seconds: f64,
     test: Option<Evaluation>,
+    /// The folder of the checkpoints.
+    checkpoints: Option<PathBuf>,
+}
+
+/// The model of `job` with the parameters `values`.
+fn model(job: &Job, values: Vec<f32>, notes: Value) -> Model {
+    let task = match job.options.loss {
+        Loss::Equation(equation) => Task::Regression { outputs: equation.text().outputs.clone() },
+        _ => job.train.task.clone(),
+    };
+    Model {
+        network: job.network.clone(),
+        values,
+        task: Some(task),
+        features: job.train.features.clone(),
+        scaling: Some(job.scaling.clone()),
+        loss: Some(job.options.loss),
+        training: Some(notes),
+    }
+}
+
+/// How a model is trained. Nothing here may differ between two runs with one seed on one device.
+fn notes(job: &Job, device: &Device, pinned: &Pinned) -> Value {
+    let training = &job.settings.training;
+    let init = match &training.init {
+        Some(Start::File(path)) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        start => start.as_ref().map_or(String::new(), Start::to_string),
+    };
+    json!({
+        "wgrad": env!("CARGO_PKG_VERSION"),
+        "data": job.train.name,
+        "rows": job.train.rows(),
+        "validation": job.settings.data.validation,
+        "test": job.settings.data.test,
+        "device": device.name(),
+        "seed": training.seed,
+        "init": init,
+        "optimizer": training.optimizer,
+        "update": job.options.optimizer,
+        "momentum": training.momentum,
+        "nesterov": training.nesterov,
+        "learning_rate": training.learning_rate,
+        "schedule": training.schedule.as_ref().map(ToString::to_string),
+        "batch": training.batch,
+        "choices": pinned,
+        "precision": job.options.precision.name(),
+    })
 }
 
 impl Run<'_> {
@@ -230,49 +317,9 @@ impl Run<'_> {
         self.fitted.epochs.last()?.validation.as_ref()
     }
 
-    fn model(&self, values: Vec<f32>) -> Model {
-        let job = self.job;
-        let task = match job.options.loss {
-            Loss::Equation(equation) => Task::Regression { outputs: equation.text().outputs.clone() },
-            _ => job.train.task.clone(),
-        };
-        Model {
-            network: job.network.clone(),
-            values,
-            task: Some(task),
-            features: job.train.features.clone(),
-            scaling: Some(job.scaling.clone()),
-            loss: Some(job.options.loss),
-            training: Some(self.notes()),
-        }
-    }
-
-    /// How the model was trained. Nothing here may differ between two runs with one seed on one device.
+    /// How the model was trained, and what came out.
     fn notes(&self) -> Value {
-        let training = &self.job.settings.training;
-        let init = match &training.init {
-            Some(Start::File(path)) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            start => start.as_ref().map_or(String::new(), Start::to_string),
-        };
-        let mut notes = json!({
-            "wgrad": env!("CARGO_PKG_VERSION"),
-            "data": self.job.train.name,
-            "rows": self.job.train.rows(),
-            "validation": self.job.settings.data.validation,
-            "test": self.job.settings.data.test,
-            "device": self.device.name(),
-            "seed": training.seed,
-            "init": init,
-            "optimizer": training.optimizer,
-            "update": self.job.options.optimizer,
-            "momentum": training.momentum,
-            "nesterov": training.nesterov,
-            "learning_rate": training.learning_rate,
-            "schedule": training.schedule.as_ref().map(ToString::to_string),
-            "batch": training.batch,
-            "choices": self.pinned,
-            "precision": self.job.options.precision.name(),
-        });
+        let mut notes = notes(self.job, self.device, self.pinned);
         self.results(&mut notes);
         notes
     }
@@ -331,6 +378,9 @@ impl Run<'_> {
         if let Some(test) = &self.test {
             context.tell("test", describe(test))?;
         }
+        if let Some(folder) = &self.checkpoints {
+            context.tell("checkpoints", folder.display())?;
+        }
         context.tell("model", self.job.destination.display())?;
         if let Some(log) = &self.job.settings.output.log {
             context.tell("log", log.display())?;
@@ -340,6 +390,7 @@ impl Run<'_> {
                 "device": self.device.name(),
                 "seed": self.job.options.seed,
                 "model": self.job.destination,
+                "checkpoints": self.checkpoints,
                 "seconds": self.seconds,
                 "interrupted": self.interrupted(),
                 "restored_epoch": self.fitted.restored,

@@ -153,6 +153,12 @@ pub struct TrainingSettings {
     /// Stop after the first epoch that ends later than so many seconds
     #[arg(long, value_name = "SECONDS")]
     pub max_seconds: Option<f64>,
+    /// Write a checkpoint after every so many epochs, from which --resume goes on [default: 1 where --checkpoints says where]
+    #[arg(long, value_name = "EPOCHS")]
+    pub checkpoint_every: Option<usize>,
+    /// Write a checkpoint after the first epoch that ends so many minutes after the last one
+    #[arg(long, value_name = "MINUTES", allow_negative_numbers = true)]
+    pub checkpoint_minutes: Option<f64>,
     /// The initial weights: auto, xavier_uniform, xavier_normal, he_uniform, he_normal, uniform:BOUND,
     /// normal:DEVIATION, or a model file to go on from, whose scaling is kept [default: auto]
     #[arg(long, value_name = "NAME|MODEL")]
@@ -193,6 +199,10 @@ pub struct OutputSettings {
     /// for `wgrad plot` and `wgrad report`
     #[arg(long, value_name = "DIR")]
     pub log: Option<PathBuf>,
+    /// The folder of the checkpoints last.safetensors and best.safetensors [default: beside the model, its name ending in
+    /// .checkpoints]
+    #[arg(long, value_name = "DIR")]
+    pub checkpoints: Option<PathBuf>,
 }
 
 impl OutputSettings {
@@ -277,9 +287,8 @@ fn parse_normalization(name: &str) -> Result<Normalization, serde::de::value::Er
 
 impl Settings {
     /// What `given` and the flags say together: a flag overrides a configuration.
-    pub fn gather(given: &Given, mut flags: Settings, context: &Context) -> Result<Settings> {
-        flags.training.seed = context.seed;
-        flags.training.device = context.device.clone();
+    pub fn gather(given: &Given, flags: Settings, context: &Context) -> Result<Settings> {
+        let mut flags = flags.with_globals(context);
         match given {
             Given::Toml(path) => Settings::read(path)?.overridden_by(flags),
             Given::Source(source) => {
@@ -287,6 +296,13 @@ impl Settings {
                 Ok(flags)
             }
         }
+    }
+
+    /// These, with the seed and the device that every command takes.
+    pub fn with_globals(mut self, context: &Context) -> Settings {
+        self.training.seed = context.seed;
+        self.training.device = context.device.clone();
+        self
     }
 
     /// Reads a configuration. Paths in it are relative to the file.
@@ -327,7 +343,7 @@ impl Settings {
         if let Some(path) = &mut self.training.like {
             *path = place(std::mem::take(path))?;
         }
-        if let Some(path) = &mut self.output.model {
+        for path in [&mut self.output.model, &mut self.output.checkpoints].into_iter().flatten() {
             *path = place(std::mem::take(path))?;
         }
         if let Some(path) = &mut self.output.log {
@@ -336,7 +352,13 @@ impl Settings {
         Ok(())
     }
 
-    fn overridden_by(mut self, mut flags: Settings) -> Result<Settings> {
+    /// What [`Settings::to_toml`] wrote.
+    pub fn parse(text: &str) -> Result<Settings, String> {
+        toml::from_str(text).map_err(|error| error.message().to_owned())
+    }
+
+    /// These, where `flags` do not say otherwise.
+    pub fn overridden_by(mut self, mut flags: Settings) -> Result<Settings> {
         self.network.make_room_for(&mut flags.network);
         if flags.training.optimizer.is_some() {
             self.training.optimizer_settings().into_iter().for_each(|(_, setting)| *setting = None);
@@ -450,7 +472,7 @@ mod tests {
     #[test]
     fn keys_are_the_fields() {
         assert_eq!(known_keys("").unwrap(), ["data", "network", "training", "output"]);
-        assert_eq!(known_keys("output").unwrap(), ["model", "log"]);
+        assert_eq!(known_keys("output").unwrap(), ["model", "log", "checkpoints"]);
         let layer =
             ["outputs", "activation", "bias", "freeze_weight", "freeze_bias", "normalization", "residual", "dropout"];
         assert_eq!(known_keys("network.layers").unwrap(), layer);

@@ -4,10 +4,12 @@
 mod config;
 mod custom;
 mod equations;
+mod exchange;
 mod gpu;
 mod gradients;
 mod graph;
 mod models;
+mod resume;
 mod support;
 mod tools;
 mod train;
