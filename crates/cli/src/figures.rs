@@ -1,6 +1,6 @@
 //! Which charts there are of runs and models.
 
-use crate::chart::{Boundary, Confusion, Histogram, Lines, Mark, Point, Series, Surface};
+use crate::chart::{Boundary, Confusion, Corner, Histogram, Lines, Mark, Point, Series, Surface};
 use crate::judged::Judged;
 use crate::tuning::TuneArgs;
 use crate::watch::runs::History;
@@ -129,7 +129,7 @@ pub fn roc(data: &Dataset, outputs: &Matrix, model: &Model, of: &str) -> Result<
         return Err(Error::Data { place: data.name.clone(), what });
     }
     let mut lines = Lines::new(&format!("ROC, {of}"), "false positive rate", "true positive rate");
-    lines.range = Some((0.0, 1.02));
+    (lines.range, lines.legend) = (Some((0.0, 1.02)), Corner::LowerRight);
     for curve in curves {
         let name = format!("{} (area {:.4})", curve.class, curve.area());
         lines = lines.line(&name, curve.points);
@@ -143,7 +143,8 @@ pub fn functions(activations: &[Activation], (from, to): (f64, f64), derivative:
     const POINTS: usize = 601;
     let x = |i: usize| from + (to - from) * i as f64 / (POINTS - 1) as f64;
     let (title, y) = if derivative { ("Derivatives of activations", "f′(x)") } else { ("Activations", "f(x)") };
-    activations.iter().fold(Lines::new(title, "x", y), |lines, activation| {
+    let lines = Lines { legend: Corner::UpperLeft, ..Lines::new(title, "x", y) };
+    activations.iter().fold(lines, |lines, activation| {
         let f = |x: f64| if derivative { activation.derivative_at(x) } else { activation.value(x) };
         lines.line(activation.name(), (0..POINTS).map(|i| (x(i), f(x(i)))).collect())
     })

@@ -17,6 +17,7 @@ mod settings;
 mod size;
 mod sources;
 mod subject;
+mod tui;
 mod tuning;
 mod watch;
 mod widths;

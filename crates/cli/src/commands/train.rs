@@ -1,5 +1,6 @@
 //! `wgrad train`
 
+use super::evaluate::tables;
 use crate::context::Context;
 use crate::files::check_destination;
 use crate::interrupt;
@@ -8,6 +9,7 @@ use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::sources::Source;
 use crate::sources::{Given, Start};
+use crate::tui::Tui;
 use crate::tuning::{TuneArgs, warn};
 use crate::watch::Watchers;
 use crate::watch::log::Log;
@@ -15,6 +17,7 @@ use crate::words::{Score, describe, short};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use wgrad::data::{Scaling, Task};
+use wgrad::metrics::Metrics;
 use wgrad::train::{Ended, Evaluation};
 use wgrad::tune::{Effort, Pinned};
 use wgrad::{Dataset, Device, Error, Loss, Model, PrecisionChoice, Result};
@@ -33,6 +36,10 @@ pub struct Args {
     settings: Settings,
     #[command(flatten)]
     tune: TuneArgs,
+    /// Watch the training on the whole terminal: curves, throughput, the gradient of each layer, confusion matrix, decision
+    /// boundary; with keys to pause, to save, to lower the learning rate, and to stop
+    #[arg(long)]
+    tui: bool,
     /// Print the complete configuration that these settings come to, and do not train
     #[arg(long)]
     print_config: bool,
@@ -83,6 +90,9 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
         _ => None,
     };
     check_destination(settings.output.destination(), data.as_slice())?;
+    if args.tui {
+        Tui::check(context.json)?;
+    }
     if let Some(folder) = &settings.output.log {
         Log::check(folder)?;
     }
@@ -100,9 +110,17 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
         }
         None => None,
     };
-    let mut watchers = Watchers::new(Progress::new(job.train.rows(), job.epochs), log, &job.train);
+    let (tui, progress) = match args.tui {
+        true => (
+            Some(Tui::start(&job, &device.name(), model(&job, Vec::new()))?),
+            Progress::silent(job.train.rows(), job.epochs),
+        ),
+        false => (None, Progress::new(job.train.rows(), job.epochs)),
+    };
+    let mut watchers = Watchers::new(progress, log, tui, &job.train);
     let fitted = trainer.fit_under(&control, &job.train, job.validation.as_ref(), job.epochs, &mut watchers);
-    let Watchers { progress, mut log, .. } = watchers;
+    let Watchers { progress, mut log, tui, .. } = watchers;
+    drop(tui);
     let seconds = progress.finish().as_secs_f64();
     let fitted = fitted?;
     let diverged = diverged(&job, &fitted);
@@ -114,7 +132,13 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
     }
     let test = job.test.as_ref().map(|test| trainer.evaluate(test)).transpose()?;
 
-    let run = Run { job: &job, device: &device, pinned, fitted, progress, seconds, test };
+    let metrics = match (&test, &job.validation) {
+        (Some(test), _) => test.metrics.clone(),
+        (None, Some(validation)) => trainer.evaluate(validation)?.metrics,
+        (None, None) => None,
+    };
+
+    let run = Run { job: &job, device: &device, pinned, fitted, progress, seconds, test, metrics };
     let model = run.model(trainer.parameters()?);
     model.save(&job.destination)?;
     if let Some(log) = &mut log {
@@ -190,6 +214,23 @@ fn diverged(job: &Job, fitted: &wgrad::train::Run) -> Option<(String, String, St
     Some((format!("epoch {epoch}, step {step}"), what, advice))
 }
 
+/// The model of `job` with the parameters `values`, without a word about how it was trained.
+fn model(job: &Job, values: Vec<f32>) -> Model {
+    let task = match job.options.loss {
+        Loss::Equation(equation) => Task::Regression { outputs: equation.text().outputs.clone() },
+        _ => job.train.task.clone(),
+    };
+    Model {
+        network: job.network.clone(),
+        values,
+        task: Some(task),
+        features: job.train.features.clone(),
+        scaling: Some(job.scaling.clone()),
+        loss: Some(job.options.loss),
+        training: None,
+    }
+}
+
 /// A training run that ended.
 struct Run<'a> {
     job: &'a Job,
@@ -199,6 +240,8 @@ struct Run<'a> {
     progress: Progress,
     seconds: f64,
     test: Option<Evaluation>,
+    /// On the test's rows, or on the validation's where there are none.
+    metrics: Option<Metrics>,
 }
 
 impl Run<'_> {
@@ -231,20 +274,7 @@ impl Run<'_> {
     }
 
     fn model(&self, values: Vec<f32>) -> Model {
-        let job = self.job;
-        let task = match job.options.loss {
-            Loss::Equation(equation) => Task::Regression { outputs: equation.text().outputs.clone() },
-            _ => job.train.task.clone(),
-        };
-        Model {
-            network: job.network.clone(),
-            values,
-            task: Some(task),
-            features: job.train.features.clone(),
-            scaling: Some(job.scaling.clone()),
-            loss: Some(job.options.loss),
-            training: Some(self.notes()),
-        }
+        Model { training: Some(self.notes()), ..model(self.job, values) }
     }
 
     /// How the model was trained. Nothing here may differ between two runs with one seed on one device.
@@ -291,7 +321,7 @@ impl Run<'_> {
             "state": state,
             "seconds": self.seconds,
             "restored_epoch": self.fitted.restored,
-            "metrics": self.test.as_ref().and_then(|test| test.metrics.as_ref()),
+            "metrics": self.metrics,
         });
         self.results(&mut summary);
         summary
@@ -331,6 +361,9 @@ impl Run<'_> {
         if let Some(test) = &self.test {
             context.tell("test", describe(test))?;
         }
+        if let Some(metrics) = &self.metrics {
+            context.say(format_args!("\n{}\n", tables(metrics, false)))?;
+        }
         context.tell("model", self.job.destination.display())?;
         if let Some(log) = &self.job.settings.output.log {
             context.tell("log", log.display())?;
@@ -343,6 +376,7 @@ impl Run<'_> {
                 "seconds": self.seconds,
                 "interrupted": self.interrupted(),
                 "restored_epoch": self.fitted.restored,
+                "metrics": self.metrics,
             });
             self.results(&mut value);
             value
