@@ -76,7 +76,7 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode> {
 /// Of more classes people see the averages alone.
 const SHOWN: usize = 20;
 
-/// The metrics for people, with or without the confusion matrix.
+/// The metrics for people; in short without top-k accuracy and confusion matrix.
 pub fn tables(metrics: &Metrics, confusion: bool) -> String {
     match metrics {
         Metrics::Classification(metrics) => classification(metrics, confusion),
@@ -87,8 +87,8 @@ pub fn tables(metrics: &Metrics, confusion: bool) -> String {
 fn classification(metrics: &Classification, confusion: bool) -> String {
     let Classification { top_k_accuracy, roc_auc, log_loss, classes, macro_average, weighted_average, .. } = metrics;
     let top = top_k_accuracy.iter().enumerate().skip(1).map(|(i, share)| format!("top {} {share:.4}", i + 1));
-    // With two classes the first two are all.
-    let top = top.filter(|_| classes.len() > 2);
+    // With two classes the first two are all; the short form does without.
+    let top = top.filter(|_| classes.len() > 2 && confusion);
     let others = [("ROC-AUC", roc_auc), ("log loss", log_loss)];
     let others = others.into_iter().filter_map(|(name, value)| value.map(|value| format!("{name} {}", short(value))));
     let summary: Vec<_> = top.chain(others).collect();

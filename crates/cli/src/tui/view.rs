@@ -164,18 +164,28 @@ fn curves(frame: &mut Frame<'_>, area: Rect, state: &State) {
         true => ("R²", state.series(|record| record.r_squared)),
         false => ("accuracy", accuracy),
     };
-    let both = [("training", loss, COLOURS[0]), ("validation", validation, COLOURS[1])];
+    let both = [
+        Curve { name: "training", points: loss, colour: COLOURS[0] },
+        Curve { name: "validation", points: validation, colour: COLOURS[1] },
+    ];
     if measure.is_empty() || area.height < 12 {
         chart(frame, area, "loss", &both);
         return;
     }
     let [top, bottom] = Layout::vertical([Constraint::Percentage(55), Constraint::Percentage(45)]).areas(area);
     chart(frame, top, "loss", &both);
-    chart(frame, bottom, name, &[("validation", measure, COLOURS[2])]);
+    chart(frame, bottom, name, &[Curve { name: "validation", points: measure, colour: COLOURS[2] }]);
 }
 
-fn chart(frame: &mut Frame<'_>, area: Rect, title: &str, lines: &[(&str, Vec<(f64, f64)>, Color)]) {
-    let all = || lines.iter().flat_map(|(_, points, _)| points);
+/// A line of a chart.
+struct Curve {
+    name: &'static str,
+    points: Vec<(f64, f64)>,
+    colour: Color,
+}
+
+fn chart(frame: &mut Frame<'_>, area: Rect, title: &str, lines: &[Curve]) {
+    let all = || lines.iter().flat_map(|line| &line.points);
     let fold = |of: fn(&(f64, f64)) -> f64| {
         all().map(of).fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)))
     };
@@ -186,11 +196,12 @@ fn chart(frame: &mut Frame<'_>, area: Rect, title: &str, lines: &[(&str, Vec<(f6
     x.1 = x.1.max(x.0 + 1.0);
     let room = if y.1 > y.0 { 0.05 * (y.1 - y.0) } else { 0.5 * y.0.abs().max(1e-3) };
     let bounds = [y.0 - room, y.1 + room];
-    let datasets = lines.iter().map(|(_, points, colour)| {
+    let datasets = lines.iter().map(|Curve { points, colour, .. }| {
         let dataset = Dataset::default().marker(Marker::Braille).graph_type(GraphType::Line);
         dataset.style(Style::new().fg(*colour)).data(points)
     });
-    let names = lines.iter().map(|(name, _, colour)| Span::styled(format!("{name} "), Style::new().fg(*colour)));
+    let names =
+        lines.iter().map(|Curve { name, colour, .. }| Span::styled(format!("{name} "), Style::new().fg(*colour)));
     let heading: Vec<_> = [Span::raw(format!(" {title}: "))].into_iter().chain(names).collect();
     let y_labels = [bounds[0].max(y.0), (bounds[0] + bounds[1]) / 2.0, y.1].map(short);
     let chart = Chart::new(datasets.collect())
@@ -340,8 +351,9 @@ mod tests {
         (1..=4).for_each(|epoch| state.record(record(epoch)));
         state.learning_rate = 0.005;
         state.confusion = Some(vec![vec![41, 2], vec![3, 54]]);
-        // The second class on the right.
-        let cells = (0..GRID.0 * GRID.1).map(|i| (usize::from(i % GRID.0 >= GRID.0 / 2), 1.0)).collect();
+        // The second class in the upper right, where both inputs are large.
+        let large = |i: usize| i % GRID.0 >= GRID.0 / 2 && i / GRID.0 >= GRID.1 / 2;
+        let cells = (0..GRID.0 * GRID.1).map(|i| (usize::from(large(i)), 1.0)).collect();
         state.boundary = Some(Answers { grid: GRID, surface: Surface::Classes(cells) });
         state
     }
@@ -378,8 +390,10 @@ mod tests {
                 assert!(all.contains(word), "{word:?} at {width}x{height}:\n{all}");
             }
             assert!(all.chars().any(|c| ('\u{2801}'..'\u{28ff}').contains(&c)), "no curve:\n{all}");
-            let row = lines.iter().find(|line| line.contains("·····") && line.contains("#####")).unwrap();
-            assert!(row.find('·').unwrap() < row.find('#').unwrap(), "the first class is on the left: {row}");
+            let rows: Vec<_> = lines.iter().filter(|line| line.contains("·····")).collect();
+            let (above, below) = (rows[0], rows[rows.len() - 1]);
+            assert!(above.find('·') < above.find('#') && above.contains("#####"), "{above}");
+            assert!(!below.contains('#'), "{below}");
             assert!(!all.contains('\u{1b}'));
         }
     }
