@@ -24,6 +24,7 @@ fn data(rows: usize, shift: f32) -> Dataset {
         task: Task::Regression { outputs: vec!["z".into()] },
         inputs: Matrix::new(rows, 2, (0..2 * rows).map(|i| (i as f32 * 0.7).sin()).collect()).unwrap(),
         targets: Matrix::new(rows, 1, (0..rows).map(|i| (i as f32 * 1.4).sin() + noise(i) + shift).collect()).unwrap(),
+        weights: None,
     }
 }
 

@@ -48,12 +48,17 @@ pub struct RateRange {
 }
 
 impl RateRange {
-    /// The rate at which the smoothed loss falls fastest over the logarithm of the rate, before its least value. `None`
-    /// where it does not fall.
+    /// The rate at which the smoothed loss falls fastest over the logarithm of the rate, before its least value: the middle of
+    /// the steepest straight line through a few neighbouring points, as one step says nothing of the others' noise. The first
+    /// points, averages of few losses, do not count. `None` where the loss does not fall.
     pub fn steepest(&self) -> Option<f32> {
-        let until = self.least_at()?;
-        let slope = |i: usize| self.points[i + 1].smoothed - self.points[i - 1].smoothed;
-        let steepest = (1..until).min_by(|&a, &b| slope(a).total_cmp(&slope(b)))?;
+        let around = (self.points.len() / 20).clamp(1, 20);
+        let slope = |middle: usize| {
+            let weigh = |i: usize| (i as f64 - middle as f64) * self.points[i].smoothed;
+            (middle - around..=middle + around).map(weigh).sum::<f64>()
+        };
+        let until = self.least_at()?.min(self.points.len() - 1 - around.min(self.points.len() - 1));
+        let steepest = (2 * around..until).min_by(|&a, &b| slope(a).total_cmp(&slope(b)))?;
         (slope(steepest) < 0.0).then(|| self.points[steepest].rate)
     }
 

@@ -1,6 +1,6 @@
 //! Which charts there are of runs and models.
 
-use crate::chart::{Boundary, Confusion, Histogram, Lines, Mark, Point, Series, Surface};
+use crate::chart::{Boundary, Confusion, Corner, Histogram, Lines, Mark, Point, Series, Surface};
 use crate::judged::Judged;
 use crate::tuning::TuneArgs;
 use crate::watch::runs::History;
@@ -101,7 +101,7 @@ pub fn range(found: &RateRange) -> Lines {
     let (low, first) = (smoothed().fold(f64::INFINITY, f64::min), smoothed().next().unwrap_or(1.0));
     let high = 1.3 * first.max(low);
     let least = found.points.iter().map(|point| f64::from(point.loss)).fold(low, f64::min);
-    lines.range = (least < high).then(|| (least - 0.05 * (high - least), high));
+    lines.range = (least < high).then_some((least - 0.05 * (high - least), high));
     lines
 }
 
@@ -129,7 +129,7 @@ pub fn roc(data: &Dataset, outputs: &Matrix, model: &Model, of: &str) -> Result<
         return Err(Error::Data { place: data.name.clone(), what });
     }
     let mut lines = Lines::new(&format!("ROC, {of}"), "false positive rate", "true positive rate");
-    lines.range = Some((0.0, 1.02));
+    (lines.range, lines.legend) = (Some((0.0, 1.02)), Corner::LowerRight);
     for curve in curves {
         let name = format!("{} (area {:.4})", curve.class, curve.area());
         lines = lines.line(&name, curve.points);
@@ -143,7 +143,8 @@ pub fn functions(activations: &[Activation], (from, to): (f64, f64), derivative:
     const POINTS: usize = 601;
     let x = |i: usize| from + (to - from) * i as f64 / (POINTS - 1) as f64;
     let (title, y) = if derivative { ("Derivatives of activations", "f′(x)") } else { ("Activations", "f(x)") };
-    activations.iter().fold(Lines::new(title, "x", y), |lines, activation| {
+    let lines = Lines { legend: Corner::UpperLeft, ..Lines::new(title, "x", y) };
+    activations.iter().fold(lines, |lines, activation| {
         let f = |x: f64| if derivative { activation.derivative_at(x) } else { activation.value(x) };
         lines.line(activation.name(), (0..POINTS).map(|i| (x(i), f(x(i)))).collect())
     })
@@ -298,4 +299,32 @@ pub fn activations(model: &Model, device: &Device, inputs: &Matrix) -> Result<Ve
             Ok(Histogram::of(title, &outputs.data, 2))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use wgrad::data::ScalingKind;
+
+    #[test]
+    fn a_plane_is_in_the_numbers_of_the_data_and_its_cells_in_those_of_the_model() {
+        let network = Network::new(2).dense(1, Activation::Linear);
+        let len = wgrad::Params::of(&network).len;
+        let mut model = Model::new(network, vec![0.0; len]).unwrap();
+        let mut data = wgrad::data::Synthetic::new(wgrad::data::Shape::Xor).generate(0).unwrap();
+        data.inputs = Matrix::new(2, 2, vec![0.0, 100.0, 4.0, 300.0]).unwrap();
+        let scaling = Scaling::fit(ScalingKind::MinMax, &data.inputs);
+        scaling.apply(&mut data.inputs).unwrap();
+        model.scaling = Some(scaling);
+        data.targets = data.targets.select(&[0, 1]);
+
+        let plane = Plane::around(&model, Some(&data));
+        let near = |(a, b): (f64, f64), (c, d): (f64, f64)| (a - c).abs() < 1e-3 && (b - d).abs() < 1e-3;
+        assert!(near(plane.x, (-0.32, 4.32)) && near(plane.y, (84.0, 316.0)), "{:?} {:?}", plane.x, plane.y);
+
+        let plane = Plane { x: (0.0, 4.0), y: (100.0, 300.0) };
+        let cells = plane.cells(&model, (2, 2)).unwrap();
+        assert_eq!(cells.data, [0.25, 0.25, 0.75, 0.25, 0.25, 0.75, 0.75, 0.75]);
+    }
 }

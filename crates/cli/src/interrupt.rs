@@ -13,6 +13,7 @@ pub fn watch() {
     // Where the handler cannot be set, Ctrl-C ends the program as it does anywhere else.
     let _ = ctrlc::set_handler(|| {
         if INTERRUPTED.swap(true, Ordering::Relaxed) {
+            crate::tui::restore();
             exit(i32::from(EXIT_CODE));
         }
     });

@@ -18,6 +18,7 @@ mod settings;
 mod size;
 mod sources;
 mod subject;
+mod tui;
 mod tuning;
 mod watch;
 mod widths;

@@ -16,6 +16,8 @@ const LINES: usize = 20;
 pub struct Progress {
     /// Where standard error is a terminal.
     bar: Option<ProgressBar>,
+    /// Whether lines are printed where there is no bar.
+    lines: bool,
     rows: usize,
     epochs: usize,
     started: Instant,
@@ -36,7 +38,12 @@ impl Progress {
             bar.with_style(ProgressStyle::with_template("{wide_msg}").unwrap_or(ProgressStyle::default_bar()))
         });
         let started = Instant::now();
-        Progress { bar, rows, epochs, started, epoch: 1, loss: f64::NAN, after: String::new() }
+        Progress { bar, lines: true, rows, epochs, started, epoch: 1, loss: f64::NAN, after: String::new() }
+    }
+
+    /// Follows a run and prints nothing, where something else shows it.
+    pub fn silent(rows: usize, epochs: usize) -> Self {
+        Progress { bar: None, lines: false, ..Progress::new(rows, epochs) }
     }
 
     /// Takes the bar away, and says how long the run took.
@@ -91,7 +98,7 @@ impl Observer for Progress {
         self.draw(epoch.number as f64);
         let every = self.epochs.div_ceil(LINES);
         let line_due = epoch.number.is_multiple_of(every) || epoch.number == 1 || epoch.number == self.epochs;
-        if self.bar.is_none() && line_due {
+        if self.bar.is_none() && self.lines && line_due {
             let width = self.epochs.to_string().len();
             note(format_args!(
                 "epoch {:>width$}/{}  loss {}{}",

@@ -32,19 +32,40 @@ pub struct Lines {
     pub log_y: bool,
     /// The range of y, where the numbers do not say it.
     pub range: Option<(f64, f64)>,
+    pub legend: Corner,
+}
+
+/// Where names stand.
+#[derive(Clone, Copy)]
+pub enum Corner {
+    UpperLeft,
+    UpperRight,
+    LowerRight,
 }
 
 impl Lines {
     /// A chart without lines yet, with plain axes.
     pub fn new(title: &str, x: &str, y: &str) -> Self {
         let (title, x, y) = (title.to_owned(), x.to_owned(), y.to_owned());
-        Lines { title, x, y, series: Vec::new(), marks: Vec::new(), log_x: false, log_y: false, range: None }
+        Lines {
+            title,
+            x,
+            y,
+            series: Vec::new(),
+            marks: Vec::new(),
+            log_x: false,
+            log_y: false,
+            range: None,
+            legend: Corner::UpperRight,
+        }
     }
 
     /// Adds a line in the next colour.
     pub fn line(mut self, name: &str, points: Vec<(f64, f64)>) -> Self {
         let colour = self.series.len();
-        self.series.push(Series { name: name.to_owned(), points, colour, dashed: false });
+        // Where colours come again, dashes tell lines apart.
+        let dashed = colour >= LIGHT.series.len();
+        self.series.push(Series { name: name.to_owned(), points, colour, dashed });
         self
     }
 
@@ -60,6 +81,8 @@ impl Lines {
 
 /// The least and the largest of `values`, with some room around them; something to draw in any case.
 fn span(values: impl Iterator<Item = f64>, room: f64) -> (f64, f64) {
+    // So that their difference is finite too.
+    let values = values.map(|x| x.clamp(-1e300, 1e300));
     let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
     match high - low {
         width if width > 1e-9 * high.abs().max(low.abs()) && width.is_finite() => {
@@ -72,7 +95,7 @@ fn span(values: impl Iterator<Item = f64>, room: f64) -> (f64, f64) {
 
 impl Chart for Lines {
     fn size(&self) -> (u32, u32) {
-        (640, 400)
+        (560, 350)
     }
 
     fn draw<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>, pen: Pen) -> Drawn<DB> {
@@ -144,7 +167,11 @@ impl Chart for Lines {
                 .background_style(LIGHT.paper.mix(0.85))
                 .legend_area_size(pen.px(24))
                 .margin(pen.px(6))
-                .position(SeriesLabelPosition::UpperRight)
+                .position(match self.legend {
+                    Corner::UpperLeft => SeriesLabelPosition::UpperLeft,
+                    Corner::UpperRight => SeriesLabelPosition::UpperRight,
+                    Corner::LowerRight => SeriesLabelPosition::LowerRight,
+                })
                 .draw()?;
         }
         Ok(())

@@ -8,7 +8,7 @@ mod lines;
 pub use boundary::{Boundary, Point, Surface};
 pub use cells::Confusion;
 pub use histogram::Histogram;
-pub use lines::{Lines, Mark, Series};
+pub use lines::{Corner, Lines, Mark, Series};
 
 use crate::sources::ending;
 use plotters::coord::Shift;

@@ -50,7 +50,7 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode> {
 
     context.say(format_args!("{} on {} rows of {}", describe(&evaluation), data.rows(), data.name))?;
     if let Some(metrics) = &evaluation.metrics {
-        context.say(tables(metrics))?;
+        context.say(tables(metrics, true))?;
     }
     context.result(|| {
         let mut result = json!({
@@ -76,18 +76,19 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode> {
 /// Of more classes people see the averages alone.
 const SHOWN: usize = 20;
 
-fn tables(metrics: &Metrics) -> String {
+/// The metrics for people; in short without top-k accuracy and confusion matrix.
+pub fn tables(metrics: &Metrics, confusion: bool) -> String {
     match metrics {
-        Metrics::Classification(metrics) => classification(metrics),
+        Metrics::Classification(metrics) => classification(metrics, confusion),
         Metrics::Regression(metrics) => regression(metrics),
     }
 }
 
-fn classification(metrics: &Classification) -> String {
+fn classification(metrics: &Classification, confusion: bool) -> String {
     let Classification { top_k_accuracy, roc_auc, log_loss, classes, macro_average, weighted_average, .. } = metrics;
     let top = top_k_accuracy.iter().enumerate().skip(1).map(|(i, share)| format!("top {} {share:.4}", i + 1));
-    // With two classes the first two are all.
-    let top = top.filter(|_| classes.len() > 2);
+    // With two classes the first two are all; the short form does without.
+    let top = top.filter(|_| classes.len() > 2 && confusion);
     let others = [("ROC-AUC", roc_auc), ("log loss", log_loss)];
     let others = others.into_iter().filter_map(|(name, value)| value.map(|value| format!("{name} {}", short(value))));
     let summary: Vec<_> = top.chain(others).collect();
@@ -104,7 +105,7 @@ fn classification(metrics: &Classification) -> String {
     scores.push(line("weighted average", *weighted_average, rows));
 
     let mut parts = vec![summary.join(", "), table(&scores)];
-    if let (Some(confusion), false) = (&metrics.confusion, shown.is_empty()) {
+    if let (Some(confusion), false, true) = (&metrics.confusion, shown.is_empty(), confusion) {
         let names = shown.iter().map(|class| class.name.clone());
         let mut counts = vec![["class \\ answer".to_owned()].into_iter().chain(names.clone()).collect::<Vec<_>>()];
         let line = |(name, row): (String, &Vec<usize>)| -> Vec<String> {

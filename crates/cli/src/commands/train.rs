@@ -1,5 +1,6 @@
 //! `wgrad train`
 
+use super::evaluate::tables;
 use crate::checkpoints::{Checkpoints, Resumed};
 use crate::context::Context;
 use crate::files::check_destination;
@@ -9,6 +10,7 @@ use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::sources::Source;
 use crate::sources::{Given, Start};
+use crate::tui::Tui;
 use crate::tuning::{TuneArgs, warn};
 use crate::watch::Watchers;
 use crate::watch::log::Log;
@@ -17,6 +19,7 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use wgrad::data::{Scaling, Task};
+use wgrad::metrics::Metrics;
 use wgrad::train::{Ended, Evaluation, State};
 use wgrad::tune::{Effort, Pinned};
 use wgrad::{Dataset, Device, Error, Loss, Model, PrecisionChoice, Result};
@@ -39,6 +42,10 @@ pub struct Args {
     /// it was; --epochs and when to stop may change
     #[arg(long, value_name = "DIR|FILE")]
     resume: Option<PathBuf>,
+    /// Watch the training on the whole terminal: curves, throughput, the gradient of each layer, confusion matrix, decision
+    /// boundary; with keys to pause, to save, to lower the learning rate, and to stop
+    #[arg(long)]
+    tui: bool,
     /// Print the complete configuration that these settings come to, and do not train
     #[arg(long)]
     print_config: bool,
@@ -103,6 +110,9 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
         _ => None,
     };
     check_destination(settings.output.destination(), data.as_slice())?;
+    if args.tui {
+        Tui::check(context.json)?;
+    }
     if let Some(folder) = &settings.output.log {
         Log::check(folder)?;
     }
@@ -137,12 +147,20 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
         }
         None => None,
     };
-    let mut watchers = Watchers::new(Progress::new(job.train.rows(), job.epochs), log, &job.train);
+    let (tui, progress) = match args.tui {
+        true => (
+            Some(Tui::start(&job, &device.name(), model(&job, Vec::new(), notes(&job, &device, &pinned)))?),
+            Progress::silent(job.train.rows(), job.epochs),
+        ),
+        false => (None, Progress::new(job.train.rows(), job.epochs)),
+    };
+    let mut watchers = Watchers::new(progress, log, tui, &job.train);
     let mut observers = (&mut watchers, &mut checkpoints);
     let fitted = trainer.fit_under(&control, &job.train, job.validation.as_ref(), job.epochs, &mut observers);
     checkpoints.flush();
     let kept = checkpoints.folder().map(Path::to_owned);
-    let Watchers { progress, mut log, .. } = watchers;
+    let Watchers { progress, mut log, tui, .. } = watchers;
+    drop(tui);
     let seconds = progress.finish().as_secs_f64();
     let fitted = fitted?;
     let diverged = diverged(&job, &fitted);
@@ -154,7 +172,23 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
     }
     let test = job.test.as_ref().map(|test| trainer.evaluate(test)).transpose()?;
 
-    let run = Run { job: &job, device: &device, pinned: &pinned, fitted, progress, seconds, test, checkpoints: kept };
+    let metrics = match (&test, &job.validation) {
+        (Some(test), _) => test.metrics.clone(),
+        (None, Some(validation)) => trainer.evaluate(validation)?.metrics,
+        (None, None) => None,
+    };
+
+    let run = Run {
+        job: &job,
+        device: &device,
+        pinned: &pinned,
+        fitted,
+        progress,
+        seconds,
+        test,
+        metrics,
+        checkpoints: kept,
+    };
     let model = model(&job, trainer.averaged_parameters()?, run.notes());
     model.save(&job.destination)?;
     if let Some(log) = &mut log {
@@ -239,6 +273,8 @@ struct Run<'a> {
     progress: Progress,
     seconds: f64,
     test: Option<Evaluation>,
+    /// On the test's rows, or on the validation's where there are none.
+    metrics: Option<Metrics>,
     /// The folder of the checkpoints.
     checkpoints: Option<PathBuf>,
 }
@@ -338,7 +374,7 @@ impl Run<'_> {
             "state": state,
             "seconds": self.seconds,
             "restored_epoch": self.fitted.restored,
-            "metrics": self.test.as_ref().and_then(|test| test.metrics.as_ref()),
+            "metrics": self.metrics,
         });
         self.results(&mut summary);
         summary
@@ -378,6 +414,9 @@ impl Run<'_> {
         if let Some(test) = &self.test {
             context.tell("test", describe(test))?;
         }
+        if let Some(metrics) = &self.metrics {
+            context.say(format_args!("\n{}\n", tables(metrics, false)))?;
+        }
         if let Some(folder) = &self.checkpoints {
             context.tell("checkpoints", folder.display())?;
         }
@@ -394,6 +433,7 @@ impl Run<'_> {
                 "seconds": self.seconds,
                 "interrupted": self.interrupted(),
                 "restored_epoch": self.fitted.restored,
+                "metrics": self.metrics,
             });
             self.results(&mut value);
             value

@@ -83,7 +83,6 @@ impl Report {
         let card = |(name, value): (&str, f64)| {
             let value = match name {
                 "epochs" => format!("{value:.0}"),
-                "seconds" => format!("{value:.1}"),
                 _ => short(value),
             };
             format!("<div class=\"card\"><b>{value}</b><span>{name}</span></div>\n")

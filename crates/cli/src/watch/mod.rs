@@ -1,10 +1,11 @@
-//! What watches a training run: the terminal, and with `--log` a folder.
+//! What watches a training run: a line of the terminal or with `--tui` all of it, and with `--log` a folder.
 
 pub mod events;
 pub mod log;
 pub mod runs;
 
 use crate::progress::Progress;
+use crate::tui::Tui;
 use log::Log;
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -85,20 +86,24 @@ impl<'a> Recorder<'a> {
 pub struct Watchers<'a> {
     pub progress: Progress,
     pub log: Option<Log>,
+    pub tui: Option<Tui>,
     /// Where somebody wants records.
     recorder: Option<Recorder<'a>>,
 }
 
 impl<'a> Watchers<'a> {
     /// Watches a run on `data`.
-    pub fn new(progress: Progress, log: Option<Log>, data: &'a Dataset) -> Self {
-        let recorder = log.is_some().then(|| Recorder::new(data));
-        Watchers { progress, log, recorder }
+    pub fn new(progress: Progress, log: Option<Log>, tui: Option<Tui>, data: &'a Dataset) -> Self {
+        let recorder = (log.is_some() || tui.is_some()).then(|| Recorder::new(data));
+        Watchers { progress, log, tui, recorder }
     }
 }
 
 impl Observer for Watchers<'_> {
     fn progress(&mut self, epoch: usize, done: usize, steps: usize, loss: f32) -> ControlFlow<()> {
+        if let Some(tui) = &mut self.tui {
+            tui.progress(epoch, done, steps, loss);
+        }
         self.progress.progress(epoch, done, steps, loss)
     }
 
@@ -116,8 +121,14 @@ impl Observer for Watchers<'_> {
                 if let Some(log) = &mut self.log {
                     log.write(&record)?;
                 }
+                if let Some(tui) = &mut self.tui {
+                    tui.record(record, run)?;
+                }
             }
         }
-        Ok(ControlFlow::Continue(()))
+        let Some(tui) = &mut self.tui else { return Ok(ControlFlow::Continue(())) };
+        let flow = tui.callback(moment, run)?;
+        recorder.epoch_started += tui.take_paused();
+        Ok(flow)
     }
 }

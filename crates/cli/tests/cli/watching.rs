@@ -28,7 +28,7 @@ fn scalars(bytes: &[u8]) -> Vec<(i64, String, f32)> {
             (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0x82f6_3b78 & 0u32.wrapping_sub(crc & 1)))
         };
         let crc = !data.iter().fold(!0u32, step);
-        ((crc >> 15) | (crc << 17)).wrapping_add(0xa282_ead8)
+        crc.rotate_right(15).wrapping_add(0xa282_ead8)
     };
     let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
     let mut found = Vec::new();
@@ -140,6 +140,35 @@ fn a_log_holds_what_happened() {
 }
 
 #[test]
+fn training_ends_with_the_metrics_of_the_rows_held_out() {
+    let folder = Folder::new();
+    folder.flowers("f.csv");
+    let run = folder.well("train f.csv --epochs 3");
+    for word in ["class ", "precision", "rose, wild", "macro average", "weighted average"] {
+        assert!(run.stdout.contains(word), "{word}: {}", run.stdout);
+    }
+    assert!(run.stdout.lines().all(|line| line.chars().count() <= 100), "{}", run.stdout);
+    let rows = |json: serde_json::Value| -> u64 {
+        json["metrics"]["classes"].as_array().unwrap().iter().map(|class| class["rows"].as_u64().unwrap()).sum()
+    };
+    assert_eq!(rows(folder.well("train f.csv --epochs 1 --json").json()), 24);
+    assert_eq!(rows(folder.well("train f.csv --epochs 1 --test 0 --json").json()), 12, "the validation's");
+    assert!(folder.well("train f.csv --epochs 1 --test 0 --validation 0 --json").json()["metrics"].is_null());
+    folder.sums("s.csv");
+    let run = folder.well("train s.csv --target sum,difference --epochs 1");
+    assert!(run.stdout.contains("RMSE") && run.stdout.contains("difference"), "{}", run.stdout);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_full_screen_needs_a_terminal() {
+    let folder = Folder::new();
+    folder.wgrad("train moons --tui").refused(2, &["--tui needs a terminal"]);
+    folder.wgrad("train moons --tui --json").refused(2, &["--json"]);
+    assert!(!folder.path("model.safetensors").exists());
+}
+
+#[test]
 fn a_log_is_not_overwritten() {
     let folder = logged("f.csv");
     let before = folder.read("log/metrics.csv");
@@ -197,7 +226,7 @@ fn runs_are_plotted() {
     let folder = logged("f.csv");
     folder.well("train f.csv --epochs 3 --hidden 8 --lr 0.001 --log other");
     folder.well("plot curves log other --out curves.png");
-    assert_eq!(png(&folder.read("curves.png")), (1280, 800));
+    assert_eq!(png(&folder.read("curves.png")), (1120, 700));
     folder.well("plot curves log --measure accuracy --out curves.svg");
     let svg = text(&folder, "curves.svg");
     assert!(svg.contains("Accuracy") && svg.contains("<polyline"), "{svg}");
@@ -232,18 +261,18 @@ fn models_are_plotted() {
             assert!(svg.contains(word), "{arguments}: {word}: {svg}");
         }
         folder.well(&format!("plot {arguments} --out p.png"));
-        assert!(png(&folder.read("p.png")).0 >= 600);
+        assert!(png(&folder.read("p.png")).0 >= 600, "{arguments}");
     }
     folder.wgrad("plot confusion m.safetensors --out p.svg").refused(2, &["needs data"]);
-    folder.wgrad("plot boundary m.safetensors digits --out p.svg").refused(2, &[]);
+    folder.wgrad("plot boundary m.safetensors digits --out p.svg").refused(1, &["classes 0, 1"]);
     folder.flowers("f.csv");
     folder.well("train f.csv --epochs 1 --out f.safetensors");
     folder.wgrad("plot boundary f.safetensors --out p.svg").refused(2, &["2 inputs", "4"]);
     folder.sums("s.csv");
-    folder.well("train s.csv --target sum --epochs 1 --out s.safetensors");
-    folder.wgrad("plot roc s.safetensors s.csv --target sum --out p.svg").refused(2, &["needs classes"]);
-    folder.wgrad("plot confusion s.safetensors s.csv --target sum --out p.svg").refused(2, &["classes"]);
-    folder.well("plot boundary s.safetensors s.csv --target sum --out p.png");
+    folder.well("train s.csv --target sum,difference --epochs 1 --out s.safetensors");
+    folder.wgrad("plot roc s.safetensors s.csv --target sum,difference --out p.svg").refused(2, &["needs classes"]);
+    folder.wgrad("plot confusion s.safetensors s.csv --target sum,difference --out p.svg").refused(2, &["classes"]);
+    folder.well("plot boundary s.safetensors s.csv --target sum,difference --out p.png");
     folder.wgrad("plot activations --from 1 --to 1 --out p.svg").refused(2, &["--from"]);
 }
 
@@ -260,7 +289,7 @@ fn a_report_is_one_page_with_everything_in_it() {
         "layers.0.weight [8, 2]",
         "output of layer 2, linear",
         "macro average",
-        "source = &quot;moons:300&quot;",
+        "source = &quot;moons:300",
         "test accuracy",
         "var(--series-0)",
     ] {
