@@ -4,6 +4,7 @@
 mod commands;
 mod context;
 mod files;
+mod folds;
 mod interrupt;
 mod job;
 mod picture;

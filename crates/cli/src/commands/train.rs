@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::files::check_destination;
+use crate::folds::cross_validate;
 use crate::interrupt;
 use crate::job::Job;
 use crate::progress::Progress;
@@ -80,12 +81,35 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
         Some(Source::Csv(path)) => Some(path.as_path()),
         _ => None,
     };
-    check_destination(settings.output.destination(), data.as_slice())?;
+    let saves = settings.data.folds.is_none() || settings.output.model.is_some();
+    if saves {
+        check_destination(settings.output.destination(), data.as_slice())?;
+    }
     let mut job = Job::resolve(settings)?;
     let (device, pinned) = announce(&mut job, args.tune, context)?;
     // Until here there is nothing to save.
     interrupt::watch();
 
+    let folds = match job.settings.data.folds {
+        None => None,
+        Some(_) => match cross_validate(&job, &device, &pinned, context)? {
+            None => return interrupted(context),
+            folds => folds,
+        },
+    };
+    if let Some(folds) = &folds {
+        folds.report(context)?;
+        if !saves {
+            context.result(|| {
+                let mut value = folds.to_json();
+                value["device"] = json!(device.name());
+                value["seed"] = json!(job.options.seed);
+                value["model"] = Value::Null;
+                value
+            })?;
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
     let control = job.control()?;
     let mut trainer = job.trainer(&device, &pinned)?;
     let mut progress = Progress::new(job.train.rows(), job.epochs);
@@ -101,8 +125,9 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
     }
     let test = job.test.as_ref().map(|test| trainer.evaluate(test)).transpose()?;
 
-    let run = Run { job: &job, device: &device, pinned, fitted, progress, seconds, test };
-    run.model(trainer.parameters()?).save(&job.destination)?;
+    let folds = folds.map(|folds| folds.to_json());
+    let run = Run { job: &job, device: &device, pinned, fitted, progress, seconds, test, folds };
+    run.model(trainer.averaged_parameters()?).save(&job.destination)?;
     let code = run.report(context)?;
     match diverged {
         None => Ok(code),
@@ -111,6 +136,13 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
             Err(Error::Data { place, what: format!("{what}; {kept}; {advice}") })
         }
     }
+}
+
+/// Folds that were stopped say nothing of the rest, and leave no model.
+fn interrupted(context: &Context) -> Result<ExitCode> {
+    context.tell("folds", "interrupted; nothing was saved")?;
+    context.result(|| json!({ "interrupted": true, "model": null }))?;
+    Ok(ExitCode::from(interrupt::EXIT_CODE))
 }
 
 fn print_config(settings: &Settings, context: &Context) -> Result<ExitCode> {
@@ -148,6 +180,9 @@ fn announce(job: &mut Job, tune: TuneArgs, context: &Context) -> Result<(Device,
     if job.settings.training.precision.unwrap_or_default() != PrecisionChoice::F32 {
         context.tell("precision", format_args!("{}: {precision}", job.options.precision))?;
     }
+    if let Some(words) = job.decide_micro_batch(&selection.device)? {
+        context.tell("micro-batch", words)?;
+    }
     let (pinned, words) = job.choose(&mut tuner, &selection.device)?;
     context.tell("choices", words)?;
     Ok((selection.device, pinned))
@@ -181,6 +216,8 @@ struct Run<'a> {
     progress: Progress,
     seconds: f64,
     test: Option<Evaluation>,
+    /// What cross-validation came to before.
+    folds: Option<Value>,
 }
 
 impl Run<'_> {
@@ -255,6 +292,12 @@ impl Run<'_> {
             "choices": self.pinned,
             "precision": self.job.options.precision.name(),
         });
+        for (name, value) in self.job.around() {
+            notes[name] = json!(value);
+        }
+        if let Some(folds) = &self.folds {
+            notes["folds"] = folds["folds"].clone();
+        }
         self.results(&mut notes);
         notes
     }
@@ -304,6 +347,9 @@ impl Run<'_> {
                 "restored_epoch": self.fitted.restored,
             });
             self.results(&mut value);
+            if let Some(folds) = &self.folds {
+                value["cross_validation"] = folds.clone();
+            }
             value
         })?;
         Ok(if self.interrupted() { ExitCode::from(interrupt::EXIT_CODE) } else { ExitCode::SUCCESS })

@@ -8,6 +8,7 @@ mod gpu;
 mod gradients;
 mod graph;
 mod models;
+mod steps;
 mod support;
 mod tools;
 mod train;
