@@ -338,6 +338,35 @@ fn a_sum_is_over_every_sample() {
     }
 }
 
+/// Weights and a sum in the gradients by themselves, within the bounds of the reference.
+#[test]
+fn gradients_know_weights_and_reductions() {
+    let case = GradientCase::new(network(), Loss::Huber, 9, 5).unwrap().with_weights();
+    let wide = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
+    for device in devices() {
+        let options =
+            TrainerOptions { weighted: true, reduction: Some(Reduction::Sum), ..TrainerOptions::new(Loss::Huber) };
+        let mut trainer = Trainer::with_parameters(&device, network(), &case.values, options).unwrap();
+        let found = trainer.gradients(&Batch { inputs: &case.inputs[1], targets: &case.targets[1] }).unwrap();
+        let (values, inputs, targets) = (wide(&case.values), wide(&case.inputs[1]), wide(&case.targets[1]));
+        let reference = Reference::new(&network(), Loss::Huber).unwrap().weighted();
+        let sum = reference.clone().reduced_by(Reduction::Sum);
+        let (exact, bounds) =
+            (sum.gradients(&values, &inputs, &targets, 9).unwrap(), sum.bounds(&values, &inputs, &targets, 9).unwrap());
+        compare("gradient", &found.params, &exact.params, &bounds.params).unwrap();
+        compare("loss", &[found.loss], &[exact.loss], &[bounds.loss]).unwrap();
+        let mean = reference.gradients(&values, &inputs, &targets, 9).unwrap();
+        compare("gradient", &found.params, &mean.params, &bounds.params).expect_err("a mean passed as a sum");
+        // The row without weight has no gradient.
+        assert!(found.input[..3].iter().all(|&g| g == 0.0) && found.input[3..].iter().any(|&g| g != 0.0));
+    }
+    let equation = Loss::equation("(y - t)^2", &["x"], &["y"], &["t"]).unwrap();
+    let options = TrainerOptions { weighted: true, ..TrainerOptions::new(equation) };
+    let network = Network::new(1).dense(1, Activation::Tanh);
+    let error = Trainer::new(&Device::Cpu, network, options).err().unwrap().to_string();
+    assert!(error.contains("takes no weights") && error.contains("column of the data"), "{error}");
+}
+
 /// The gradient of 11 rows in micro-batches of 4, which is the whole batch's within what f32 may err in any order of its sums.
 /// `tamper` may leave out or change a step.
 fn accumulated(

@@ -16,6 +16,7 @@ use crate::plan::{Plan, Planner, ScheduleEntry, Slot, TrainingOptions};
 use crate::precision::Precision;
 use crate::random::{Purpose, generator};
 use crate::reference::{Reference, numerical_gradient};
+use crate::treatment::Treatments;
 use rand::RngExt;
 
 /// A network, a loss and two batches of numbers.
@@ -206,6 +207,7 @@ pub fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<
     }
     blocks(device, seed, take)?;
     weighted(device, seed, take)?;
+    around_the_update(device, seed, take)?;
     fused(device, seed, take)?;
     if device.has_half() {
         in_half(device, seed, take)?;
@@ -291,6 +293,51 @@ fn weighted(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result
             }
         }
         take(gradients.finish());
+    }
+    Ok(())
+}
+
+/// Steps with all that is done around the update: the same parameters twice, and the same average of them.
+fn around_the_update(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<()> {
+    let loss = Loss::SoftmaxCrossEntropy;
+    let case = Case::new(network(Activation::Tanh, loss, Bias::PerUnit), loss, 9, seed)?.with_weights();
+    let treatments = Treatments { l1: 0.01, l2: 0.02, clip_value: Some(0.05), clip_norm: Some(0.1) };
+    let precisions = [Precision::F32, Precision::F16].into_iter().filter(|&p| p == Precision::F32 || device.has_half());
+    for precision in precisions {
+        for planner in [Planner::LayerWise, Planner::Fused] {
+            let options = TrainingOptions {
+                planner,
+                precision,
+                treatments,
+                weighted: true,
+                accumulates: true,
+                average: Some(0.9),
+                ..TrainingOptions::new(9, loss)
+            };
+            let steps = || -> Result<[Vec<f32>; 2]> {
+                let mut executor = device.executor(Plan::training(&case.network, &options)?)?;
+                executor.write(Slot::Params, 0, &case.values)?;
+                executor.write(Slot::Input, 0, &case.inputs[0])?;
+                executor.write(Slot::Target, 0, &case.targets[0])?;
+                executor.schedule(&[ScheduleEntry::training(0.1, 1.0 / 9.0, 9)])?;
+                for _ in 0..3 {
+                    executor.run(planner.micro_step(false), 2)?;
+                    executor.run(planner.step(), 1)?;
+                }
+                let mut read = |slot| executor.read(slot, 0..case.values.len())?.wait();
+                Ok([read(Slot::Params)?, read(Slot::Average)?])
+            };
+            let mut tally = Tally::new("determinism", format!("{precision} around the update, {planner}"));
+            let (first, second) = (steps()?, steps()?);
+            for (what, i) in [("parameters", 0), ("average", 1)] {
+                let result = match wide(&first[i]) == wide(&case.values) {
+                    true => Err(format!("{what} did not change")),
+                    false => compare(what, &second[i], &wide(&first[i]), &vec![0.0; first[i].len()]),
+                };
+                tally.add(result.map(|comparison| vec![comparison]));
+            }
+            take(tally.finish());
+        }
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ pub use matrix::Matrix;
 pub(crate) use npy::read_npy_bytes;
 pub use npy::{read_npy, read_npy_targets, write_npy};
 pub use scaling::{Scaling, ScalingKind};
-pub use split::{Split, epoch_order, split};
+pub use split::{Split, epoch_order, folds, split};
 pub use synthetic::{Shape, Synthetic};
 pub use target::TaskHint;
 pub use weights::ClassWeights;

@@ -72,6 +72,27 @@ pub fn split(rows: usize, labels: Option<&[usize]>, test: f64, validation: f64, 
     Ok(parts)
 }
 
+/// The rows of each of `count` folds of `rows` rows, at random, the same way for the same `seed`: every row is in one fold,
+/// and their sizes differ by at most one. With `labels` (one a row), so do the rows of each class in them.
+///
+/// # Errors
+/// Where there are less than two folds, or not enough rows to give each one.
+pub fn folds(rows: usize, labels: Option<&[usize]>, count: usize, seed: u64) -> Result<Vec<Vec<usize>>> {
+    if count < 2 || count > rows {
+        return Err(Error::Config(format!("expected 2 to {rows} folds, one row each at least, found {count}")));
+    }
+    if let Some(labels) = labels.filter(|labels| labels.len() != rows) {
+        return Err(Error::shape("labels to split by", rows, labels.len()));
+    }
+    let mut order: Vec<usize> = (0..rows).collect();
+    order.shuffle(&mut generator(seed, Purpose::Split));
+    // Class by class, round and round the folds.
+    order.sort_by_key(|&row| labels.map_or(0, |labels| labels[row]));
+    let mut folds = vec![Vec::new(); count];
+    order.into_iter().enumerate().for_each(|(i, row)| folds[i % count].push(row));
+    Ok(folds)
+}
+
 /// How many of each class make up `fraction` of all: the largest-remainder method, so that the total is right and
 /// each class is within one of its own share.
 fn shares(sizes: &BTreeMap<usize, usize>, fraction: f64) -> BTreeMap<usize, usize> {
@@ -157,6 +178,30 @@ mod tests {
         assert!(split(1, None, 0.6, 0.0, 0).unwrap_err().to_string().contains("no row is left to train on"));
         let error = split(3, Some(&[0, 1]), 0.0, 0.0, 0).unwrap_err();
         assert_eq!(error.to_string(), "labels to split by: expected 3, found 2");
+    }
+
+    #[test]
+    fn every_row_is_in_one_fold() {
+        let labels: Vec<usize> = (0..101).map(|row| [0, 0, 0, 3, 1, 0, 7][row % 7]).collect();
+        for (labels, count) in [(None, 2), (None, 101), (Some(&labels[..]), 5), (Some(&labels[..]), 7)] {
+            let all = folds(101, labels, count, 4).unwrap();
+            assert_eq!(all.len(), count);
+            let mut rows = all.concat();
+            rows.sort_unstable();
+            assert_eq!(rows, (0..101).collect::<Vec<_>>());
+            let differ_by_one = |sizes: Vec<usize>| sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= 1;
+            assert!(differ_by_one(all.iter().map(Vec::len).collect()));
+            for class in labels.map_or(vec![], |labels| labels.to_vec()) {
+                let of_class = |fold: &Vec<usize>| fold.iter().filter(|&&row| labels.unwrap()[row] == class).count();
+                assert!(differ_by_one(all.iter().map(of_class).collect()), "class {class}");
+            }
+            assert_eq!(all, folds(101, labels, count, 4).unwrap());
+            assert_ne!(all, folds(101, labels, count, 5).unwrap());
+        }
+        for bad in [0, 1, 11] {
+            assert!(folds(10, None, bad, 0).unwrap_err().to_string().contains("expected 2 to 10 folds"));
+        }
+        assert!(folds(3, Some(&[0, 1]), 2, 0).is_err());
     }
 
     #[test]

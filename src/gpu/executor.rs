@@ -272,7 +272,7 @@ fn check_limits(gpu: &Gpu, plan: &Plan) -> Result<()> {
         if bytes > largest || u32::try_from(info.len).is_err() {
             return Err(Error::Device(format!(
                 "{} cannot hold the network: {} needs a buffer of {bytes} bytes, the adapter allows {largest}; use a \
-                 smaller batch, a smaller network, or --device cpu",
+                 smaller batch, --micro-batch auto, a smaller network, or --device cpu",
                 gpu.info.name, info.slot
             )));
         }

@@ -30,11 +30,10 @@ pub fn cross_validate(job: &Job, device: &Device, pinned: &Pinned, context: &Con
     let count = jobs.len();
     let mut folds = Folds { evaluations: Vec::new(), seconds: 0.0 };
     for (number, job) in (1..).zip(jobs) {
-        let job = job?;
+        let job = job()?;
         let mut trainer = job.trainer(device, pinned)?;
         let mut progress = Progress::new(job.train.rows(), job.epochs);
-        let fitted =
-            trainer.fit_under(&job.control()?, &job.train, job.validation.as_ref(), job.epochs, &mut progress);
+        let fitted = trainer.fit_under(&job.control()?, &job.train, job.validation.as_ref(), job.epochs, &mut progress);
         folds.seconds += progress.finish().as_secs_f64();
         let place = format!("fold {number} of {count}");
         match fitted?.ended {

@@ -1,21 +1,24 @@
 //! A training run with everything decided.
 
 use crate::recorded::Recorded;
-use crate::settings::{DataSettings, Hidden, NetworkSettings, Settings, Surroundings, TaskKind, TrainingSettings};
+use crate::settings::{
+    DataSettings, Hidden, MicroBatch, NetworkSettings, ReductionChoice, Settings, Surroundings, TaskKind,
+    TrainingSettings,
+};
 use crate::sources::{Start, check_task};
 use crate::tuning::{PlannerChoice, summary, warn};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use wgrad::data::{Scaling, ScalingKind, Task, TaskHint, split};
+use wgrad::data::{Scaling, ScalingKind, Split, Task, TaskHint, folds, split};
 use wgrad::device::{DeviceChoice, Selection};
 use wgrad::init::initialize;
 use wgrad::optimizer::{Momentum, Rule};
 use wgrad::plan::{Plan, Planner, TrainingOptions};
-use wgrad::train::{Control, streamed_rows};
+use wgrad::train::{Control, largest_micro_batch, streamed_rows};
 use wgrad::tune::{self, Pinned, Tuner};
 use wgrad::{
     Activation, Bias, Dataset, Device, Error, Init, Loss, Model, Network, Normalization, Optimizer, Params,
-    PrecisionChoice, Result, Trainer, TrainerOptions,
+    PrecisionChoice, Result, Trainer, TrainerOptions, Treatments,
 };
 
 /// A training run: its settings without a gap, and what they came to.
@@ -40,6 +43,8 @@ pub struct Job {
     pub epochs: usize,
     /// Where the trained model goes.
     pub destination: PathBuf,
+    /// The data set before it was split and scaled, where it is to be split into folds.
+    whole: Option<Dataset>,
     /// The initial weights, where they are not drawn.
     weights: Option<Vec<f32>>,
     /// The choices of the model that is gone on from, or of the one to train like.
@@ -95,11 +100,25 @@ impl Job {
         }
 
         let given = model.as_ref().and_then(|model| model.scaling.clone());
-        let Parts { train, validation, test, scaling } = Parts::of(&data, &mut settings.data, given, seed)?;
+        check_folds(&mut settings.data)?;
+        let Parts { mut train, validation, test, scaling } = Parts::of(&data, &mut settings.data, given, seed)?;
+        settings.training.teach(&mut train)?;
 
+        let whole = settings.data.folds.is_some().then_some(data);
         let data_budget = settings.training.data_memory.map_or(u64::MAX, |size| size.0);
         let options =
             TrainerOptions { optimizer, learning_rate, batch, init, seed, data_budget, ..TrainerOptions::new(loss) };
+        let options = TrainerOptions {
+            treatments: settings.training.treatments(),
+            reduction: settings.training.reduction.and_then(ReductionChoice::replaces),
+            average: settings.training.average.map(|decay| decay as f32),
+            micro_batch: match settings.training.micro_batch {
+                Some(MicroBatch::Rows(rows)) => Some(rows),
+                _ => None,
+            },
+            weighted: [Some(&train), validation.as_ref(), test.as_ref()].into_iter().flatten().any(has_weights),
+            ..options
+        };
         let recorded = match (like, &start, &model) {
             (Some(path), ..) => Some(recorded(&path, planner)?),
             (None, Start::File(path), Some(model)) => Recorded::of(path, model, false),
@@ -117,6 +136,7 @@ impl Job {
             planner,
             epochs,
             destination,
+            whole,
             weights,
             recorded,
         })
@@ -131,6 +151,59 @@ impl Job {
         let reason;
         (self.options.precision, reason) = device.precision(choice)?;
         Ok(reason)
+    }
+
+    /// Finds the largest micro-batch for `device` where that is asked for, and says what came out, as a clause.
+    pub fn decide_micro_batch(&mut self, device: &Device) -> Result<Option<String>> {
+        if self.settings.training.micro_batch != Some(MicroBatch::Auto) {
+            return Ok(None);
+        }
+        let planner = self.planner.unwrap_or_default();
+        let options = TrainerOptions { planner, ..self.options };
+        self.options.micro_batch = largest_micro_batch(device, &self.network, &options)?;
+        Ok(Some(match self.options.micro_batch {
+            None => format!("a batch of {} rows fits as a whole", self.options.batch),
+            Some(rows) => format!("{rows} rows at a time fit, of a batch of {}", self.options.batch),
+        }))
+    }
+
+    /// The same run on each fold of the data set: it is the test, and all other rows are trained on, which the scaling is
+    /// fitted to anew.
+    pub fn fold_jobs(&self) -> Result<Vec<impl FnOnce() -> Result<Job> + use<'_>>> {
+        let (Some(data), Some(count)) = (&self.whole, self.settings.data.folds) else { return Ok(Vec::new()) };
+        let seed = self.options.seed;
+        let folds = folds(data.rows(), data.labels().as_deref(), count, seed)?;
+        let fold = move |test: Vec<usize>| {
+            move || {
+                let mut settings = self.settings.clone();
+                let mut held_out = vec![false; data.rows()];
+                test.iter().for_each(|&row| held_out[row] = true);
+                let others: Vec<usize> = (0..data.rows()).filter(|&row| !held_out[row]).collect();
+                let share = settings.data.validation.unwrap_or(0.0);
+                let labels = data.labels().map(|labels| others.iter().map(|&row| labels[row]).collect::<Vec<_>>());
+                let inner = split(others.len(), labels.as_deref(), 0.0, share, seed)?;
+                let of = |rows: Vec<usize>| rows.into_iter().map(|row| others[row]).collect();
+                let rows = Split { train: of(inner.train), validation: of(inner.validation), test };
+                let given = self.weights.as_ref().map(|_| self.scaling.clone());
+                let Parts { mut train, validation, test, scaling } =
+                    Parts::of_rows(data, &rows, &mut settings.data, given)?;
+                settings.training.teach(&mut train)?;
+                Ok(Job {
+                    settings,
+                    train,
+                    validation,
+                    test,
+                    scaling,
+                    network: self.network.clone(),
+                    destination: self.destination.clone(),
+                    whole: None,
+                    weights: self.weights.clone(),
+                    recorded: None,
+                    ..*self
+                })
+            }
+        };
+        Ok(folds.into_iter().map(fold).collect())
     }
 
     /// The trainer, before its first step.
@@ -237,12 +310,11 @@ impl Job {
     /// What the plan of the run is built for: the data set is on the device, or streamed where it is larger than the
     /// settings allow; one epoch is scheduled at once.
     pub fn plan_options(&self) -> TrainingOptions {
-        let TrainerOptions { planner, precision, batch, loss, optimizer, .. } = self.options;
         let sets = || std::iter::once(&self.train).chain(&self.validation).map(Dataset::rows);
-        let steps = sets().max().unwrap_or(0).div_ceil(batch);
+        let steps = sets().max().unwrap_or(0).div_ceil(self.options.batch);
         let rows = sets().sum();
         let data_rows = streamed_rows(&self.network, &self.options, rows, u64::MAX).unwrap_or(rows);
-        TrainingOptions { planner, precision, optimizer, steps, data_rows, ..TrainingOptions::new(batch, loss) }
+        TrainingOptions { steps, data_rows, ..self.options.plan() }
     }
 
     /// The description of the run in one line.
@@ -256,9 +328,28 @@ impl Job {
         };
         let schedule = self.settings.training.schedule.as_ref().map_or(String::new(), |s| format!(" ({s})"));
         format!(
-            "{loss}, {optimizer}, learning rate {learning_rate}{schedule}, batches of {batch}, {} epochs",
-            self.epochs
+            "{loss}, {optimizer}, learning rate {learning_rate}{schedule}, batches of {batch}, {} epochs{}",
+            self.epochs,
+            self.around().iter().map(|(name, value)| format!(", {name} {value}")).collect::<String>()
         )
+    }
+
+    /// What is done beside the steps themselves, by the names of the settings.
+    pub fn around(&self) -> Vec<(&'static str, String)> {
+        let training = &self.settings.training;
+        let number = |value: Option<f64>| value.map(|value| value.to_string());
+        let all = [
+            ("micro_batch", self.options.micro_batch.map(|rows| rows.to_string())),
+            ("reduction", self.options.reduction.map(|reduction| format!("{reduction:?}").to_lowercase())),
+            ("class_weights", training.class_weights.as_ref().map(ToString::to_string)),
+            ("label_smoothing", number(training.label_smoothing)),
+            ("l1", number(training.l1)),
+            ("l2", number(training.l2)),
+            ("clip_value", number(training.clip_value)),
+            ("clip_norm", number(training.clip_norm)),
+            ("average", number(training.average)),
+        ];
+        all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
 }
 
@@ -294,6 +385,10 @@ impl Parts {
         let test = *settings.test.get_or_insert(0.2);
         let validation = *settings.validation.get_or_insert(0.1);
         let rows = split(data.rows(), data.labels().as_deref(), test, validation, seed)?;
+        Parts::of_rows(data, &rows, settings, given)
+    }
+
+    fn of_rows(data: &Dataset, rows: &Split, settings: &mut DataSettings, given: Option<Scaling>) -> Result<Parts> {
         let mut train = data.select(&rows.train);
         let fallback = given.as_ref().map_or(ScalingKind::Standard, |scaling| scaling.kind);
         let kind = *settings.scaling.get_or_insert(fallback);
@@ -308,6 +403,44 @@ impl Parts {
         let (validation, test) = (held_out(&rows.validation)?, held_out(&rows.test)?);
         Ok(Parts { train, validation, test, scaling })
     }
+}
+
+impl TrainingSettings {
+    /// What is done to the gradient of a batch.
+    fn treatments(&self) -> Treatments {
+        let number = |value: Option<f64>| value.map(|value| value as f32);
+        Treatments {
+            l1: number(self.l1).unwrap_or(0.0),
+            l2: number(self.l2).unwrap_or(0.0),
+            clip_value: number(self.clip_value),
+            clip_norm: number(self.clip_norm),
+        }
+    }
+
+    /// Weighs the classes of the rows to train on, and smooths their labels.
+    fn teach(&self, train: &mut Dataset) -> Result<()> {
+        if let Some(weights) = &self.class_weights {
+            train.weigh_classes(weights)?;
+        }
+        self.label_smoothing.map_or(Ok(()), |epsilon| train.smooth_labels(epsilon as f32))
+    }
+}
+
+fn has_weights(data: &Dataset) -> bool {
+    data.weights.is_some()
+}
+
+/// With folds each row is a test once, and no other is held out unless it is asked for.
+fn check_folds(settings: &mut DataSettings) -> Result<()> {
+    let Some(count) = settings.folds else { return Ok(()) };
+    if let Some(test) = settings.test.filter(|&test| test != 0.0) {
+        return Err(Error::Config(format!(
+            "--folds {count} tests by every row once, found a share of {test} for the test; leave --test out"
+        )));
+    }
+    settings.test = Some(0.0);
+    settings.validation.get_or_insert(0.0);
+    Ok(())
 }
 
 fn at_least_1(what: &str, found: usize) -> Result<usize> {

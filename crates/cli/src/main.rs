@@ -7,6 +7,7 @@ mod commands;
 mod context;
 mod figures;
 mod files;
+mod folds;
 mod interrupt;
 mod job;
 mod judged;

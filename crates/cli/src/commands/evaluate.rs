@@ -43,9 +43,10 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let device = context.open_device()?;
     let how = Inference::of(&model, &args.model.path, &device, data.rows(), PlannerChoice::Auto, args.tune);
     let Inference { planner, batch, .. } = how;
-    let plan = TrainingOptions { planner, data_rows: data.rows(), ..TrainingOptions::new(batch, loss) };
+    let weighted = data.weights.is_some();
+    let plan = TrainingOptions { planner, weighted, data_rows: data.rows(), ..TrainingOptions::new(batch, loss) };
     let variants = how.variants(&device, &Plan::evaluation(&model.network, &plan)?)?;
-    let options = TrainerOptions { planner, batch, ..TrainerOptions::new(loss) };
+    let options = TrainerOptions { planner, batch, weighted, ..TrainerOptions::new(loss) };
     let evaluation = evaluate(&device, model.network, &model.values, options, variants, &data)?;
 
     context.say(format_args!("{} on {} rows of {}", describe(&evaluation), data.rows(), data.name))?;

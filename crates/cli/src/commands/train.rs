@@ -4,6 +4,7 @@ use super::evaluate::tables;
 use crate::checkpoints::{Checkpoints, Resumed};
 use crate::context::Context;
 use crate::files::check_destination;
+use crate::folds::cross_validate;
 use crate::interrupt;
 use crate::job::Job;
 use crate::progress::Progress;
@@ -101,6 +102,8 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let resumed = args.resume.as_deref().map(Resumed::load).transpose()?;
     if let Some(resumed) = &resumed {
         settings = resumed.settings(settings)?;
+        // What cross-validation came to was said before the run began.
+        settings.data.folds = None;
     }
     if args.print_config {
         return print_config(&Job::resolve(settings)?.settings, context);
@@ -109,7 +112,10 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
         Some(Source::Csv(path)) => Some(path.as_path()),
         _ => None,
     };
-    check_destination(settings.output.destination(), data.as_slice())?;
+    let saves = settings.data.folds.is_none() || settings.output.model.is_some();
+    if saves {
+        check_destination(settings.output.destination(), data.as_slice())?;
+    }
     if args.tui {
         Tui::check(context.json)?;
     }
@@ -126,6 +132,26 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
     // Until here there is nothing to save.
     interrupt::watch();
 
+    let folds = match job.settings.data.folds {
+        None => None,
+        Some(_) => match cross_validate(&job, &device, &pinned, context)? {
+            None => return interrupted(context),
+            folds => folds,
+        },
+    };
+    if let Some(folds) = &folds {
+        folds.report(context)?;
+        if !saves {
+            context.result(|| {
+                let mut value = folds.to_json();
+                value["device"] = json!(device.name());
+                value["seed"] = json!(job.options.seed);
+                value["model"] = Value::Null;
+                value
+            })?;
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
     let control = job.control()?;
     let mut trainer = job.trainer(&device, &pinned)?;
     if let Some(resumed) = &resumed {
@@ -177,7 +203,7 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
         (None, Some(validation)) => trainer.evaluate(validation)?.metrics,
         (None, None) => None,
     };
-
+    let folds = folds.map(|folds| folds.to_json());
     let run = Run {
         job: &job,
         device: &device,
@@ -188,6 +214,7 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
         test,
         metrics,
         checkpoints: kept,
+        folds,
     };
     let model = model(&job, trainer.averaged_parameters()?, run.notes());
     model.save(&job.destination)?;
@@ -203,6 +230,13 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
             Err(Error::Data { place, what: format!("{what}; {kept}; {advice}") })
         }
     }
+}
+
+/// Folds that were stopped say nothing of the rest, and leave no model.
+fn interrupted(context: &Context) -> Result<ExitCode> {
+    context.tell("folds", "interrupted; nothing was saved")?;
+    context.result(|| json!({ "interrupted": true, "model": null }))?;
+    Ok(ExitCode::from(interrupt::EXIT_CODE))
 }
 
 fn print_config(settings: &Settings, context: &Context) -> Result<ExitCode> {
@@ -239,6 +273,9 @@ fn announce(job: &mut Job, tune: TuneArgs, context: &Context) -> Result<(Device,
     let precision = job.decide_precision(&selection.device)?;
     if job.settings.training.precision.unwrap_or_default() != PrecisionChoice::F32 {
         context.tell("precision", format_args!("{}: {precision}", job.options.precision))?;
+    }
+    if let Some(words) = job.decide_micro_batch(&selection.device)? {
+        context.tell("micro-batch", words)?;
     }
     let (pinned, words) = job.choose(&mut tuner, &selection.device)?;
     context.tell("choices", words)?;
@@ -277,6 +314,8 @@ struct Run<'a> {
     metrics: Option<Metrics>,
     /// The folder of the checkpoints.
     checkpoints: Option<PathBuf>,
+    /// What cross-validation came to before.
+    folds: Option<Value>,
 }
 
 /// The model of `job` with the parameters `values`.
@@ -303,7 +342,7 @@ fn notes(job: &Job, device: &Device, pinned: &Pinned) -> Value {
         Some(Start::File(path)) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         start => start.as_ref().map_or(String::new(), Start::to_string),
     };
-    json!({
+    let mut notes = json!({
         "wgrad": env!("CARGO_PKG_VERSION"),
         "data": job.train.name,
         "rows": job.train.rows(),
@@ -321,7 +360,11 @@ fn notes(job: &Job, device: &Device, pinned: &Pinned) -> Value {
         "batch": training.batch,
         "choices": pinned,
         "precision": job.options.precision.name(),
-    })
+    });
+    for (name, value) in job.around() {
+        notes[name] = json!(value);
+    }
+    notes
 }
 
 impl Run<'_> {
@@ -356,6 +399,9 @@ impl Run<'_> {
     /// How the model was trained, and what came out.
     fn notes(&self) -> Value {
         let mut notes = notes(self.job, self.device, self.pinned);
+        if let Some(folds) = &self.folds {
+            notes["folds"] = folds["folds"].clone();
+        }
         self.results(&mut notes);
         notes
     }
@@ -436,6 +482,9 @@ impl Run<'_> {
                 "metrics": self.metrics,
             });
             self.results(&mut value);
+            if let Some(folds) = &self.folds {
+                value["cross_validation"] = folds.clone();
+            }
             value
         })?;
         Ok(if self.interrupted() { ExitCode::from(interrupt::EXIT_CODE) } else { ExitCode::SUCCESS })

@@ -1,8 +1,11 @@
 //! What a training run may be told. Flags and configuration files say the same things, so both are one type:
 //! [`Settings`]. What neither says is filled in by [`Job::resolve`](crate::job::Job::resolve).
 
+mod choices;
 mod keys;
 mod text;
+
+pub use choices::{MicroBatch, ReductionChoice};
 
 use crate::context::Context;
 use crate::size::Size;
@@ -16,7 +19,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use wgrad::data::ScalingKind;
+use wgrad::data::{ClassWeights, ScalingKind};
 use wgrad::optimizer::Rule;
 use wgrad::{Activation, Bias, Dropout, Error, Layer, Loss, Normalization, PrecisionChoice, Result, Schedule};
 
@@ -59,6 +62,10 @@ pub struct DataSettings {
     /// The share of the rows that the trained network is judged by [default: 0.2]
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     pub test: Option<f64>,
+    /// Cross-validate: train so many times, each time on all rows but one of so many parts, which it is judged by; classes keep
+    /// their shares. With --out a model is then trained on all rows
+    #[arg(long, value_name = "COUNT")]
+    pub folds: Option<usize>,
 }
 
 /// The network, either by `hidden` and what goes with it, or layer by layer.
@@ -140,6 +147,38 @@ pub struct TrainingSettings {
     /// Rows in a batch [default: 32]
     #[arg(long, value_name = "ROWS")]
     pub batch: Option<usize>,
+    /// Rows of a batch that are on the device at a time, or auto (as many as fit): gradients are summed until the batch is
+    /// whole [default: the batch]
+    #[arg(long, value_name = "ROWS|auto")]
+    #[serde(with = "text")]
+    pub micro_batch: Option<MicroBatch>,
+    /// What the sum of the loss is divided by; by a sum, gradients grow with the batch, and an epoch's loss is that of all its
+    /// rows together [default: mean]
+    #[arg(long)]
+    pub reduction: Option<ReductionChoice>,
+    /// How much the rows of a class count: balanced, or LABEL:WEIGHT for some of them, as in "0:1,1:5"; in training alone
+    #[arg(long, value_name = "balanced|LABEL:WEIGHT,...")]
+    #[serde(with = "text")]
+    pub class_weights: Option<ClassWeights>,
+    /// How far the targets of classes are moved toward all the same, 0 to 1; in training alone [default: 0]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    pub label_smoothing: Option<f64>,
+    /// A penalty on weights, L1 times the sum of their magnitudes; no part of the loss that is shown [default: 0]
+    #[arg(long, value_name = "FACTOR", allow_negative_numbers = true)]
+    pub l1: Option<f64>,
+    /// A penalty on weights, half of L2 times the sum of their squares; no part of the loss that is shown [default: 0]
+    #[arg(long, value_name = "FACTOR", allow_negative_numbers = true)]
+    pub l2: Option<f64>,
+    /// The largest magnitude of a number of the gradient; larger ones are cut
+    #[arg(long, value_name = "LIMIT", allow_negative_numbers = true)]
+    pub clip_value: Option<f64>,
+    /// The largest norm of the whole gradient; a longer one is shortened
+    #[arg(long, value_name = "LIMIT", allow_negative_numbers = true)]
+    pub clip_norm: Option<f64>,
+    /// Average the parameters over the updates, keeping so much of the average each time, as in 0.999; the average is what is
+    /// validated, tested and saved
+    #[arg(long, value_name = "DECAY", allow_negative_numbers = true)]
+    pub average: Option<f64>,
     /// How often to go through the training rows [default: 40]
     #[arg(long, value_name = "COUNT")]
     pub epochs: Option<usize>,

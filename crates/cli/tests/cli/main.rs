@@ -10,6 +10,7 @@ mod gradients;
 mod graph;
 mod models;
 mod resume;
+mod steps;
 mod support;
 mod tools;
 mod train;
