@@ -4,22 +4,25 @@
 mod control;
 mod evaluation;
 mod feed;
+mod fit;
+mod gradients;
 mod micro;
 mod observer;
 mod range;
 mod state;
+mod sweep;
 
 pub use control::{Control, Ended, Run};
 pub use evaluation::Evaluation;
 pub use feed::streamed_rows;
+pub use gradients::{Gradients, gradients};
 pub use micro::largest_micro_batch;
 pub use observer::{Moment, Observer, Running};
 pub use range::{RangePoint, RangeTest, RateRange};
 pub use state::State;
 pub(crate) use state::{Counts, Memory, numbers};
 
-use crate::activation::Activation;
-use crate::data::{Dataset, epoch_order};
+use crate::data::Dataset;
 use crate::device::Device;
 use crate::executor::Executor;
 use crate::gpu::VariantChoice;
@@ -32,18 +35,14 @@ use crate::pace::Pace;
 use crate::params::Params;
 use crate::plan::{Phase, Plan, Planner, ScheduleEntry, Slot, TrainingOptions};
 use crate::precision::Precision;
-use crate::random::step_seed;
 use crate::schedule::{Progress, Schedule};
 use crate::treatment::Treatments;
 use crate::{Error, Result};
-use control::Watch;
-use evaluation::Tally;
+use gradients::gradients_by;
 use micro::Micro;
 use serde::{Deserialize, Serialize};
-use state::Fingerprints;
 use std::collections::HashMap;
-use std::ops::{ControlFlow, Range};
-use std::time::Instant;
+use sweep::parts_of;
 
 /// Samples and what they should give, rows of numbers one after another.
 #[derive(Clone, Copy, Debug)]
@@ -140,14 +139,8 @@ impl TrainerOptions {
     }
 }
 
-/// Steps in one schedule of a data set at most; longer epochs take several.
-const SCHEDULED: usize = 1 << 20;
-
 /// Steps on one batch that are scheduled at once where they differ by their number.
 const COUNTED: usize = 1024;
-
-/// Bytes of outputs in one read-back of an evaluation, unless one batch has more.
-const OUTPUTS_READ: usize = 16 << 20;
 
 /// What a smaller batch is padded with.
 const ZEROS: &[f32] = &[0.0; 1024];
@@ -373,153 +366,6 @@ impl Trainer {
         Ok((self.clock - kept..self.clock).map(|step| batches[step % batches.len()]).collect())
     }
 
-    /// Trains for `epochs` epochs over `data`, shuffled anew for each, and evaluates on `validation` after each. The data
-    /// set is put on the device once and batches are gathered there; where it does not fit, its rows are streamed in the
-    /// order of the epoch while those before are trained on.
-    ///
-    /// Returns the epochs that were completed; an observer may stop the run at any time, which keeps the parameters as
-    /// they are then. A further call goes on where this one ended: with the optimizer's state, the schedule, and the order of
-    /// samples of the next epoch.
-    pub fn fit(
-        &mut self,
-        data: &Dataset,
-        validation: Option<&Dataset>,
-        epochs: usize,
-        observer: &mut dyn Observer,
-    ) -> Result<Vec<Epoch>> {
-        Ok(self.fit_under(&Control::default(), data, validation, epochs, observer)?.epochs)
-    }
-
-    /// [`Trainer::fit`], ended early as `control` says. A loss that is not finite ends every run, at the step where it arose.
-    pub fn fit_under(
-        &mut self,
-        control: &Control,
-        data: &Dataset,
-        validation: Option<&Dataset>,
-        epochs: usize,
-        observer: &mut dyn Observer,
-    ) -> Result<Run> {
-        data.validate_for_training()?;
-        if let Some(memory) = &self.resumed {
-            memory.data.check(&Fingerprints::of(data, validation))?;
-        }
-        self.upload(data, validation)?;
-        let mut watch = Watch::new(*control);
-        let mut history = Vec::new();
-        let mut fingerprints = None;
-        if let Some(memory) = self.resumed.take() {
-            watch.resume(&memory, self.averaged_parameters()?);
-            (history, fingerprints) = (memory.history, Some(memory.data));
-        }
-        let over = history.last().and_then(|epoch| watch.over(epoch));
-        let epochs = if over.is_some() { 0 } else { epochs };
-        let mut ended = over.unwrap_or(Ended::Complete);
-        for number in history.len() + 1..=epochs {
-            if observer.callback(Moment::Begin(number), &mut self.running(0, data.rows()))?.is_break() {
-                ended = Ended::Observer;
-                break;
-            }
-            let order = epoch_order(data.rows(), self.options.seed, self.epochs);
-            let entries = self.entries(order.len());
-            let skipped_before = self.skipped_steps()?;
-            let (mut done, steps) = (0, data.rows().div_ceil(self.options.batch));
-            let trained = self.train_in_order(data, &order, &entries, |trainer, part| {
-                done += part.len();
-                let stopped =
-                    observer.progress(number, done, steps, part.last().copied().unwrap_or(f32::NAN)).is_break();
-                let flow = observer.callback(Moment::Part(number), &mut trainer.running(done, data.rows()))?;
-                Ok(if stopped { ControlFlow::Break(()) } else { flow })
-            })?;
-            let loss = match trained {
-                Trained::Whole(loss) => loss,
-                Trained::Stopped => {
-                    ended = Ended::Observer;
-                    break;
-                }
-                Trained::Diverged(step) => {
-                    ended = Ended::Diverged { epoch: number, step, tensor: self.first_not_finite()? };
-                    break;
-                }
-            };
-            let began = self.epochs as f64;
-            self.epochs += 1;
-            let validated = match validation {
-                Some(set) => Some(self.averaged(|trainer| trainer.evaluate_uploaded(set, data.rows(), false))?),
-                None => None,
-            };
-            if let Some(schedule) = &mut self.schedule {
-                schedule.observe(began, validated.as_ref().map_or(loss, |validation| validation.loss));
-            }
-            let skipped = self.skipped_steps()? - skipped_before;
-            let epoch = Epoch { number, loss, skipped, validation: validated };
-            let (best, good) = watch.wants(&epoch);
-            if best || good {
-                let values = self.averaged_parameters()?;
-                watch.good = good.then(|| (number, values.clone()));
-                watch.best = if best { Some((number, values)) } else { watch.best };
-            }
-            let stopped = observer.epoch(&epoch).is_break();
-            let flow = observer.callback(Moment::End(&epoch), &mut self.running(0, data.rows()))?;
-            let ends = (stopped || flow.is_break()).then_some(Ended::Observer).or_else(|| watch.ends(&epoch));
-            let wants_state = observer.wants_state(&epoch);
-            history.push(epoch);
-            if wants_state {
-                let data = fingerprints.get_or_insert_with(|| Fingerprints::of(data, validation)).clone();
-                let run = Some(watch.memory(data, &history));
-                observer.state(State { run, ..self.state()? })?;
-            }
-            if let Some(why) = ends {
-                ended = why;
-                break;
-            }
-        }
-        let restored = match ended {
-            Ended::Diverged { .. } => watch.best.or(watch.good),
-            _ => watch.best.filter(|(number, _)| *number < history.len()),
-        };
-        let restored = match restored {
-            Some((number, values)) => {
-                self.set_parameters(&values)?;
-                Some(number)
-            }
-            None => None,
-        };
-        Ok(Run { epochs: history, ended, restored })
-    }
-
-    /// The first parameter that holds a number that is not finite.
-    fn first_not_finite(&mut self) -> Result<Option<String>> {
-        let values = self.parameters()?;
-        let bad = self.params.tensors.iter().find(|tensor| values[tensor.range()].iter().any(|x| !x.is_finite()));
-        Ok(bad.map(|tensor| tensor.name.clone()))
-    }
-
-    /// Trains once over `data`, shuffled: an epoch by itself, for data that arrives bit by bit. Each call goes on where the one
-    /// before ended, with optimizer, schedule and the order of samples, as calls of [`Trainer::fit`] do: three epochs and
-    /// three more are six to the bit.
-    ///
-    /// # Errors
-    /// Those of [`Trainer::fit`], and where the loss is not finite.
-    pub fn partial_fit(&mut self, data: &Dataset) -> Result<Epoch> {
-        let Run { mut epochs, ended, .. } = self.fit_under(&Control::default(), data, None, 1, &mut ())?;
-        epochs.pop().ok_or_else(|| {
-            let step = if let Ended::Diverged { step, .. } = ended { step } else { 0 };
-            Error::data(&data.name, format!("the loss of step {step} is not finite: the training diverged"))
-        })
-    }
-
-    /// Trains once over `data` in the order of its rows, batch by batch, and returns the mean loss.
-    pub fn fit_in_order(&mut self, data: &Dataset) -> Result<f64> {
-        data.validate_for_training()?;
-        self.upload(data, None)?;
-        let order: Vec<u32> = (0..data.rows() as u32).collect();
-        let entries = self.entries(order.len());
-        match self.train_in_order(data, &order, &entries, |_, _| Ok(ControlFlow::Continue(())))? {
-            Trained::Whole(loss) => Ok(loss),
-            Trained::Stopped | Trained::Diverged(_) => Ok(f64::NAN),
-        }
-    }
-
     /// How the network does on `data`, by its averaged parameters where there are such.
     pub fn evaluate(&mut self, data: &Dataset) -> Result<Evaluation> {
         self.upload(data, None)?;
@@ -636,387 +482,6 @@ impl Trainer {
     fn schedule_len(&self) -> usize {
         self.executor.plan().slot(Slot::Losses).map_or(1, |info| info.len)
     }
-
-    /// The entry of a step on `rows` samples from `first` on, with `step` steps before it.
-    fn entry(&self, rows: usize, first: usize, step: u64) -> ScheduleEntry {
-        ScheduleEntry {
-            learning_rate: self.options.learning_rate,
-            corrections: self.options.optimizer.corrections(step).map(|x| x as f32),
-            loss_scale: self.options.reduction().scale(rows, self.network.outputs()) as f32,
-            rows: rows as u32,
-            first: first as u32,
-            seed: step_seed(self.options.seed, step),
-            flags: ScheduleEntry::TRAINING,
-        }
-    }
-
-    /// The entries of the batches of `rows` samples, one for each micro-batch; the last batch may be smaller. In place of a
-    /// rate they have the schedule's factor.
-    fn entries(&self, rows: usize) -> Vec<ScheduleEntry> {
-        let (batch, micro) = (self.options.batch, Micro::of(&self.options));
-        let place = |first| self.region.map_or(first, |region| first % region);
-        let step = 1.0 / rows.div_ceil(batch) as f64;
-        let entry = |(i, first): (usize, usize)| {
-            let mut entry = self.entry(batch.min(rows - first), place(first), self.updates + i as u64);
-            entry.learning_rate = self.factor(self.epochs as f64 + i as f64 * step, step);
-            parts_of(micro, entry)
-        };
-        (0..rows).step_by(batch).enumerate().flat_map(entry).collect()
-    }
-
-    /// The schedule's factor on the learning rate, after `at` epochs and before a step that is the part `step` of one.
-    fn factor(&self, at: f64, step: f64) -> f32 {
-        self.schedule.as_ref().map_or(1.0, |schedule| schedule.factor(at, step) as f32)
-    }
-
-    fn rate_at(&self, at: f64, step: f64) -> f32 {
-        self.options.learning_rate * self.factor(at, step)
-    }
-
-    /// The run as an observer sees it, `done` steps into an epoch over `rows` rows.
-    fn running(&mut self, done: usize, rows: usize) -> Running<'_> {
-        let step = 1.0 / rows.div_ceil(self.options.batch) as f64;
-        Running { at: self.epochs as f64 + done as f64 * step, step, trainer: self }
-    }
-
-    /// `entries`, whose rates are factors, at the learning rate as it is now.
-    fn at_rate(&self, entries: &[ScheduleEntry]) -> Vec<ScheduleEntry> {
-        let rate = self.options.learning_rate;
-        entries.iter().map(|entry| ScheduleEntry { learning_rate: rate * entry.learning_rate, ..*entry }).collect()
-    }
-
-    /// Puts data sets on the device, one behind the other, growing the plan's slots where they are too small; where they
-    /// do not fit, gets ready to stream them.
-    fn upload(&mut self, data: &Dataset, validation: Option<&Dataset>) -> Result<()> {
-        let sets = || std::iter::once(data).chain(validation);
-        for set in sets() {
-            set.validate()?;
-            let (expected, found) = (self.network.inputs, set.inputs.cols);
-            if expected != found {
-                return Err(Error::shape(format!("inputs in {}", set.name), expected, found));
-            }
-            let (expected, found) = (self.options.loss.target_width(self.network.outputs()), set.targets.cols);
-            if expected != found {
-                return Err(Error::shape(format!("columns of targets in {}", set.name), expected, found));
-            }
-            if set.weights.is_some() && !self.options.weighted {
-                return Err(Error::Config(format!(
-                    "{} has weights of its rows, but the trainer takes none; set TrainerOptions::weighted, or leave them out",
-                    set.name
-                )));
-            }
-        }
-        let rows: usize = sets().map(Dataset::rows).sum();
-        let most = sets().map(Dataset::rows).max().unwrap_or(0);
-        let micro = Micro::of(&self.options);
-        let steps = micro.steps(most).min(SCHEDULED).max(self.options.losses_kept * micro.count);
-        self.region = streamed_rows(&self.network, &self.options, rows, self.device.most_slot_bytes());
-        let held = self.region.unwrap_or(rows);
-        let room = |slot, needed| self.executor.plan().slot(slot).is_some_and(|info| info.len >= needed);
-        if !(room(Slot::Order, held) && room(Slot::Losses, steps)) {
-            self.rebuild((self.wire)(
-                &self.network,
-                &plan_options(&self.device, &self.network, &self.options, steps, held)?,
-            )?)?;
-        }
-        if self.region.is_some() {
-            // Rows arrive in the order of training.
-            let order: Vec<u32> = (0..held as u32).collect();
-            self.executor.write_words(Slot::Order, 0, &order)?;
-        } else {
-            let mut first = 0;
-            for set in sets() {
-                self.executor.write(Slot::DataInputs, first * self.network.inputs, &set.inputs.data)?;
-                match self.options.weighted {
-                    false => self.executor.write(Slot::DataTargets, first * self.targets(), &set.targets.data)?,
-                    true => {
-                        let range = first * self.targets()..(first + set.rows()) * self.targets();
-                        let mut rows = (0..set.rows()).flat_map(|row| feed::target(set, row, true));
-                        self.executor.stream(Slot::DataTargets, range, &mut rows)?;
-                    }
-                }
-                first += set.rows();
-            }
-        }
-        // Gathered batches go where a loaded one was, and have a schedule and a clock of their own.
-        self.loaded_rows = 0;
-        self.scheduled = None;
-        self.clock = 0;
-        Ok(())
-    }
-
-    /// Moves to another plan of the same network, taking along what training left behind.
-    fn rebuild(&mut self, plan: Plan) -> Result<()> {
-        let kept = self.kept()?;
-        self.executor = self.device.executor_with(plan, self.variants.clone())?;
-        self.put_back(kept)
-    }
-
-    /// The slots that a run carries from step to step, with their numbers. Waits for the steps handed over so far.
-    fn kept(&mut self) -> Result<Vec<(Slot, Vec<f32>)>> {
-        let slots = self.executor.plan().state().into_iter();
-        slots.map(|info| Ok((info.slot, self.executor.read(info.slot, 0..info.len)?.wait()?))).collect()
-    }
-
-    fn put_back(&mut self, kept: Vec<(Slot, Vec<f32>)>) -> Result<()> {
-        kept.into_iter().try_for_each(|(slot, values)| self.executor.write(slot, 0, &values))
-    }
-
-    /// Trains over the rows of `data` in `order`, a step for each of `entries`, whose rates are factors on the learning rate.
-    /// `progress` gets the losses of each part.
-    fn train_in_order(
-        &mut self,
-        data: &Dataset,
-        order: &[u32],
-        entries: &[ScheduleEntry],
-        mut progress: impl FnMut(&mut Trainer, &[f32]) -> Result<ControlFlow<()>>,
-    ) -> Result<Trained> {
-        if self.region.is_none() {
-            self.executor.write_words(Slot::Order, 0, order)?;
-        }
-        let (micro, phases) = (Micro::of(&self.options), self.options.planner.gathered_step());
-        let mut losses: Vec<f32> = Vec::with_capacity(entries.len());
-        if micro.count > 1 {
-            // A run that was stopped may have left the gradients of a batch that did not end.
-            self.executor.write(Slot::GradientSums, 0, &vec![0.0; self.params.len])?;
-        }
-        let mut diverged = None;
-        let flow = self.sweep(phases, data, order, entries, false, |trainer, _, part, _| {
-            let before = losses.len();
-            let bad = part.iter().position(|loss| !loss.is_finite());
-            diverged = bad.map(|step| micro.batch_of(before + step) + 1);
-            losses.extend_from_slice(part);
-            if diverged.is_some() {
-                return Ok(ControlFlow::Break(()));
-            }
-            let ended = micro.ended(before, entries.len())..micro.ended(losses.len(), entries.len());
-            let parts = losses[ended.start * micro.count..].chunks(micro.count);
-            let batches: Vec<f32> = parts.take(ended.len()).map(|parts| parts.iter().sum()).collect();
-            match batches.is_empty() {
-                true => Ok(ControlFlow::Continue(())),
-                false => progress(trainer, &batches),
-            }
-        })?;
-        Ok(match (diverged, flow) {
-            (Some(step), _) => Trained::Diverged(step),
-            (None, ControlFlow::Break(())) => Trained::Stopped,
-            (None, ControlFlow::Continue(())) => Trained::Whole(self.whole_loss(&losses, entries)),
-        })
-    }
-
-    /// Evaluates on a data set that begins at row `first` of the uploaded ones, with or without metrics.
-    fn evaluate_uploaded(&mut self, data: &Dataset, first: usize, metrics: bool) -> Result<Evaluation> {
-        let order: Vec<u32> = match self.region {
-            Some(_) => (0..data.rows() as u32).collect(),
-            None => (first as u32..(first + data.rows()) as u32).collect(),
-        };
-        if self.region.is_none() {
-            self.executor.write_words(Slot::Order, 0, &order)?;
-        }
-        let mut entries = self.entries(data.rows());
-        entries.iter_mut().for_each(|entry| entry.flags = 0);
-        let mut losses = Vec::with_capacity(entries.len());
-        let phases = self.options.planner.gathered_loss();
-        if let Loss::Equation(_) = self.options.loss {
-            // Its data are no targets that outputs could be compared with.
-            let _ = self.sweep(phases, data, &order, &entries, false, |_, _, part, _| {
-                losses.extend_from_slice(part);
-                Ok(ControlFlow::Continue(()))
-            })?;
-            let loss = self.whole_loss(&losses, &entries);
-            return Ok(Evaluation { loss, accuracy: None, r_squared: None, metrics: None });
-        }
-        let output = self.network.output_activation();
-        // The output slot holds logits where the loss contains the last activation.
-        let logits = self.options.loss.training_activation(output) == Activation::Linear;
-        let mut tally = Tally::new(data, if logits { output } else { Activation::Linear }, metrics);
-        let _ = self.sweep(phases, data, &order, &entries, true, |_, rows, part, outputs| {
-            losses.extend_from_slice(part);
-            tally.add(rows, outputs);
-            Ok(ControlFlow::Continue(()))
-        })?;
-        tally.finish(self.whole_loss(&losses, &entries), self.options.loss)
-    }
-
-    /// Runs the `steps` of all `count` on batches of the data set; behind those of micro-batches that others follow there is
-    /// no update.
-    fn run(&mut self, phases: &'static [Phase], steps: &Range<usize>, count: usize) -> Result<()> {
-        let (micro, planner) = (Micro::of(&self.options), self.options.planner);
-        if micro.count == 1 || phases != planner.gathered_step() {
-            return self.executor.run(phases, steps.len());
-        }
-        let mut kept = 0;
-        for step in steps.clone() {
-            if !micro.is_last(step, count) {
-                kept += 1;
-                continue;
-            }
-            if kept > 0 {
-                self.executor.run(planner.micro_step(true), kept)?;
-            }
-            self.executor.run(phases, 1)?;
-            kept = 0;
-        }
-        if kept > 0 { self.executor.run(planner.micro_step(true), kept) } else { Ok(()) }
-    }
-
-    /// The loss of all batches in `entries` together: by a mean they weigh as many as they have rows.
-    fn whole_loss(&self, losses: &[f32], entries: &[ScheduleEntry]) -> f64 {
-        if self.options.reduction() == Reduction::Sum {
-            return losses.iter().map(|&loss| f64::from(loss)).sum();
-        }
-        let rows = |entries: &[ScheduleEntry]| entries.iter().map(|entry| f64::from(entry.rows)).sum::<f64>();
-        let count = Micro::of(&self.options).count;
-        let loss = |losses: &[f32]| losses.iter().map(|&loss| f64::from(loss)).sum::<f64>();
-        let batches = losses.chunks(count).zip(entries.chunks(count));
-        batches.map(|(losses, entries)| loss(losses) * rows(entries)).sum::<f64>() / rows(entries)
-    }
-
-    /// Runs `phases` on every batch in `entries`, in parts as long as their [`Pace`] says. While one part runs, `take` gets
-    /// the numbers of the rows of the part before with its losses and, where `outputs` are wanted, its outputs, and the
-    /// rows of the next part are streamed. Where `take` changes the learning rate, the parts to come have the new one.
-    fn sweep(
-        &mut self,
-        phases: &'static [Phase],
-        data: &Dataset,
-        order: &[u32],
-        entries: &[ScheduleEntry],
-        outputs: bool,
-        mut take: impl FnMut(&mut Trainer, Range<usize>, &[f32], &[f32]) -> Result<ControlFlow<()>>,
-    ) -> Result<ControlFlow<()>> {
-        let micro = Micro::of(&self.options);
-        let rows = |steps: &Range<usize>| micro.rows_of(steps, order.len());
-        let output = micro.rows * self.network.outputs();
-        let scheduled = self.schedule_len();
-        let most = self.region.map_or(usize::MAX, |region| region / self.options.batch * micro.count);
-        let most = if outputs { most.min(OUTPUTS_READ / (4 * output)).max(1) } else { most };
-        let mut pace = self.paces.get(phases).copied().unwrap_or_default();
-        let mut since = Instant::now();
-        let mut pending = None;
-        let mut done = 0;
-        while done < entries.len() || pending.is_some() {
-            let handed_over = if done < entries.len() {
-                let at = done % scheduled;
-                if at == 0 {
-                    let entries = self.at_rate(&entries[done..entries.len().min(done + scheduled)]);
-                    self.executor.schedule(&entries)?;
-                }
-                let next = pace.steps().min(most).min(scheduled - at).min(entries.len() - done);
-                let steps = done..done + next;
-                if let Some(region) = self.region {
-                    feed::feed(self.executor.as_mut(), (region, self.options.weighted), data, order, rows(&steps))?;
-                }
-                let outputs = if outputs {
-                    Some(self.executor.run_and_read(phases, next, Slot::Output, 0..output)?)
-                } else {
-                    self.run(phases, &steps, entries.len())?;
-                    None
-                };
-                done += next;
-                if phases == self.options.planner.gathered_step() {
-                    self.updates += steps.clone().filter(|&step| micro.is_last(step, entries.len())).count() as u64;
-                }
-                Some((steps, self.executor.read(Slot::Losses, at..at + next)?, outputs))
-            } else {
-                None
-            };
-            if let Some((steps, losses, outputs)) = std::mem::replace(&mut pending, handed_over) {
-                let losses = losses.wait()?;
-                let mut outputs = outputs.map_or(Ok(Vec::new()), |outputs| outputs.wait())?;
-                if micro.count > 1 && !outputs.is_empty() {
-                    // Behind a micro-batch there may be padding.
-                    let cols = self.network.outputs();
-                    let parts = entries[steps.clone()].iter().zip(outputs.chunks(output));
-                    outputs = parts.flat_map(|(entry, part)| part[..entry.rows as usize * cols].to_vec()).collect();
-                }
-                pace.took(steps.len(), since.elapsed());
-                since = Instant::now();
-                self.paces.insert(phases, pace);
-                let rate = self.options.learning_rate;
-                if take(self, rows(&steps), &losses, &outputs)?.is_break() {
-                    return Ok(ControlFlow::Break(()));
-                }
-                if self.options.learning_rate != rate && done % scheduled > 0 {
-                    let first = done - done % scheduled;
-                    let entries = self.at_rate(&entries[first..entries.len().min(first + scheduled)]);
-                    self.executor.write_words(Slot::Schedule, 0, bytemuck::cast_slice(&entries))?;
-                }
-            }
-        }
-        Ok(ControlFlow::Continue(()))
-    }
-}
-
-/// The entries of the micro-batches of a batch that has `entry`.
-fn parts_of(micro: Micro, entry: ScheduleEntry) -> Vec<ScheduleEntry> {
-    let part = |at: u32| {
-        let rows = (entry.rows - at).min(micro.rows as u32);
-        // Each part draws random numbers of its own.
-        ScheduleEntry { rows, first: entry.first + at, seed: entry.seed.wrapping_add(at), ..entry }
-    };
-    (0..entry.rows).step_by(micro.rows).map(part).collect()
-}
-
-/// What became of an epoch.
-enum Trained {
-    /// It ended, with this mean loss.
-    Whole(f64),
-    /// The observer stopped it.
-    Stopped,
-    /// The loss of this step, counted from 1, was not finite.
-    Diverged(usize),
-}
-
-/// The loss of a batch and its derivative by everything.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Gradients {
-    /// The loss.
-    pub loss: f32,
-    /// `∂loss/∂parameter`, laid out by [`Params`].
-    pub params: Vec<f32>,
-    /// `∂loss/∂input`, `[rows, inputs]`.
-    pub input: Vec<f32>,
-}
-
-/// Forward and backward once on `device`: the loss of `batch` and every gradient, those of frozen parameters too.
-/// `values` are the parameters, laid out by [`Params::of`].
-pub fn gradients(
-    device: &Device,
-    network: &Network,
-    values: &[f32],
-    loss: Loss,
-    batch: &Batch<'_>,
-) -> Result<Gradients> {
-    gradients_by(device, network, values, &TrainerOptions::new(loss), batch)
-}
-
-fn gradients_by(
-    device: &Device,
-    network: &Network,
-    values: &[f32],
-    trainer: &TrainerOptions,
-    batch: &Batch<'_>,
-) -> Result<Gradients> {
-    network.validate()?;
-    let params = Params::of(network);
-    if values.len() != params.len {
-        return Err(Error::shape("the parameter arena", params.len, values.len()));
-    }
-    let rows = check_batch(network, trainer.target_width(network.outputs()), batch, usize::MAX)?;
-    let weighted = trainer.weighted;
-    let options = TrainingOptions { all_gradients: true, weighted, ..TrainingOptions::new(rows, trainer.loss) };
-    let mut executor = device.executor(Plan::training(network, &options)?)?;
-    executor.write(Slot::Params, 0, values)?;
-    executor.write(Slot::Input, 0, batch.inputs)?;
-    executor.write(Slot::Target, 0, batch.targets)?;
-    let loss_scale = trainer.reduction().scale(rows, network.outputs()) as f32;
-    executor.schedule(&[ScheduleEntry::training(0.0, loss_scale, rows)])?;
-    executor.run(options.planner.gradients(), 1)?;
-    Ok(Gradients {
-        loss: executor.read(Slot::Losses, 0..1)?.wait()?[0],
-        params: executor.read(Slot::Gradients, 0..params.len)?.wait()?,
-        input: executor.read(Slot::InputGradient, 0..rows * network.inputs)?.wait()?,
-    })
 }
 
 /// How `network` with the parameters `values` does on `data`, in batches and by the planner of `options`. Nothing is built

@@ -5,16 +5,7 @@
 @group(0) @binding(4) var<storage, read_write> z: array<f32>;
 @group(0) @binding(6) var<storage, read_write> a: array<f32>;
 
-@compute @workgroup_size(256)
-fn main(
-  @builtin(workgroup_id) workgroup: vec3<u32>,
-  @builtin(num_workgroups) count: vec3<u32>,
-  @builtin(local_invocation_index) local: u32,
-) {
-  let i = linear_workgroup(workgroup, count) * 256u + local;
-  if i >= u.dims.x * u.dims.y {
-    return;
-  }
+fn each(i: u32) {
   let item = item_at(i);
   let unit = i % u.dims.y;
   let normal = (z[i] - statistics[item]) * (1.0 / sqrt(statistics[u.dims.z + item] + EPSILON));

@@ -7,16 +7,7 @@
 @group(0) @binding(5) var<storage, read> normal: array<f32>;
 @group(0) @binding(6) var<storage, read_write> delta: array<f32>;
 
-@compute @workgroup_size(256)
-fn main(
-  @builtin(workgroup_id) workgroup: vec3<u32>,
-  @builtin(num_workgroups) count: vec3<u32>,
-  @builtin(local_invocation_index) local: u32,
-) {
-  let i = linear_workgroup(workgroup, count) * 256u + local;
-  if i >= u.dims.x * u.dims.y {
-    return;
-  }
+fn each(i: u32) {
   let unit = i % u.dims.y;
   if is_padding(i / u.dims.y) {
     delta[i] = 0.0;

@@ -277,6 +277,7 @@ impl Block {
             1 => include_str!("../../shaders/block/alone.wgsl"),
             _ => include_str!("../../shaders/block/shared.wgsl"),
         };
+        const EACH: &str = include_str!("../../shaders/block/each.wgsl");
         const SCHEDULE: &str = include_str!("../../shaders/schedule.wgsl");
         let masked = |dropout: bool| match dropout {
             true => vec![
@@ -310,6 +311,7 @@ impl Block {
                     false => include_str!("../../shaders/keep/nothing.wgsl"),
                 },
                 include_str!("../../shaders/block/normalize.wgsl"),
+                EACH,
             ]),
             Block::RunningStatistics => {
                 parts.extend([SCHEDULE, include_str!("../../shaders/block/running_statistics.wgsl")]);
@@ -329,16 +331,16 @@ impl Block {
                     Over::Rows => vec![include_str!("../../shaders/block/row_delta.wgsl")],
                     Over::Columns => vec![SCHEDULE, include_str!("../../shaders/block/batch_delta.wgsl")],
                 });
-                parts.push(include_str!("../../shaders/block/normalize_delta.wgsl"));
+                parts.extend([include_str!("../../shaders/block/normalize_delta.wgsl"), EACH]);
             }
             Block::Join { residual, dropout } => {
                 parts.extend(masked(dropout));
-                parts.extend([beside(residual), include_str!("../../shaders/block/join.wgsl")]);
+                parts.extend([beside(residual), include_str!("../../shaders/block/join.wgsl"), EACH]);
             }
             Block::JoinDelta { activation, residual, dropout } => {
                 parts.extend(masked(dropout));
                 parts.extend([math, activation.wgsl(), beside(residual)]);
-                parts.push(include_str!("../../shaders/block/join_delta.wgsl"));
+                parts.extend([include_str!("../../shaders/block/join_delta.wgsl"), EACH]);
             }
         }
         parts.join("\n")

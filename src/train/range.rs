@@ -1,6 +1,7 @@
 //! The learning-rate range test (Smith 2015, "Cyclical Learning Rates for Training Neural Networks").
 
-use super::{Trained, Trainer};
+use super::Trainer;
+use super::sweep::Trained;
 use crate::data::{Dataset, epoch_order};
 use crate::{Error, Result};
 use std::ops::ControlFlow;

@@ -1,0 +1,159 @@
+//! Training over a data set, epoch by epoch.
+
+use super::control::{Control, Ended, Run, Watch};
+use super::observer::{Moment, Observer};
+use super::state::{Fingerprints, State};
+use super::sweep::Trained;
+use super::{Epoch, Trainer};
+use crate::data::{Dataset, epoch_order};
+use crate::{Error, Result};
+use std::ops::ControlFlow;
+
+impl Trainer {
+    /// Trains for `epochs` epochs over `data`, shuffled anew for each, and evaluates on `validation` after each. The data
+    /// set is put on the device once and batches are gathered there; where it does not fit, its rows are streamed in the
+    /// order of the epoch while those before are trained on.
+    ///
+    /// Returns the epochs that were completed; an observer may stop the run at any time, which keeps the parameters as
+    /// they are then. A further call goes on where this one ended: with the optimizer's state, the schedule, and the order of
+    /// samples of the next epoch.
+    pub fn fit(
+        &mut self,
+        data: &Dataset,
+        validation: Option<&Dataset>,
+        epochs: usize,
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<Epoch>> {
+        Ok(self.fit_under(&Control::default(), data, validation, epochs, observer)?.epochs)
+    }
+
+    /// [`Trainer::fit`], ended early as `control` says. A loss that is not finite ends every run, at the step where it arose.
+    pub fn fit_under(
+        &mut self,
+        control: &Control,
+        data: &Dataset,
+        validation: Option<&Dataset>,
+        epochs: usize,
+        observer: &mut dyn Observer,
+    ) -> Result<Run> {
+        data.validate_for_training()?;
+        if let Some(memory) = &self.resumed {
+            memory.data.check(&Fingerprints::of(data, validation))?;
+        }
+        self.upload(data, validation)?;
+        let mut watch = Watch::new(*control);
+        let mut history = Vec::new();
+        let mut fingerprints = None;
+        if let Some(memory) = self.resumed.take() {
+            watch.resume(&memory, self.averaged_parameters()?);
+            (history, fingerprints) = (memory.history, Some(memory.data));
+        }
+        let over = history.last().and_then(|epoch| watch.over(epoch));
+        let epochs = if over.is_some() { 0 } else { epochs };
+        let mut ended = over.unwrap_or(Ended::Complete);
+        for number in history.len() + 1..=epochs {
+            if observer.callback(Moment::Begin(number), &mut self.running(0, data.rows()))?.is_break() {
+                ended = Ended::Observer;
+                break;
+            }
+            let order = epoch_order(data.rows(), self.options.seed, self.epochs);
+            let entries = self.entries(order.len());
+            let skipped_before = self.skipped_steps()?;
+            let (mut done, steps) = (0, data.rows().div_ceil(self.options.batch));
+            let trained = self.train_in_order(data, &order, &entries, |trainer, part| {
+                done += part.len();
+                let stopped =
+                    observer.progress(number, done, steps, part.last().copied().unwrap_or(f32::NAN)).is_break();
+                let flow = observer.callback(Moment::Part(number), &mut trainer.running(done, data.rows()))?;
+                Ok(if stopped { ControlFlow::Break(()) } else { flow })
+            })?;
+            let loss = match trained {
+                Trained::Whole(loss) => loss,
+                Trained::Stopped => {
+                    ended = Ended::Observer;
+                    break;
+                }
+                Trained::Diverged(step) => {
+                    ended = Ended::Diverged { epoch: number, step, tensor: self.first_not_finite()? };
+                    break;
+                }
+            };
+            let began = self.epochs as f64;
+            self.epochs += 1;
+            let validated = match validation {
+                Some(set) => Some(self.averaged(|trainer| trainer.evaluate_uploaded(set, data.rows(), false))?),
+                None => None,
+            };
+            if let Some(schedule) = &mut self.schedule {
+                schedule.observe(began, validated.as_ref().map_or(loss, |validation| validation.loss));
+            }
+            let skipped = self.skipped_steps()? - skipped_before;
+            let epoch = Epoch { number, loss, skipped, validation: validated };
+            let (best, good) = watch.wants(&epoch);
+            if best || good {
+                let values = self.averaged_parameters()?;
+                watch.good = good.then(|| (number, values.clone()));
+                watch.best = if best { Some((number, values)) } else { watch.best };
+            }
+            let stopped = observer.epoch(&epoch).is_break();
+            let flow = observer.callback(Moment::End(&epoch), &mut self.running(0, data.rows()))?;
+            let ends = (stopped || flow.is_break()).then_some(Ended::Observer).or_else(|| watch.ends(&epoch));
+            let wants_state = observer.wants_state(&epoch);
+            history.push(epoch);
+            if wants_state {
+                let data = fingerprints.get_or_insert_with(|| Fingerprints::of(data, validation)).clone();
+                let run = Some(watch.memory(data, &history));
+                observer.state(State { run, ..self.state()? })?;
+            }
+            if let Some(why) = ends {
+                ended = why;
+                break;
+            }
+        }
+        let restored = match ended {
+            Ended::Diverged { .. } => watch.best.or(watch.good),
+            _ => watch.best.filter(|(number, _)| *number < history.len()),
+        };
+        let restored = match restored {
+            Some((number, values)) => {
+                self.set_parameters(&values)?;
+                Some(number)
+            }
+            None => None,
+        };
+        Ok(Run { epochs: history, ended, restored })
+    }
+
+    /// The first parameter that holds a number that is not finite.
+    fn first_not_finite(&mut self) -> Result<Option<String>> {
+        let values = self.parameters()?;
+        let bad = self.params.tensors.iter().find(|tensor| values[tensor.range()].iter().any(|x| !x.is_finite()));
+        Ok(bad.map(|tensor| tensor.name.clone()))
+    }
+
+    /// Trains once over `data`, shuffled: an epoch by itself, for data that arrives bit by bit. Each call goes on where the one
+    /// before ended, with optimizer, schedule and the order of samples, as calls of [`Trainer::fit`] do: three epochs and
+    /// three more are six to the bit.
+    ///
+    /// # Errors
+    /// Those of [`Trainer::fit`], and where the loss is not finite.
+    pub fn partial_fit(&mut self, data: &Dataset) -> Result<Epoch> {
+        let Run { mut epochs, ended, .. } = self.fit_under(&Control::default(), data, None, 1, &mut ())?;
+        epochs.pop().ok_or_else(|| {
+            let step = if let Ended::Diverged { step, .. } = ended { step } else { 0 };
+            Error::data(&data.name, format!("the loss of step {step} is not finite: the training diverged"))
+        })
+    }
+
+    /// Trains once over `data` in the order of its rows, batch by batch, and returns the mean loss.
+    pub fn fit_in_order(&mut self, data: &Dataset) -> Result<f64> {
+        data.validate_for_training()?;
+        self.upload(data, None)?;
+        let order: Vec<u32> = (0..data.rows() as u32).collect();
+        let entries = self.entries(order.len());
+        match self.train_in_order(data, &order, &entries, |_, _| Ok(ControlFlow::Continue(())))? {
+            Trained::Whole(loss) => Ok(loss),
+            Trained::Stopped | Trained::Diverged(_) => Ok(f64::NAN),
+        }
+    }
+}
