@@ -220,6 +220,30 @@ fn what_does_not_fit_is_refused() {
     assert!(found.contains("mixed precision") && found.contains("normalisation"), "{found}");
 }
 
+/// A sequence of PyTorch's modules has no place for a residual connection, and scaled inputs go by the first weights then.
+#[test]
+fn files_of_other_programs_say_what_they_cannot_hold() {
+    let layer = || Layer::new(3, Activation::Relu);
+    let network = Network::new(3).layer(layer().residual()).layer(layer());
+    let mut model = Model::new(network.clone(), initial(&network)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().join("m.safetensors");
+    let found = wgrad::exchange::sequential::export(&model, &at).unwrap_err().to_string();
+    assert!(found.contains("torch.nn.Sequential") && found.contains("residual"), "{found}");
+    model.scaling = Some(wgrad::data::Scaling {
+        kind: wgrad::data::ScalingKind::Standard,
+        shift: vec![1.0; 3],
+        scale: vec![2.0; 3],
+    });
+    let found = wgrad::exchange::fold_scaling(&model).unwrap_err().to_string();
+    assert!(found.contains("layer 0 has a residual connection"), "{found}");
+
+    let network = Network::new(3).layer(layer().dropout(0.5)).layer(layer());
+    let model = Model::new(network.clone(), initial(&network)).unwrap();
+    wgrad::exchange::sequential::export(&model, &at).unwrap();
+    assert_eq!(Model::load(&at).unwrap().values, model.values);
+}
+
 /// A network without any of it has the steps that it had.
 #[test]
 fn nothing_is_dispatched_for_what_is_off() {

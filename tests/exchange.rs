@@ -327,7 +327,7 @@ fn assert_refused(result: wgrad::Result<Model>, words: &[&str]) {
 
 #[test]
 fn broken_graphs_are_refused() {
-    let cases: [(&str, &[&str]); 13] = [
+    let cases: [(&str, &[&str]); 14] = [
         ("missing", &["\"y\" (operator Gemm)", "\"b\"", "neither made by a node nor an initializer"]),
         ("dtype", &["\"w\"", "numbers of type 6", "expected float"]),
         ("infinite", &["\"w\"", "finite", "inf at 4"]),
@@ -339,6 +339,7 @@ fn broken_graphs_are_refused() {
         ("bias", &["the bias \"b\" should have shape [2] or [1], found [3]"]),
         ("residual", &["operator Add", "joins two layers"]),
         ("huge", &["\"w\" of shape [1099511627776, 1048576]", "found 6"]),
+        ("shared", &["\"a17\" (operator MatMul)", "shares its weight \"w\" with more layers"]),
         ("short", &["\"w\"", "23 bytes"]),
         ("outside", &["beside the model", "../exchange/external.bin"]),
     ];

@@ -107,6 +107,11 @@ fn assert_same<T: std::fmt::Debug + ?Sized>(found: &T, expected: &T, what: &str)
     assert!(format!("{found:?}") == format!("{expected:?}"), "{what}: {found:?}, expected {expected:?}");
 }
 
+/// What a run that went on after `done` epochs says of itself.
+fn since(run: &Run, done: usize) -> Run {
+    Run { epochs: run.epochs[done - 1..].to_vec(), ..run.clone() }
+}
+
 #[track_caller]
 fn assert_goes_on(device: &Device, options: TrainerOptions, control: &Control) -> Run {
     let what =
@@ -115,7 +120,7 @@ fn assert_goes_on(device: &Device, options: TrainerOptions, control: &Control) -
     let (_, first, _) = run(device, options, control, None, 3);
     assert_eq!((first.ended, first.epochs.len()), (Ended::Observer, 3), "{what}");
     let (mut rest, found, later) = run(device, options, control, Some(&states[2]), usize::MAX);
-    assert_eq!(found, expected, "{what}");
+    assert_same(&found, &since(&expected, 3), &what);
     assert_same(&later[..], &states[3..], &what);
     assert_same(&rest.state().unwrap(), &whole.state().unwrap(), &what);
     // Not because nothing happens.
@@ -189,7 +194,7 @@ fn patience_and_plateau_go_on() {
         // Before the best epoch, at it, between it and the end, and after the end.
         for (done, state) in states.iter().enumerate() {
             let (mut rest, found, later) = run(&device, fast, &control, Some(state), usize::MAX);
-            assert_eq!(found, expected, "after {} epochs", done + 1);
+            assert_same(&found, &since(&expected, done + 1), &format!("after {} epochs", done + 1));
             assert_same(&later[..], &states[done + 1..], "states");
             assert_same(&rest.state().unwrap(), &whole.state().unwrap(), "the end");
         }
@@ -214,7 +219,7 @@ fn more_epochs_may_follow() {
     long.restore(&keeper.states[2]).unwrap();
     let history = long.fit(&data(23, 0.0), None, 6, &mut ()).unwrap();
     let mut whole = plain(6);
-    assert_eq!(whole.fit(&data(23, 0.0), None, 6, &mut ()).unwrap(), history);
+    assert_eq!(whole.fit(&data(23, 0.0), None, 6, &mut ()).unwrap()[2..], history);
     assert_same(&whole.state().unwrap(), &long.state().unwrap(), "more epochs");
 }
 
@@ -261,7 +266,7 @@ fn what_changed_is_named() {
     let error = fit(&train, None).unwrap_err();
     assert!(error.contains("the validation's data changed") && error.contains("none now"), "{error}");
     // Nothing was trained meanwhile.
-    assert_eq!(fit(&train, Some(&data(11, 0.3))).unwrap().len(), EPOCHS);
+    assert_eq!(fit(&train, Some(&data(11, 0.3))).unwrap().len(), EPOCHS - 1);
 }
 
 #[test]

@@ -129,6 +129,7 @@ impl Model {
     }
 
     /// The model, still without parameters, that [`Model::describe`] said in `json`.
+    #[cfg(feature = "onnx")]
     pub(crate) fn described(json: &str) -> Result<Model, String> {
         let model = Description::parse(json)?.model();
         model.check().map_err(|e| e.to_string())?;

@@ -110,7 +110,7 @@ impl Checkpoint {
         }
         if let Some(run) = &mut run {
             run.best = best;
-            let (epochs, len) = (run.history.len(), model.values.len());
+            let (epochs, len) = (run.last.number, model.values.len());
             let sound = match (run.best_epoch, &run.best) {
                 (None, None) => true,
                 (Some(epoch), None) => epoch == epochs,

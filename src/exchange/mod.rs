@@ -26,7 +26,8 @@ use crate::{Model, Result};
 /// gets a bias for each unit.
 ///
 /// # Errors
-/// [`Error::Shape`](crate::Error::Shape) where the parts of the model do not fit each other.
+/// [`Error::Shape`](crate::Error::Shape) where the parts of the model do not fit each other, [`Error::Config`](crate::Error::Config)
+/// where the first layer has a residual connection.
 pub fn fold_scaling(model: &Model) -> Result<Model> {
     model.validate()?;
     sequential::folded(model)

@@ -12,15 +12,19 @@
 
 use crate::checkpoint::{self, refused, save_tensors};
 use crate::params::Role;
-use crate::{Activation, Bias, Model, Network, Params, Result};
+use crate::{Activation, Bias, Dropout, Error, Model, Network, Params, Result};
 use std::path::Path;
 
 /// Writes the parameters of `model` as the safetensors file `path`, whole or not at all. [`Model::load`] reads it too.
 ///
 /// # Errors
-/// Those of [`Model::save`].
+/// Those of [`Model::save`], and where a layer has a normalisation or a residual connection. Dropout has no part in a model's
+/// answers.
 pub fn export(model: &Model, path: &Path) -> Result<()> {
     model.check_finite(path)?;
+    let mut answering = model.network.clone();
+    answering.layers.iter_mut().for_each(|layer| layer.dropout = Dropout::default());
+    answering.check_plain("a torch.nn.Sequential")?;
     let model = unshared(model)?;
     let names = checkpoint::sequential::places(&model.network);
     let params = model.params();
@@ -93,11 +97,17 @@ pub(super) fn folded(model: &Model) -> Result<Model> {
     let mut network = model.network.clone();
     let old = model.params();
     let Some(first) = network.layers.first_mut() else { return Ok(model.clone()) };
+    if first.residual {
+        let what = "the scaling cannot be folded into weights that the inputs go by: layer 0 has a residual connection";
+        return Err(Error::Config(what.into()));
+    }
     first.bias = Bias::PerUnit;
     let new = Params::of(&network);
     let mut values = vec![0.0; new.len];
     for to in &new.tensors {
-        if let (Some(from), true) = (old.get(to.layer, to.role), to.layer > 0) {
+        if let (Some(from), true) =
+            (old.get(to.layer, to.role), to.layer > 0 || !matches!(to.role, Role::Weight | Role::Bias))
+        {
             values[to.range()].copy_from_slice(&model.values[from.range()]);
         }
     }

@@ -84,6 +84,7 @@ impl Function {
     }
 
     /// The same function with other constants.
+    #[cfg(feature = "onnx")]
     pub(crate) fn with_constants(&self, map: impl Fn(f64) -> f64) -> Function {
         let constant = |node: &Node| match *node {
             Node::Constant(bits) => Node::Constant(map(f64::from_bits(bits)).to_bits()),

@@ -46,12 +46,21 @@ pub enum Ended {
 /// A run that ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
-    /// The epochs that were completed.
+    /// The epochs that were completed; of a run that went on from a [`State`](super::State), from the last one before it on.
     pub epochs: Vec<Epoch>,
+    /// Steps in all completed epochs whose gradients overflowed f16 and changed nothing; 0 in f32.
+    pub skipped: usize,
     /// Why there are no more.
     pub ended: Ended,
     /// The epoch whose weights the trainer has now, where that is not the last one.
     pub restored: Option<usize>,
+}
+
+impl Run {
+    /// How many epochs were completed, those before a checkpoint too.
+    pub fn done(&self) -> usize {
+        self.epochs.last().map_or(0, |epoch| epoch.number)
+    }
 }
 
 /// What a run under control remembers.
@@ -76,16 +85,17 @@ impl Watch {
         (self.least, self.waited) = (memory.least, memory.waited);
         let best = |epoch| (epoch, memory.best.as_ref().unwrap_or(&values).clone());
         self.best = memory.best_epoch.map(best);
-        self.good = self.control.keep_good.then_some((memory.history.len(), values));
+        self.good = self.control.keep_good.then_some((memory.last.number, values));
     }
 
-    /// What it remembers after the last epoch of `history`.
-    pub(super) fn memory(&self, data: Fingerprints, history: &[Epoch]) -> Memory {
+    /// What it remembers after the epoch `last`, with so many steps `skipped` until then.
+    pub(super) fn memory(&self, data: Fingerprints, last: &Epoch, skipped: usize) -> Memory {
         let best_epoch = self.best.as_ref().map(|(epoch, _)| *epoch);
-        let earlier = self.best.as_ref().filter(|(epoch, _)| *epoch < history.len());
+        let earlier = self.best.as_ref().filter(|(epoch, _)| *epoch < last.number);
         Memory {
             data,
-            history: history.to_vec(),
+            last: last.clone(),
+            skipped,
             least: self.least,
             waited: self.waited,
             best_epoch,

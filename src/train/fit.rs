@@ -43,15 +43,17 @@ impl Trainer {
         self.upload(data, validation)?;
         let mut watch = Watch::new(*control);
         let mut history = Vec::new();
-        let mut fingerprints = None;
+        let (mut fingerprints, mut skipped_so_far) = (None, 0);
         if let Some(memory) = self.resumed.take() {
             watch.resume(&memory, self.averaged_parameters()?);
-            (history, fingerprints) = (memory.history, Some(memory.data));
+            (fingerprints, skipped_so_far) = (Some(memory.data), memory.skipped);
+            history.push(memory.last);
         }
+        let mut done = history.last().map_or(0, |epoch: &Epoch| epoch.number);
         let over = history.last().and_then(|epoch| watch.over(epoch));
         let epochs = if over.is_some() { 0 } else { epochs };
         let mut ended = over.unwrap_or(Ended::Complete);
-        for number in history.len() + 1..=epochs {
+        for number in done + 1..=epochs {
             if observer.callback(Moment::Begin(number), &mut self.running(0, data.rows()))?.is_break() {
                 ended = Ended::Observer;
                 break;
@@ -59,12 +61,12 @@ impl Trainer {
             let order = epoch_order(data.rows(), self.options.seed, self.epochs);
             let entries = self.entries(order.len());
             let skipped_before = self.skipped_steps()?;
-            let (mut done, steps) = (0, data.rows().div_ceil(self.options.batch));
+            let (mut stepped, steps) = (0, data.rows().div_ceil(self.options.batch));
             let trained = self.train_in_order(data, &order, &entries, |trainer, part| {
-                done += part.len();
+                stepped += part.len();
                 let stopped =
-                    observer.progress(number, done, steps, part.last().copied().unwrap_or(f32::NAN)).is_break();
-                let flow = observer.callback(Moment::Part(number), &mut trainer.running(done, data.rows()))?;
+                    observer.progress(number, stepped, steps, part.last().copied().unwrap_or(f32::NAN)).is_break();
+                let flow = observer.callback(Moment::Part(number), &mut trainer.running(stepped, data.rows()))?;
                 Ok(if stopped { ControlFlow::Break(()) } else { flow })
             })?;
             let loss = match trained {
@@ -88,6 +90,7 @@ impl Trainer {
                 schedule.observe(began, validated.as_ref().map_or(loss, |validation| validation.loss));
             }
             let skipped = self.skipped_steps()? - skipped_before;
+            (done, skipped_so_far) = (number, skipped_so_far + skipped);
             let epoch = Epoch { number, loss, skipped, validation: validated };
             let (best, good) = watch.wants(&epoch);
             if best || good {
@@ -98,13 +101,12 @@ impl Trainer {
             let stopped = observer.epoch(&epoch).is_break();
             let flow = observer.callback(Moment::End(&epoch), &mut self.running(0, data.rows()))?;
             let ends = (stopped || flow.is_break()).then_some(Ended::Observer).or_else(|| watch.ends(&epoch));
-            let wants_state = observer.wants_state(&epoch);
-            history.push(epoch);
-            if wants_state {
+            if observer.wants_state(&epoch) {
                 let data = fingerprints.get_or_insert_with(|| Fingerprints::of(data, validation)).clone();
-                let run = Some(watch.memory(data, &history));
+                let run = Some(watch.memory(data, &epoch, skipped_so_far));
                 observer.state(State { run, ..self.state()? })?;
             }
+            history.push(epoch);
             if let Some(why) = ends {
                 ended = why;
                 break;
@@ -112,7 +114,7 @@ impl Trainer {
         }
         let restored = match ended {
             Ended::Diverged { .. } => watch.best.or(watch.good),
-            _ => watch.best.filter(|(number, _)| *number < history.len()),
+            _ => watch.best.filter(|(number, _)| *number < done),
         };
         let restored = match restored {
             Some((number, values)) => {
@@ -121,7 +123,7 @@ impl Trainer {
             }
             None => None,
         };
-        Ok(Run { epochs: history, ended, restored })
+        Ok(Run { epochs: history, skipped: skipped_so_far, ended, restored })
     }
 
     /// The first parameter that holds a number that is not finite.

@@ -1,7 +1,7 @@
 //! Who watches a run, and what a watcher may do to it.
 
-use super::{Batch, Epoch, Gradients, State, Trainer};
-use crate::{Dataset, Device, Matrix, Network, Result};
+use super::{Batch, Epoch, Gradients, State, Trainer, feed};
+use crate::{Dataset, Device, Network, Result};
 use std::ops::ControlFlow;
 
 /// Watches a training run and may stop it.
@@ -164,10 +164,10 @@ impl Running<'_> {
     /// rows of `data`, `most` at most.
     pub fn gradient_norms(&mut self, data: &Dataset, most: usize) -> Result<Vec<f64>> {
         let rows = most.min(data.rows());
-        fn first(matrix: &Matrix, rows: usize) -> &[f32] {
-            &matrix.data[..rows * matrix.cols]
-        }
-        let batch = Batch { inputs: first(&data.inputs, rows), targets: first(&data.targets, rows) };
+        let weighted = self.trainer.options.weighted;
+        let targets: Vec<f32> =
+            (0..rows).flat_map(|row| feed::target(data, row, weighted)).flatten().copied().collect();
+        let batch = Batch { inputs: &data.inputs.data[..rows * data.inputs.cols], targets: &targets };
         let gradients = self.gradients(&batch)?.params;
         let mut squares = vec![0.0; self.trainer.network.layers.len()];
         for tensor in &self.trainer.params.tensors {

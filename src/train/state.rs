@@ -39,7 +39,10 @@ pub(crate) struct Counts {
 pub(crate) struct Memory {
     /// What [`fingerprint`] says of the data sets.
     pub(crate) data: Fingerprints,
-    pub(crate) history: Vec<Epoch>,
+    /// The last epoch.
+    pub(crate) last: Epoch,
+    /// Steps so far that changed nothing.
+    pub(crate) skipped: usize,
     #[serde(with = "numbers")]
     pub(crate) least: f64,
     pub(crate) waited: usize,
@@ -96,7 +99,7 @@ impl State {
 
     /// The epochs that the run completed; of all runs, where none goes on.
     pub fn epochs(&self) -> usize {
-        self.run.as_ref().map_or(self.counts.epochs as usize, |run| run.history.len())
+        self.run.as_ref().map_or(self.counts.epochs as usize, |run| run.last.number)
     }
 
     /// The parameters to keep, averaged where the trainer averages them, laid out by [`Params`](crate::Params).

@@ -104,6 +104,9 @@ struct Dense<'g> {
     activation: Option<Expr<'g>>,
 }
 
+/// How often a weight may be shared by layers, on average: each has a copy of its own.
+const SHARED: usize = 16;
+
 struct Walk<'a, 'g> {
     path: &'a Path,
     graph: &'g Graph,
@@ -117,6 +120,8 @@ struct Walk<'a, 'g> {
     made: HashSet<&'a str>,
     scaling: Option<(Vec<f64>, Vec<f64>)>,
     layers: Vec<Dense<'g>>,
+    /// The numbers in each weight by its name.
+    weights: HashMap<String, usize>,
 }
 
 impl<'a, 'g> Walk<'a, 'g> {
@@ -132,7 +137,18 @@ impl<'a, 'g> Walk<'a, 'g> {
         let input = (input.name.as_str(), Value::Input { shift: vec![0.0], scale: vec![1.0] });
         let made = file.node.iter().flat_map(|node| &node.output).map(String::as_str).collect();
         let values = HashMap::from([input]);
-        Ok(Walk { path, graph, x, known, initializers, values, made, scaling: None, layers: Vec::new() })
+        Ok(Walk {
+            path,
+            graph,
+            x,
+            known,
+            initializers,
+            values,
+            made,
+            scaling: None,
+            layers: Vec::new(),
+            weights: HashMap::new(),
+        })
     }
 
     fn value(&self, name: &str) -> Result<Value<'g>, String> {
@@ -186,7 +202,8 @@ impl<'a, 'g> Walk<'a, 'g> {
                         (None, _, Some(numbers)) => Constant::vector(numbers),
                         _ => return Err("expected a tensor or floating-point numbers in it".into()),
                     };
-                Ok(Value::Constant(Rc::new(constant)))
+                let name = node.output.first().cloned().unwrap_or_default();
+                Ok(Value::Constant(Rc::new(Constant { name, ..constant })))
             }
             "Identity" | "Dropout" => self.required(node, 0),
             "Cast" => match attributes.int("to", 0) as i32 {
@@ -346,6 +363,11 @@ impl<'a, 'g> Walk<'a, 'g> {
                 }
                 self.layers[layer].activation = Some(value);
             }
+        }
+        self.weights.insert(weight.name.clone(), weight.values.len());
+        let taken = self.layers.iter().map(|layer| layer.weight.len()).sum::<usize>() + weight.values.len();
+        if taken / SHARED > self.weights.values().sum() {
+            return Err(format!("shares its weight {:?} with more layers than are read", weight.name));
         }
         let weight = weight.finite()?;
         self.layers.push(Dense { inputs, outputs, weight, bias: None, activation: None });

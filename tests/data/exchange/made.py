@@ -113,6 +113,8 @@ save(
      node("Add", ["c", "a1"], ["y"])],
     [*pair, raw("v", weights(2, 2))],
 )
+names = ["x", *[f"a{i}" for i in range(39)], "y"]
+save("bad_shared", [node("MatMul", [a, "w"], [b]) for a, b in zip(names, names[1:])], [raw("w", weights(3, 3))])
 huge = save("bad_huge", dense, pair)
 huge.graph.initializer[0].dims[:] = [1 << 40, 1 << 20]
 onnx.save(huge, HERE / "bad_huge.onnx")

@@ -376,11 +376,6 @@ impl Run<'_> {
         self.fitted.epochs.last().map_or(self.progress.loss, |epoch| epoch.loss)
     }
 
-    /// Steps of the completed epochs that changed nothing.
-    fn skipped(&self) -> usize {
-        self.fitted.epochs.iter().map(|epoch| epoch.skipped).sum()
-    }
-
     /// Why the run ended early, in words.
     fn ending(&self) -> &'static str {
         match self.fitted.ended {
@@ -428,9 +423,9 @@ impl Run<'_> {
 
     /// Adds what came out.
     fn results(&self, value: &mut Value) {
-        value["epochs"] = json!(self.fitted.epochs.len());
+        value["epochs"] = json!(self.fitted.done());
         value["final_loss"] = json!(self.final_loss());
-        value["skipped_steps"] = json!(self.skipped());
+        value["skipped_steps"] = json!(self.fitted.skipped);
         for (part, evaluation) in [("validation", self.validation()), ("test", self.test.as_ref())] {
             if let Some(evaluation) = evaluation {
                 value[format!("{part}_loss")] = json!(evaluation.loss);
@@ -442,7 +437,7 @@ impl Run<'_> {
     }
 
     fn report(&self, context: &Context) -> Result<ExitCode> {
-        let (done, loss) = (self.fitted.epochs.len(), short(self.final_loss()));
+        let (done, loss) = (self.fitted.done(), short(self.final_loss()));
         let ending = match self.interrupted() {
             true => format!("interrupted in epoch {} of {}, {done} epochs", self.progress.epoch, self.job.epochs),
             false => format!("{done} epochs{}", self.ending()),
@@ -450,9 +445,9 @@ impl Run<'_> {
         let kept =
             self.fitted.restored.map_or(String::new(), |epoch| format!("; the weights are those of epoch {epoch}"));
         context.tell("trained", format_args!("{ending} in {:.1} s, final loss {loss}{kept}", self.seconds))?;
-        if self.skipped() > 0 {
+        if self.fitted.skipped > 0 {
             let why = "a gradient overflowed f16, and the loss scale was halved";
-            context.tell("skipped", format_args!("{} steps, whose parameters stayed: {why}", self.skipped()))?;
+            context.tell("skipped", format_args!("{} steps, whose parameters stayed: {why}", self.fitted.skipped))?;
         }
         if let Some(validation) = self.validation() {
             context.tell("validation", describe(validation))?;
