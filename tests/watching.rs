@@ -77,6 +77,31 @@ fn a_callback_sees_every_epoch_begin_and_end() {
     }
 }
 
+/// The gradient of the loss of line at w is `4 (w - 2)`; rows that all weigh 3 have three times that.
+#[test]
+fn the_norm_of_the_gradient_is_that_of_weighted_rows() {
+    for weights in [None, Some(vec![3.0; 8])] {
+        let factor = if weights.is_some() { 12.0 } else { 4.0 };
+        let data = Dataset { weights, ..line(8) };
+        let network = Network::new(1).layer(Layer { bias: Bias::None, ..Layer::new(1, Activation::Linear) });
+        let weighted = data.weights.is_some();
+        let options = TrainerOptions { weighted, ..TrainerOptions::new(Loss::HalfSumOfSquares) };
+        let mut trainer = Trainer::new(&Device::Cpu, network, options).unwrap();
+        let mut seen = 0;
+        let mut watch = Callback(|moment: Moment<'_>, run: &mut Running<'_>| {
+            if let Moment::End(_) = moment {
+                let norms = run.gradient_norms(&data, 1024)?;
+                let expected = factor * (f64::from(run.parameters()?[0]) - 2.0).abs();
+                assert!((norms[0] - expected).abs() <= 1e-5 * expected, "{norms:?}, expected {expected}");
+                seen += 1;
+            }
+            Ok(ControlFlow::Continue(()))
+        });
+        trainer.fit(&data, None, 1, &mut watch).unwrap();
+        assert_eq!(seen, 1);
+    }
+}
+
 #[test]
 fn a_callback_changes_the_rate_of_the_epochs_to_come() {
     for device in devices() {
