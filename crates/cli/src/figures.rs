@@ -7,8 +7,9 @@ use crate::watch::runs::History;
 use crate::words::short;
 use wgrad::data::{Scaling, Task};
 use wgrad::metrics::{Metrics, Probabilities, RocCurve};
+use wgrad::params::Role;
 use wgrad::train::{RateRange, argmax};
-use wgrad::{Activation, Dataset, Device, Error, Matrix, Model, Network, Result};
+use wgrad::{Activation, Bias, Dataset, Device, Error, Layer, Matrix, Model, Network, Result};
 
 /// What is measured over epochs, as `wgrad plot curves` draws it: the columns of the log.
 pub struct Measure {
@@ -286,15 +287,25 @@ pub fn weights(model: &Model) -> Vec<Histogram> {
 pub fn activations(model: &Model, device: &Device, inputs: &Matrix) -> Result<Vec<Histogram>> {
     let rows = inputs.rows.min(1024);
     let inputs = inputs.select(&(0..rows).collect::<Vec<_>>());
-    let params = model.params();
-    (1..=model.network.layers.len())
+    let all = model.network.layers.len();
+    (1..=all)
         .map(|layers| {
-            // The network up to a layer is a network: its arena is the beginning of the whole one's.
-            let network = Network { layers: model.network.layers[..layers].to_vec(), ..model.network.clone() };
-            let len = wgrad::Params::of(&network).len;
-            let values = &model.values[..len.min(params.len)];
-            let outputs = wgrad::Predictor::new(device, &network, values, rows)?.predict(&inputs)?;
-            let activation = network.output_activation();
+            // The network up to a layer is a network, whose arena is the beginning of the whole one's. A layer with units that
+            // drop out or with a residual cannot be the last, so one behind it hands its outputs on as they are.
+            let layer = &model.network.layers[layers - 1];
+            let (activation, width) = (layer.activation, layer.outputs);
+            let mut network = Network { layers: model.network.layers[..layers].to_vec(), ..model.network.clone() };
+            if layers < all {
+                network = network.layer(Layer { bias: Bias::None, ..Layer::new(width, Activation::Linear) });
+            }
+            let params = wgrad::Params::of(&network);
+            let mut values = vec![0.0; params.len];
+            let given = params.tensors.iter().filter(|tensor| tensor.layer < layers);
+            given.for_each(|tensor| values[tensor.range()].copy_from_slice(&model.values[tensor.range()]));
+            if let (true, Some(identity)) = (layers < all, params.get(layers, Role::Weight)) {
+                (0..width).for_each(|unit| values[identity.offset + unit * (width + 1)] = 1.0);
+            }
+            let outputs = wgrad::Predictor::new(device, &network, &values, rows)?.predict(&inputs)?;
             let title = format!("output of layer {layers}, {}", activation.name());
             Ok(Histogram::of(title, &outputs.data, 2))
         })

@@ -306,6 +306,17 @@ fn a_report_is_one_page_with_everything_in_it() {
 }
 
 #[test]
+fn a_report_shows_layers_of_every_kind() {
+    let folder = Folder::new();
+    folder.well("train moons --epochs 2 --hidden 8,8 --dropout 0.2 --residual --normalization batch --log log");
+    folder.well("report log");
+    let page = text(&folder, "log/report.html");
+    for layer in ["output of layer 1, relu", "output of layer 2, relu", "output of layer 3, linear"] {
+        assert!(page.contains(layer), "{layer} is missing");
+    }
+}
+
+#[test]
 fn a_report_says_where_the_data_went() {
     let folder = logged("f.csv");
     fs::remove_file(folder.path("f.csv")).unwrap();
