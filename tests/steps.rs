@@ -647,3 +647,27 @@ fn weights_that_nobody_takes_are_an_error() {
     };
     assert_eq!(of(false), of(true));
 }
+
+/// The kernels around the update over awkward lengths, and every loss on rows with weights, in every variant.
+#[test]
+fn kernels_hold_over_awkward_sizes() {
+    use wgrad::check::kernels::check;
+    use wgrad::kernel::{Kernel, Treatment};
+    let losses = Loss::ALL.iter().map(|&loss| Kernel::Loss { loss, activation: Activation::Linear });
+    let around = Treatment::ALL.iter().map(|&treatment| Kernel::Treatment(treatment));
+    for device in devices() {
+        for kernel in losses.clone().chain(around.clone()) {
+            let sizes: &[[u32; 4]] = match kernel {
+                Kernel::Loss { .. } => &[[5, 3, 1, 0], [2, 65, 1, 0]],
+                Kernel::Treatment(Treatment::Squares) => &[[1, 64, 0, 0], [63, 64, 0, 0], [4097, 128, 0, 0]],
+                _ => &[[1, 0, 0, 0], [255, 0, 0, 0], [257, 0, 0, 0], [1028, 0, 0, 0]],
+            };
+            for &dims in sizes {
+                for variant in device.variants(&kernel).into_iter().filter(|&variant| kernel.runs(variant, dims)) {
+                    let found = check(&device, &kernel, variant, dims, 11, &|_| {}).unwrap();
+                    assert!(found.is_ok(), "{}: {kernel} {variant} {dims:?}: {found:?}", device.name());
+                }
+            }
+        }
+    }
+}

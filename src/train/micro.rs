@@ -21,9 +21,10 @@ pub(super) struct Micro {
 impl Micro {
     /// As evenly as the limit allows: less of the last one is padding.
     pub(super) fn of(options: &TrainerOptions) -> Micro {
-        let batch = options.batch.max(1);
-        let most = options.micro_batch.unwrap_or(batch).clamp(1, batch);
-        let count = batch.div_ceil(most);
+        let batch = options.batch;
+        let most = options.micro_batch.unwrap_or(batch).clamp(1, batch.max(1));
+        // A batch without a row is one that no plan takes.
+        let count = batch.div_ceil(most).max(1);
         Micro { batch, rows: batch.div_ceil(count), count }
     }
 
