@@ -12,6 +12,9 @@ use std::ops::Range;
 /// and a few of them are still little memory.
 const REGION: u64 = 32 << 20;
 
+/// Rows that are read from a file before what was read is let go.
+const MAPPED: usize = 2048;
+
 /// Rows of the region that data sets of `rows` rows together are streamed through, a multiple of the batch; `None` where
 /// they stay on the device as a whole. A slot may have `most` bytes.
 pub fn streamed_rows(network: &Network, options: &TrainerOptions, rows: usize, most: u64) -> Option<usize> {
@@ -41,8 +44,15 @@ pub(super) fn feed(
         let at = first % region;
         let count = (range.end - first).min(region - at);
         for (slot, rows) in [(Slot::DataInputs, &data.inputs), (Slot::DataTargets, &data.targets)] {
-            let mut rows_in_order = order[first..first + count].iter().map(|&row| rows.row(row as usize));
-            executor.stream(slot, at * rows.cols..(at + count) * rows.cols, &mut rows_in_order)?;
+            // A row that is used brings a page of its file into memory, and some of those around it.
+            let most = if rows.data.in_a_file() { MAPPED } else { count };
+            for part in (0..count).step_by(most) {
+                let part = part..count.min(part + most);
+                let range = (at + part.start) * rows.cols..(at + part.end) * rows.cols;
+                let mut in_order = order[first..first + count][part].iter().map(|&row| rows.row(row as usize));
+                executor.stream(slot, range, &mut in_order)?;
+                rows.data.release();
+            }
         }
         first += count;
     }

@@ -1,12 +1,14 @@
 //! A training run with everything decided.
 
 use crate::recorded::Recorded;
-use crate::settings::{DataSettings, Hidden, NetworkSettings, Settings, TaskKind, TrainingSettings};
-use crate::sources::{Start, check_task};
+use crate::settings::{
+    DataSettings, Hidden, MEMORY, NetworkSettings, Settings, TaskKind, TrainingSettings, Validation,
+};
+use crate::sources::{Loaded, Start, check_task};
 use crate::tuning::{PlannerChoice, summary, warn};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use wgrad::data::{Scaling, ScalingKind, Task, TaskHint, split};
+use wgrad::data::{ColumnSummary, Encoding, Missing, Scaling, ScalingKind, Survey, Task, Unknown, read_columns, split};
 use wgrad::device::{DeviceChoice, Selection};
 use wgrad::init::initialize;
 use wgrad::optimizer::{Momentum, Rule};
@@ -28,6 +30,10 @@ pub struct Job {
     pub validation: Option<Dataset>,
     /// The rows to judge the trained network by.
     pub test: Option<Dataset>,
+    /// What the columns of a file hold.
+    pub columns: Vec<ColumnSummary>,
+    /// What made inputs of columns, where they are not numbers that are inputs as they are.
+    pub encoding: Option<Encoding>,
     /// How the inputs were scaled.
     pub scaling: Scaling,
     /// The architecture.
@@ -77,27 +83,36 @@ impl Job {
         if settings.training.loss.is_none() {
             settings.training.loss = model.as_ref().and_then(|model| model.loss);
         }
-        let data = load(&mut settings)?;
+        // Its columns are those of the data.
+        let origin = match (&start, &model) {
+            (Start::File(path), None) => Model::load(path).ok(),
+            _ => model.clone(),
+        };
+        let mut parts = Parts::load(&mut settings, origin.as_ref(), seed)?;
+        let data = &parts.train;
         let learning_rate = learning_rate(&mut settings.training, &data.task)?;
         let fallback = match data.task {
             Task::Classification { .. } => Loss::SoftmaxCrossEntropy,
             Task::Regression { .. } => Loss::MeanSquaredError,
         };
         let loss = *settings.training.loss.get_or_insert(fallback);
-        let network = network(&mut settings.network, &data, loss)?;
+        let network = network(&mut settings.network, data, loss)?;
         loss.check_output(network.output_activation())?;
         let model = match (&start, model) {
             (Start::File(path), None) => Some(load_weights(path, &network)?),
             (_, model) => model,
         };
         if let Some(model) = &model {
-            check_origin(model, &data, loss)?;
+            check_origin(model, data, loss)?;
         }
 
         let given = model.as_ref().and_then(|model| model.scaling.clone());
-        let Parts { train, validation, test, scaling } = Parts::of(&data, &mut settings.data, given, seed)?;
+        let scaling = parts.prepare(&mut settings, given)?;
+        let Parts { train, validation, test, columns, encoding, .. } = parts;
 
-        let data_budget = settings.training.data_memory.map_or(u64::MAX, |size| size.0);
+        // What is in files would be in memory again on a device that is the CPU.
+        let spared = train.inputs.data.in_a_file().then_some(settings.data.memory.unwrap_or(MEMORY).0 / 4);
+        let data_budget = settings.training.data_memory.map(|size| size.0).or(spared).unwrap_or(u64::MAX);
         let options =
             TrainerOptions { optimizer, learning_rate, batch, init, seed, data_budget, ..TrainerOptions::new(loss) };
         let recorded = match (like, &start, &model) {
@@ -111,6 +126,8 @@ impl Job {
             train,
             validation,
             test,
+            columns,
+            encoding: (!encoding.is_plain()).then_some(encoding),
             scaling,
             network,
             options,
@@ -284,29 +301,81 @@ struct Parts {
     train: Dataset,
     validation: Option<Dataset>,
     test: Option<Dataset>,
-    scaling: Scaling,
+    columns: Vec<ColumnSummary>,
+    encoding: Encoding,
+    /// Whether the encoding is that of a model that is gone on from.
+    fitted: bool,
 }
 
 impl Parts {
-    /// Splits `data` and scales it: by the `given` scaling, where it is of the kind wanted, since weights that are gone
-    /// on from belong to the scaling they were trained with; otherwise by one that is fitted to the training rows alone.
-    fn of(data: &Dataset, settings: &mut DataSettings, given: Option<Scaling>, seed: u64) -> Result<Parts> {
-        let test = *settings.test.get_or_insert(0.2);
-        let validation = *settings.validation.get_or_insert(0.1);
-        let rows = split(data.rows(), data.labels().as_deref(), test, validation, seed)?;
-        let mut train = data.select(&rows.train);
-        let fallback = given.as_ref().map_or(ScalingKind::Standard, |scaling| scaling.kind);
-        let kind = *settings.scaling.get_or_insert(fallback);
-        let given = given.filter(|scaling| scaling.kind == kind);
-        let scaling = given.unwrap_or_else(|| Scaling::fit(kind, &train.inputs));
-        scaling.apply(&mut train.inputs)?;
-        let held_out = |rows: &[usize]| -> Result<Option<Dataset>> {
-            let mut part = data.select(rows);
-            scaling.apply(&mut part.inputs)?;
-            Ok(Some(part).filter(|part| part.rows() > 0))
+    /// Reads the data and divides the rows; missing values are still missing, and nothing is scaled.
+    fn load(settings: &mut Settings, origin: Option<&Model>, seed: u64) -> Result<Parts> {
+        let loaded = load(settings, origin)?;
+        let data = &mut settings.data;
+        let test = *data.test.get_or_insert(0.2);
+        let validation = match data.validation.get_or_insert(Validation::Share(0.1)) {
+            Validation::Share(share) => *share,
+            Validation::File(_) => 0.0,
         };
-        let (validation, test) = (held_out(&rows.validation)?, held_out(&rows.test)?);
-        Ok(Parts { train, validation, test, scaling })
+        let rows = split(loaded.rows(), loaded.labels().as_deref(), test, validation, seed)?;
+        let mut parts = loaded.parts(&[&rows.train, &rows.validation, &rows.test])?.into_iter();
+        let mut next = || parts.next().ok_or_else(|| Error::Config("expected three parts of the data".into()));
+        let (train, validation, test) = (next()?, next()?, next()?);
+        let some = |part: Dataset| Some(part).filter(|part| part.rows() > 0);
+        data.task = Some(match train.task {
+            Task::Classification { .. } => TaskKind::Classification,
+            Task::Regression { .. } => TaskKind::Regression,
+        });
+        Ok(Parts {
+            train,
+            validation: some(validation),
+            test: some(test),
+            columns: loaded.columns().to_vec(),
+            encoding: loaded.encoding(),
+            fitted: origin.is_some_and(|model| model.encoding.is_some()),
+        })
+    }
+
+    /// Fills missing values in and scales: by the `given` scaling, where it is of the kind wanted, since weights that are gone
+    /// on from belong to the scaling they were trained with; otherwise by one that is fitted to the training rows alone.
+    fn prepare(&mut self, settings: &mut Settings, given: Option<Scaling>) -> Result<Scaling> {
+        let data = &mut settings.data;
+        if !self.fitted {
+            self.encoding.fit_missing(data.missing.as_ref().unwrap_or(&Missing::Error), &self.train.inputs)?;
+        }
+        if let Some(Validation::File(path)) = &data.validation {
+            self.validation = Some(validation(path, data, settings.training.loss, &self.train, &self.encoding)?);
+        }
+        for part in [Some(&mut self.train), self.validation.as_mut(), self.test.as_mut()].into_iter().flatten() {
+            self.encoding.fill(&mut part.inputs);
+            part.validate()?;
+        }
+        let fallback = given.as_ref().map_or(ScalingKind::Standard, |scaling| scaling.kind);
+        let kind = *data.scaling.get_or_insert(fallback);
+        let given = given.filter(|scaling| scaling.kind == kind);
+        let scaling = given.unwrap_or_else(|| self.encoding.fit_scaling(kind, &self.train.inputs));
+        for part in [Some(&mut self.train), self.validation.as_mut(), self.test.as_mut()].into_iter().flatten() {
+            scaling.apply(&mut part.inputs)?;
+        }
+        Ok(scaling)
+    }
+}
+
+/// Reads the rows to watch training by from a file of their own.
+fn validation(
+    path: &Path,
+    settings: &DataSettings,
+    loss: Option<Loss>,
+    train: &Dataset,
+    encoding: &Encoding,
+) -> Result<Dataset> {
+    // Format and labels are those of the training data.
+    let options = wgrad::data::ReadOptions { format: None, labels: None, ..settings.read_options() };
+    match (loss, &train.task) {
+        (Some(Loss::Equation(_)), Task::Regression { outputs }) => {
+            read_columns(path, &options, &train.features, outputs)
+        }
+        _ => Survey::like(path, &options, encoding, &train.task)?.load(),
     }
 }
 
@@ -378,34 +447,32 @@ fn learning_rate(training: &mut TrainingSettings, task: &Task) -> Result<f32> {
     }
 }
 
-fn load(settings: &mut Settings) -> Result<Dataset> {
-    let Some(source) = &settings.data.source else {
-        return Err(Error::Config("the table [data] needs a `source`: \"digits\", synthetic data such as \"moons\", or the name of a .csv file"
-            .into()));
+fn load(settings: &mut Settings, origin: Option<&Model>) -> Result<Loaded> {
+    let data = &mut settings.data;
+    let Some(source) = &data.source else {
+        let what =
+            "the table [data] needs a `source`: \"digits\", synthetic data such as \"moons\", or the name of a file";
+        return Err(Error::Config(what.into()));
     };
-    let hint = match settings.data.task {
-        None => TaskHint::Infer,
-        Some(TaskKind::Classification) => TaskHint::Classification,
-        Some(TaskKind::Regression) => TaskHint::Regression,
-    };
-    let data = match settings.training.loss {
+    match settings.training.loss {
         Some(Loss::Equation(equation)) => {
-            let scaling = settings.data.scaling.get_or_insert(ScalingKind::None);
-            if *scaling != ScalingKind::None || settings.data.target.is_some() {
+            let scaling = data.scaling.get_or_insert(ScalingKind::None);
+            if *scaling != ScalingKind::None || data.target.is_some() {
                 let what = "an equation names its columns, and its derivatives are by the numbers as they are; leave \
                             --target out, and --scaling unless it is none";
                 return Err(Error::Config(what.into()));
             }
-            source.load_equation(equation)?
+            source.load_equation(equation, &data.read_options()).map(Loaded::Whole)
         }
-        _ => source.load(settings.data.target.as_deref(), hint, settings.training.seed.unwrap_or_default())?,
-    };
-    data.validate()?;
-    settings.data.task = Some(match data.task {
-        Task::Classification { .. } => TaskKind::Classification,
-        Task::Regression { .. } => TaskKind::Regression,
-    });
-    Ok(data)
+        _ => {
+            let loaded = source.load(&data.read_options(), origin, settings.training.seed.unwrap_or_default())?;
+            if let Loaded::File(_) = loaded {
+                data.missing.get_or_insert(Missing::Error);
+                data.unknown.get_or_insert(Unknown::Error);
+            }
+            Ok(loaded)
+        }
+    }
 }
 
 fn network(settings: &mut NetworkSettings, data: &Dataset, loss: Loss) -> Result<Network> {

@@ -3,6 +3,7 @@
 
 mod config;
 mod custom;
+mod data;
 mod equations;
 mod gpu;
 mod gradients;
