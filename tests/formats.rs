@@ -189,11 +189,9 @@ fn broken_files() {
             "broken" | "mixed" | "infinite.idx" | "truncated-train-images-idx3-ubyte" => Some("c1".to_owned()),
             _ => None,
         };
-        let error = message(
-            read(name, &ReadOptions { target, ..table_or_any(name) })
-                .err()
-                .unwrap_or_else(|| panic!("{name} was read")),
-        );
+        let result = read(name, &ReadOptions { target, ..table_or_any(name) });
+        assert!(result.is_err(), "{name} was read");
+        let error = message(result.unwrap_err());
         assert!(error.contains(expected), "{name}: {error}");
         assert!(error.contains(name.trim_end_matches(".gz")) || name.starts_with("short"), "{name}: {error}");
     }

@@ -308,7 +308,7 @@ fn median(values: &mut [f32]) -> f32 {
     let (below, upper, _) = values.select_nth_unstable_by(middle, f32::total_cmp);
     let (upper, lower) = (*upper, below.iter().copied().max_by(f32::total_cmp));
     match lower {
-        Some(lower) if values.len() % 2 == 0 => ((f64::from(lower) + f64::from(upper)) / 2.0) as f32,
+        Some(lower) if values.len().is_multiple_of(2) => ((f64::from(lower) + f64::from(upper)) / 2.0) as f32,
         _ => upper,
     }
 }
