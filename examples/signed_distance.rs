@@ -118,8 +118,8 @@ fn points(data: &[&str]) -> Dataset {
         name: "outline".into(),
         features: names(&["x", "y"]),
         task: Task::Regression { outputs: names(data) },
-        inputs: Matrix { rows: OUTLINE + SPACE, cols: 2, data: inputs },
-        targets: Matrix { rows: OUTLINE + SPACE, cols: data.len(), data: targets },
+        inputs: Matrix { rows: OUTLINE + SPACE, cols: 2, data: inputs.into() },
+        targets: Matrix { rows: OUTLINE + SPACE, cols: data.len(), data: targets.into() },
         weights: None,
     }
 }

@@ -69,6 +69,7 @@ impl Predictor {
         let mut pending: Option<Readback> = None;
         for rows in inputs.data.chunks(batch * inputs.cols) {
             self.executor.stream(Slot::Input, 0..rows.len(), &mut std::iter::once(rows))?;
+            inputs.data.release();
             let range = 0..rows.len() / inputs.cols * outputs;
             let next = self.executor.run_and_read(Phase::FORWARD, 1, Slot::Output, range)?;
             if let Some(before) = pending.replace(next) {

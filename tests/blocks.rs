@@ -21,7 +21,7 @@ fn devices() -> [Device; 2] {
 
 fn predict(device: &Device, network: &Network, values: &[f32], inputs: &[f32]) -> Vec<f32> {
     let inputs = Matrix::new(inputs.len() / network.inputs, network.inputs, inputs.to_vec()).unwrap();
-    Predictor::new(device, network, values, 7).unwrap().predict(&inputs).unwrap().data
+    Predictor::new(device, network, values, 7).unwrap().predict(&inputs).unwrap().data.to_vec()
 }
 
 /// What `tests/data/blocks/pytorch.py` stored.

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use wgrad::checkpoint::save_tensors;
-use wgrad::data::{Scaling, ScalingKind, Task};
+use wgrad::data::{Encoding, InputColumn, InputKind, Scaling, ScalingKind, Task, Unknown};
 use wgrad::loss::Reduction;
 use wgrad::{Activation, Bias, Error, Layer, Loss, Model, Network, Params};
 
@@ -80,6 +80,12 @@ fn with_description(edit: impl FnOnce(&mut Value)) -> Vec<u8> {
         edit(&mut description);
         *text = description.to_string().into();
     })
+}
+
+/// The description in a file.
+fn describe(bytes: &[u8]) -> Value {
+    let (_, metadata) = safetensors::SafeTensors::read_metadata(bytes).unwrap();
+    serde_json::from_str(&metadata.metadata().as_ref().unwrap()["wgrad"]).unwrap()
 }
 
 /// A file without description that holds tensors of these names, types, shapes and bytes.
@@ -459,11 +465,51 @@ fn functions_that_cannot_be_read() {
 #[test]
 fn a_description_from_the_future() {
     let bytes = with_description(|d| {
-        d["format"] = json!(2);
+        d["format"] = json!(3);
         d["dropout"] = json!([0.5]);
     });
-    assert_refused(load(&bytes), &["format 2", "newer wgrad", "up to 1: update"]);
+    assert_refused(load(&bytes), &["format 3", "newer wgrad", "up to 2: update"]);
     assert_refused(load(&with_description(|d| d["format"] = json!(0))), &["format 0"]);
+}
+
+#[test]
+fn encodings_come_back_and_older_programs_refuse_them() {
+    let column = |name: &str, kind| InputColumn { name: name.into(), kind };
+    let values = vec!["red".to_owned(), "grün".to_owned()];
+    let kind = InputKind::Category { values, missing: Some(1), unknown: Unknown::Error };
+    let mut model = model();
+    let format = |model: &Model| describe(&saved(model))["format"].clone();
+    assert_eq!(format(&model), 1, "what an older program can read");
+    assert_eq!(model.encoding(), Encoding::numbers(&model.features));
+
+    model.features = vec!["colour=red".into(), "colour=grün".into()];
+    model.encoding = Some(Encoding { columns: vec![column("colour", kind.clone())] });
+    assert_eq!(format(&model), 2);
+    assert_eq!(load(&saved(&model)).unwrap(), model);
+    assert_eq!(model.encoding().features(), model.features);
+    for unknown in [Unknown::Column, Unknown::Ignore] {
+        let values = vec!["red".to_owned()];
+        let one = InputKind::Category { values, missing: None, unknown };
+        let number = InputKind::Number { missing: Some(0.1) };
+        let columns = match unknown {
+            Unknown::Column => vec![column("colour", one)],
+            _ => vec![column("colour", one), column("x", number)],
+        };
+        model.encoding = Some(Encoding { columns });
+        assert_eq!(load(&saved(&model)).unwrap(), model);
+    }
+
+    let edit = |columns: Value| with_description(move |d| (d["format"], d["encoding"]) = (json!(2), columns));
+    let category = |values: &[&str], missing: Value| json!([{"name": "a", "kind": "category", "values": values, "missing": missing, "unknown": "error"}]);
+    assert_refused(
+        load(&edit(category(&["x", "y", "z"], json!(0)))),
+        &["inputs that the encoding", "expected 2, found 3"],
+    );
+    assert_refused(load(&edit(category(&["x", "x"], json!(0)))), &["column \"a\"", "categories, each once"]);
+    assert_refused(load(&edit(category(&["x", "y"], json!(2)))), &["one of the categories for missing values"]);
+    let number = |name: &str| json!({"name": name, "kind": "number", "missing": null});
+    assert_refused(load(&edit(json!([number("a"), number("a")]))), &["column \"a\"", "found twice"]);
+    assert_refused(load(&edit(json!([{"name": "a", "kind": "colour"}]))), &["cannot be read", "unknown variant"]);
 }
 
 #[test]

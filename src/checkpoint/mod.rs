@@ -12,7 +12,7 @@ mod tensors;
 pub use container::save_tensors;
 pub use run::Checkpoint;
 
-use crate::data::{Scaling, Task};
+use crate::data::{Encoding, Scaling, Task};
 use crate::error::{did_you_mean, nearest};
 use crate::metrics::Probabilities;
 use crate::params::{Role, Tensor};
@@ -28,8 +28,11 @@ pub(crate) use tensors::{Shapes, Source};
 /// The key of the description in a file's metadata.
 pub(crate) const KEY: &str = "wgrad";
 
-/// The version of the description that this library writes, and the newest it reads.
-const FORMAT: u64 = 1;
+/// The newest version of the description that this library reads. It writes the oldest that can say all there is to say.
+const FORMAT: u64 = 2;
+
+/// The version that knows how columns become inputs.
+const ENCODES: u64 = 2;
 
 /// A network with its parameters, and what is needed to use it on new data.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,9 +43,11 @@ pub struct Model {
     pub values: Vec<f32>,
     /// What the outputs mean.
     pub task: Option<Task>,
-    /// The names of the input columns; empty where they have none.
+    /// The names of the inputs; empty where they have none.
     pub features: Vec<String>,
-    /// How the inputs were scaled before training.
+    /// What makes the inputs of the columns of a file; `None` where each column is the input of its name, as it is.
+    pub encoding: Option<Encoding>,
+    /// How the inputs were scaled before training, after they were encoded.
     pub scaling: Option<Scaling>,
     /// What the network was trained to minimise.
     pub loss: Option<Loss>,
@@ -59,6 +64,8 @@ struct Description {
     task: Option<Task>,
     #[serde(default)]
     features: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    encoding: Option<Encoding>,
     scaling: Option<Scaling>,
     loss: Option<Loss>,
     training: Option<serde_json::Value>,
@@ -114,10 +121,11 @@ impl Model {
     /// Everything but the parameters as JSON, or why it cannot be written so.
     pub(crate) fn describe(&self) -> Result<String, String> {
         let description = Description {
-            format: FORMAT,
+            format: if self.encoding.is_some() { ENCODES } else { 1 },
             network: self.network.clone(),
             task: self.task.clone(),
             features: self.features.clone(),
+            encoding: self.encoding.clone(),
             scaling: self.scaling.clone(),
             loss: self.loss,
             training: self.training.clone(),
@@ -159,7 +167,26 @@ impl Model {
     }
 
     pub(crate) fn bare(network: Network, values: Vec<f32>) -> Model {
-        Model { network, values, task: None, features: Vec::new(), scaling: None, loss: None, training: None }
+        Model {
+            network,
+            values,
+            task: None,
+            features: Vec::new(),
+            encoding: None,
+            scaling: None,
+            loss: None,
+            training: None,
+        }
+    }
+
+    /// What makes inputs of the columns of a file. Where the file does not say, columns are numbers: those called like the
+    /// inputs, or `c1`, `c2`, … where they have no names.
+    pub fn encoding(&self) -> Encoding {
+        match (&self.encoding, &self.features[..]) {
+            (Some(encoding), _) => encoding.clone(),
+            (None, []) => Encoding::numbers(&(1..=self.network.inputs).map(|i| format!("c{i}")).collect::<Vec<_>>()),
+            (None, features) => Encoding::numbers(features),
+        }
     }
 
     /// Checks that all parts fit each other.
@@ -178,6 +205,10 @@ impl Model {
         };
         if !self.features.is_empty() {
             same("names of input columns for the network's inputs", network.inputs, self.features.len())?;
+        }
+        if let Some(encoding) = &self.encoding {
+            encoding.validate()?;
+            same("inputs that the encoding makes for the network's inputs", network.inputs, encoding.width())?;
         }
         if let Some(Scaling { shift, scale, .. }) = &self.scaling {
             same("shifts in the scaling of the network's inputs", network.inputs, shift.len())?;
@@ -213,19 +244,19 @@ impl Description {
         let unreadable = |e: serde_json::Error| format!("its wgrad description cannot be read: {e}");
         let version: Version = serde_json::from_str(json).map_err(unreadable)?;
         match version.format {
-            FORMAT => serde_json::from_str(json).map_err(unreadable),
+            1..=FORMAT => serde_json::from_str(json).map_err(unreadable),
             newer if newer > FORMAT => Err(format!(
                 "its wgrad description has format {newer}, from a newer wgrad; this one reads formats up to {FORMAT}: \
                  update wgrad"
             )),
-            other => Err(format!("its wgrad description has format {other}; expected {FORMAT}")),
+            other => Err(format!("its wgrad description has format {other}; expected 1 to {FORMAT}")),
         }
     }
 
     /// The model described, still without values.
     fn model(self) -> Model {
-        let Description { format: _, network, task, features, scaling, loss, training } = self;
-        Model { network, values: Vec::new(), task, features, scaling, loss, training }
+        let Description { format: _, network, task, features, encoding, scaling, loss, training } = self;
+        Model { network, values: Vec::new(), task, features, encoding, scaling, loss, training }
     }
 }
 

@@ -1,14 +1,14 @@
 //! The bundled digits; `data/README.md` says where they come from.
 
-use super::csv::parse;
-use super::{Dataset, Matrix, Task, TaskHint};
+use super::{Dataset, Matrix, ReadOptions, Survey, Task, TaskHint};
 
 const TEXT: &str = include_str!("../../data/digits.csv");
 
 pub(super) fn load() -> Dataset {
     // The text is part of the program and a test reads it, so the empty data set, which no training accepts, never
     // leaves this function.
-    parse("digits", "the bundled digits", TEXT.as_bytes(), None, TaskHint::Classification).unwrap_or_else(|_| Dataset {
+    let options = ReadOptions { task: TaskHint::Classification, ..ReadOptions::default() };
+    Survey::bundled("digits", TEXT, &options).and_then(|survey| survey.load()).unwrap_or_else(|_| Dataset {
         name: "digits".into(),
         features: Vec::new(),
         task: Task::Classification { classes: Vec::new() },

@@ -1,6 +1,12 @@
 //! A plain matrix of `f32`.
 
+use std::path::Path;
+
+use super::Numbers;
 use crate::{Error, Result};
+
+/// Numbers in a block of rows.
+const BLOCK: usize = 1 << 22;
 
 /// Numbers in rows and columns, stored row after row.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -10,14 +16,14 @@ pub struct Matrix {
     /// How many columns.
     pub cols: usize,
     /// The `rows * cols` numbers, row after row.
-    pub data: Vec<f32>,
+    pub data: Numbers,
 }
 
 impl Matrix {
     /// A matrix of `data`, which must hold `rows * cols` numbers.
     pub fn new(rows: usize, cols: usize, data: Vec<f32>) -> Result<Matrix> {
         if rows.checked_mul(cols) == Some(data.len()) {
-            return Ok(Matrix { rows, cols, data });
+            return Ok(Matrix { rows, cols, data: data.into() });
         }
         Err(Error::shape(
             "the numbers of a matrix",
@@ -28,7 +34,34 @@ impl Matrix {
 
     /// A matrix of zeros.
     pub fn zeros(rows: usize, cols: usize) -> Matrix {
-        Matrix { rows, cols, data: vec![0.0; rows * cols] }
+        Matrix { rows, cols, data: vec![0.0; rows * cols].into() }
+    }
+
+    /// A matrix of zeros in a temporary file, in the folder `near` where that can be written.
+    pub(crate) fn zeros_in_file(rows: usize, cols: usize, near: Option<&Path>) -> Result<Matrix> {
+        let data =
+            rows.checked_mul(cols).ok_or_else(|| Error::shape("the numbers of a matrix", "fewer", "too many"))?;
+        let data = Numbers::in_file(data, near).map_err(|error| {
+            let what = format!("cannot hold {rows} rows of {cols} numbers ({error}); free some space, or set TMPDIR");
+            Error::data("a temporary file", what)
+        })?;
+        Ok(Matrix { rows, cols, data })
+    }
+
+    /// The numbers in blocks of whole rows. Where they lie in a file, one block is in memory at a time.
+    pub fn blocks(&self) -> impl Iterator<Item = &[f32]> {
+        self.data.chunks((BLOCK / self.cols.max(1)).max(1) * self.cols.max(1)).inspect(|_| self.data.release())
+    }
+
+    /// Changes the rows one after another, with their numbers.
+    pub(crate) fn each_row_mut(&mut self, mut change: impl FnMut(usize, &mut [f32])) {
+        let cols = self.cols.max(1);
+        for first in (0..self.rows).step_by((BLOCK / cols).max(1)) {
+            let rows = first..self.rows.min(first + (BLOCK / cols).max(1));
+            let block = &mut self.data[rows.start * self.cols..rows.end * self.cols];
+            rows.zip(block.chunks_exact_mut(cols)).for_each(|(i, row)| change(i, row));
+            self.data.release();
+        }
     }
 
     /// One row a label: 1 in the label's column, 0 elsewhere. Labels must be below `classes`.
@@ -48,6 +81,15 @@ impl Matrix {
         &self.data[i * self.cols..(i + 1) * self.cols]
     }
 
+    /// The numbers of column `i`, counted from 0.
+    ///
+    /// # Panics
+    /// Where `i` is not below `cols`.
+    pub fn column(&self, i: usize) -> impl Iterator<Item = f32> + '_ {
+        assert!(i < self.cols, "column {i} of {}", self.cols);
+        self.blocks().flat_map(move |block| block.iter().skip(i).step_by(self.cols)).copied()
+    }
+
     /// The rows `rows`, in that order; a row may come more than once.
     ///
     /// # Panics
@@ -59,7 +101,13 @@ impl Matrix {
 
     /// An error that names the first NaN or infinity, where there is one; `place` says whose numbers these are.
     pub fn check_finite(&self, place: &str) -> Result<()> {
-        match self.data.iter().position(|x| !x.is_finite()) {
+        let mut before = 0;
+        let bad = self.blocks().find_map(|block| {
+            before += block.len();
+            let found = block.iter().position(|x| !x.is_finite())?;
+            Some(before - block.len() + found)
+        });
+        match bad {
             None => Ok(()),
             Some(i) => Err(Error::data(
                 format!("{place}, row {}, column {}", i / self.cols.max(1) + 1, i % self.cols.max(1) + 1),

@@ -1,25 +1,38 @@
-//! Reading data, and getting it ready for training: CSV and NumPy files, scaling, splits, the bundled digits, synthetic data.
+//! Reading data, and getting it ready for training: files of many formats, categories, missing values, scaling, splits, the
+//! bundled digits, synthetic data.
 
 mod csv;
 mod digits;
+mod encoding;
 mod files;
+mod format;
+mod formats;
+mod input;
+mod join;
 mod matrix;
 mod npy;
+mod numbers;
 mod scaling;
 mod split;
+mod spool;
+mod survey;
 mod synthetic;
 mod table;
 mod target;
 mod weights;
 
-pub use csv::{read_columns_csv, read_csv, read_csv_as, read_dataset_csv_like, read_inputs_csv};
+pub use csv::{read_columns, read_columns_csv, read_csv, read_csv_as, read_dataset_csv_like, read_inputs_csv};
+pub use encoding::{Encoding, InputColumn, InputKind, Missing, Unknown};
 pub use files::write_atomic;
+pub use format::Format;
 pub use matrix::Matrix;
 #[cfg(feature = "npz")]
 pub(crate) use npy::read_npy_bytes;
 pub use npy::{read_npy, read_npy_targets, write_npy};
+pub use numbers::Numbers;
 pub use scaling::{Scaling, ScalingKind};
 pub use split::{Split, epoch_order, folds, split};
+pub use survey::{ColumnSummary, ReadOptions, Survey, read_inputs};
 pub use synthetic::{Shape, Synthetic};
 pub use target::TaskHint;
 pub use weights::ClassWeights;
@@ -109,7 +122,8 @@ impl Dataset {
             }
             best
         };
-        Some((0..self.targets.rows).map(|i| label(self.targets.row(i))).collect())
+        let cols = self.targets.cols.max(1);
+        Some(self.targets.blocks().flat_map(|block| block.chunks_exact(cols)).map(label).collect())
     }
 
     /// Checks that it is sound: lengths and widths agree, there are rows, every number is finite, and some row counts.

@@ -1,21 +1,24 @@
 //! Arrays in NumPy's `.npy` files.
 
-use std::fs::File;
-use std::io::{BufReader, Read, Seek};
+use std::io::{Cursor, Read};
 use std::path::Path;
 
-use ndarray::{ArrayD, ArrayView2};
+use ndarray::{ArrayView2, ArrayViewD, IxDyn, ShapeBuilder};
+use ndarray_npy::WriteNpyExt;
 use ndarray_npy::npy::header::Header;
-use ndarray_npy::{ReadNpyError, ReadNpyExt, ReadableElement, WriteNpyExt};
 
+use super::format::Format;
+use super::formats::{Dense, Element, Whole, numbered, rows_and_cols};
+use super::input::Input;
+use super::table::{Column, Reader, Tables};
 use super::{Matrix, write_atomic};
 use crate::{Error, Result};
 
 /// Reads a matrix from a `.npy` file.
 ///
-/// An array of one dimension becomes one column. Numbers are `float32`, `float64`, any integer or `bool`, in either
-/// byte order and in C or Fortran order; all become `f32`, so whole numbers beyond 2^24 are rounded. NaN and infinity
-/// are errors.
+/// An array of one dimension becomes one column, and what is behind the first of several dimensions one row. Numbers are
+/// `float16`, `float32`, `float64`, any integer or `bool`, in either byte order and in C or Fortran order; all become
+/// `f32`, so whole numbers beyond 2^24 are rounded. NaN and infinity are errors. The file may be compressed by gzip.
 pub fn read_npy(path: &Path) -> Result<Matrix> {
     let (matrix, _) = read(path)?;
     matrix.check_finite(&path.display().to_string())?;
@@ -54,16 +57,17 @@ pub fn read_npy_targets(path: &Path, outputs: usize) -> Result<Matrix> {
 #[cfg(feature = "npz")]
 pub(crate) fn read_npy_bytes(bytes: &[u8]) -> Result<(Vec<usize>, Vec<f32>), String> {
     let (header, length) = parse_header(bytes)?;
-    let shape = header.shape.clone();
-    let count = shape.iter().try_fold(1, |product: usize, &n| product.checked_mul(n));
-    let load = checked_loader(&header, count, bytes.len() as u64 - length)?.1;
-    let values = load(&mut &*bytes).map_err(|error| format!("cannot be read as a NumPy array: {error}"))?;
-    Ok((shape, values))
+    let count = header.shape.iter().try_fold(1, |product: usize, &n| product.checked_mul(n));
+    let body = &bytes[length as usize..];
+    let (_, element) = checked_element(&header, count, Some(body.len() as u64))?;
+    let numbers: Vec<f64> = body.chunks_exact(element.size).map(element.value).collect();
+    let numbers = if header.layout.is_fortran() { by_rows(&header, &numbers)? } else { numbers };
+    Ok((header.shape, numbers.into_iter().map(|x| x as f32).collect()))
 }
 
 /// Writes `matrix` to a `.npy` file of `float32`, by [`write_atomic`].
 pub fn write_npy(path: &Path, matrix: &Matrix) -> Result<()> {
-    let array = ArrayView2::from_shape((matrix.rows, matrix.cols), &matrix.data).map_err(|_| {
+    let array = ArrayView2::from_shape((matrix.rows, matrix.cols), &matrix.data[..]).map_err(|_| {
         let found = format!("{} numbers", matrix.data.len());
         Error::shape("the numbers of a matrix", format!("{} rows of {}", matrix.rows, matrix.cols), found)
     })?;
@@ -72,44 +76,93 @@ pub fn write_npy(path: &Path, matrix: &Matrix) -> Result<()> {
 
 /// The matrix in a file and its element type, as in `f4`.
 fn read(path: &Path) -> Result<(Matrix, String)> {
-    let bad = |what: String| Error::data(path.display().to_string(), what);
-    let mut file = File::open(path).map_err(Error::io("read", path))?;
-    let length = file.metadata().map_err(Error::io("read", path))?.len();
-    let mut head = Vec::new();
-    file.by_ref().take(HEADER_LIMIT).read_to_end(&mut head).map_err(Error::io("read", path))?;
-    let (header, header_length) = parse_header(&head).map_err(bad)?;
-
-    let (rows, cols) = match header.shape[..] {
-        [rows] => (rows, 1),
-        [rows, cols] => (rows, cols),
-        _ => return Err(bad(format!("expected 1 or 2 dimensions, found {}: {:?}", header.shape.len(), header.shape))),
-    };
-    if rows == 0 || cols == 0 {
-        return Err(bad(format!("expected at least one number, found the empty shape {:?}", header.shape)));
+    let input = Input::new(path, Some(&Format::Npy))?;
+    let mut array = open_input(&input)?;
+    let mut data = Vec::new();
+    while let Some(table) = array.tables.next()? {
+        for row in 0..table.rows {
+            data.extend(table.columns.iter().map(|column| match column {
+                Column::Numbers(numbers) => numbers[row] as f32,
+                Column::Texts(_) => f32::NAN,
+            }));
+        }
     }
-    let present = length.saturating_sub(header_length);
-    let (kind, load) = checked_loader(&header, rows.checked_mul(cols), present).map_err(bad)?;
-    file.rewind().map_err(Error::io("read", path))?;
-    let data = load(&mut file).map_err(|error| bad(format!("cannot be read as a NumPy array: {error}")))?;
-    Ok((Matrix::new(rows, cols, data)?, kind))
+    Ok((Matrix::new(array.rows, array.cols, data)?, array.kind))
 }
 
-/// The element type, as in `f4`, and how to read its arrays, where `count` elements take the bytes that are `present`.
-fn checked_loader(header: &Header, count: Option<usize>, present: u64) -> Result<(String, Loader), String> {
-    let kind = header.type_descriptor.as_string().map(|d| d.trim_start_matches(['<', '>', '|', '=']));
-    let Some((kind, (size, load))) = kind.and_then(|kind| Some((kind, loader(kind)?))) else {
+/// Reads what comes before the rows.
+pub(super) fn open(input: &Input) -> Result<Reader> {
+    let array = open_input(input)?;
+    Ok(Reader { names: numbered(array.cols), answers: None, tables: array.tables })
+}
+
+/// An array of which the numbers are still to be read.
+pub(super) struct Array {
+    pub rows: usize,
+    /// What is behind the first dimension.
+    pub cols: usize,
+    /// The element type, as in `f4`.
+    pub kind: String,
+    pub tables: Box<dyn Tables>,
+}
+
+fn open_input(input: &Input) -> Result<Array> {
+    let plain = !input.compressed()?;
+    let length = input.file()?.metadata().map_err(|error| input.unreadable(error))?.len();
+    open_array(input, input.stream()?, plain.then_some(length))
+}
+
+/// Reads the header of the array that begins where `bytes` stands and takes `length` bytes, where that is known.
+pub(super) fn open_array(input: &Input, mut bytes: Box<dyn Read + Send>, length: Option<u64>) -> Result<Array> {
+    let bad = |what: String| input.error(what);
+    let mut head = Vec::new();
+    bytes.by_ref().take(HEADER_LIMIT).read_to_end(&mut head).map_err(|error| input.unreadable(error))?;
+    let (header, header_length) = parse_header(&head).map_err(bad)?;
+    let (rows, cols) = rows_and_cols(&header.shape).map_err(bad)?;
+    let present = length.map(|length| length.saturating_sub(header_length));
+    let (kind, element) = checked_element(&header, rows.checked_mul(cols), present).map_err(bad)?;
+    let body = head.split_off(usize::try_from(header_length).unwrap_or(usize::MAX).min(head.len()));
+    let body = Box::new(Cursor::new(body).chain(bytes));
+    if !header.layout.is_fortran() || cols == 1 {
+        return Ok(Array { rows, cols, kind, tables: Box::new(Dense::new(input, body, element, rows, cols)) });
+    }
+    // Column after column: the first row is whole when the last column begins.
+    let mut columns = Dense::new(input, body, element, rows * cols, 1);
+    let mut by_columns = Vec::new();
+    loop {
+        match columns.next_numbers()? {
+            more if more.is_empty() => break,
+            more => by_columns.extend(more),
+        }
+    }
+    let numbers = by_rows(&header, &by_columns).map_err(bad)?;
+    Ok(Array { rows, cols, kind, tables: Box::new(Whole::new(numbers, cols)) })
+}
+
+/// The element type, as in `f4`, and how its numbers are read, where `count` of them take the bytes that are `present`.
+fn checked_element(header: &Header, count: Option<usize>, present: Option<u64>) -> Result<(String, Element), String> {
+    let descriptor = header.type_descriptor.as_string();
+    let kind = descriptor.map(|d| d.trim_start_matches(['<', '>', '|', '=']));
+    let big_endian = descriptor.is_some_and(|d| d.starts_with('>'));
+    let Some((kind, element)) = kind.and_then(|kind| Some((kind, Element::of(kind, big_endian)?))) else {
         let found = &header.type_descriptor;
-        let what = format!("expected float32, float64, integers or bool, found the type {found}");
+        let what = format!("expected float16, float32, float64, integers or bool, found the type {found}");
         return Err(what + "; convert by astype(\"float32\")");
     };
     // Checked before anything is allocated, since a damaged header can claim any shape.
-    let claimed = count.and_then(|n| u64::try_from(n).ok()).and_then(|n| n.checked_mul(size));
-    if claimed != Some(present) {
+    let claimed = count.and_then(|n| u64::try_from(n).ok()).and_then(|n| n.checked_mul(element.size as u64));
+    if let Some(present) = present.filter(|present| claimed != Some(*present)) {
         let claimed = claimed.map_or("more than fit in any file".into(), |n| n.to_string());
         let what = format!("the shape {:?} of {kind} takes {claimed} bytes, but {present} are there", header.shape);
         return Err(what + ": the file is damaged or cut short; write it again");
     }
-    Ok((kind.to_owned(), load))
+    Ok((kind.to_owned(), element))
+}
+
+/// The numbers of an array that lie in Fortran's order, in that of C.
+fn by_rows(header: &Header, numbers: &[f64]) -> Result<Vec<f64>, String> {
+    let array = ArrayViewD::from_shape(IxDyn(&header.shape).f(), numbers).map_err(|error| error.to_string())?;
+    Ok(array.iter().copied().collect())
 }
 
 /// NumPy refuses longer headers too.
@@ -138,31 +191,6 @@ fn parse_header(head: &[u8]) -> Result<(Header, u64), String> {
         "the header is damaged: expected descr, fortran_order and shape; write the file again by numpy.save".to_owned()
     })?;
     Ok((header, (MAGIC.len() + prefix + text.len()) as u64))
-}
-
-type Loader = fn(&mut dyn Read) -> Result<Vec<f32>, ReadNpyError>;
-
-/// The size of an element type in bytes, and how to read its arrays.
-fn loader(kind: &str) -> Option<(u64, Loader)> {
-    Some(match kind {
-        "f4" => (4, |file| load(file, |x: f32| x)),
-        "f8" => (8, |file| load(file, |x: f64| x as f32)),
-        "i1" => (1, |file| load(file, |x: i8| x as f32)),
-        "i2" => (2, |file| load(file, |x: i16| x as f32)),
-        "i4" => (4, |file| load(file, |x: i32| x as f32)),
-        "i8" => (8, |file| load(file, |x: i64| x as f32)),
-        "u1" => (1, |file| load(file, |x: u8| x as f32)),
-        "u2" => (2, |file| load(file, |x: u16| x as f32)),
-        "u4" => (4, |file| load(file, |x: u32| x as f32)),
-        "u8" => (8, |file| load(file, |x: u64| x as f32)),
-        "b1" => (1, |file| load(file, |x: bool| x.into())),
-        _ => return None,
-    })
-}
-
-fn load<T: ReadableElement + Copy>(file: &mut dyn Read, to_f32: fn(T) -> f32) -> Result<Vec<f32>, ReadNpyError> {
-    // Iteration is by rows, whichever order the file has.
-    Ok(ArrayD::<T>::read_npy(BufReader::new(file))?.iter().map(|x| to_f32(*x)).collect())
 }
 
 #[cfg(test)]

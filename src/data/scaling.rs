@@ -10,8 +10,8 @@ use crate::error::did_you_mean;
 use crate::{Error, Result};
 
 /// How input columns are scaled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum ScalingKind {
     /// As they are.
     None,
@@ -19,6 +19,13 @@ pub enum ScalingKind {
     Standard,
     /// To the range from 0 to 1.
     MinMax,
+    /// To another range; as a text, `range:LOW:HIGH`.
+    Range {
+        /// What the least value becomes, finite.
+        low: f32,
+        /// What the greatest value becomes, finite and above `low`.
+        high: f32,
+    },
 }
 
 impl ScalingKind {
@@ -28,24 +35,54 @@ impl ScalingKind {
 
 impl fmt::Display for ScalingKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = Self::NAMES.iter().find(|(_, kind)| kind == self).map_or("", |(name, _)| name);
-        f.pad(name)
+        match self {
+            ScalingKind::Range { low, high } => f.pad(&format!("range:{low}:{high}")),
+            _ => f.pad(Self::NAMES.iter().find(|(_, kind)| kind == self).map_or("", |(name, _)| name)),
+        }
     }
 }
 
 impl FromStr for ScalingKind {
     type Err = Error;
 
-    /// `none`, `standard` or `min_max` (also `minmax` and `min-max`).
+    /// `none`, `standard`, `min_max` (also `minmax` and `min-max`) or `range:LOW:HIGH`.
     fn from_str(text: &str) -> Result<ScalingKind> {
+        if let Some(range) = text.strip_prefix("range:") {
+            let ends = range.split_once(':').map(|(low, high)| (low.trim().parse(), high.trim().parse()));
+            return match ends {
+                Some((Ok::<f32, _>(low), Ok::<f32, _>(high))) if low < high && (high - low).is_finite() => {
+                    Ok(ScalingKind::Range { low, high })
+                }
+                _ => {
+                    let what =
+                        format!("expected two finite numbers, the lower first, as in range:-1:1, found {text:?}");
+                    Err(Error::Config(what))
+                }
+            };
+        }
         let bare = |name: &str| name.to_lowercase().replace(['_', '-'], "");
         match Self::NAMES.iter().find(|(name, _)| bare(name) == bare(text)) {
             Some((_, kind)) => Ok(*kind),
             None => {
                 let hint = did_you_mean(text, Self::NAMES.map(|(name, _)| name));
-                Err(Error::Config(format!("unknown scaling {text:?}{hint}; the kinds are none, standard, min_max")))
+                let known = "none, standard, min_max, range:LOW:HIGH";
+                Err(Error::Config(format!("unknown scaling {text:?}{hint}; the kinds are {known}")))
             }
         }
+    }
+}
+
+impl TryFrom<String> for ScalingKind {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<ScalingKind> {
+        text.parse()
+    }
+}
+
+impl From<ScalingKind> for String {
+    fn from(kind: ScalingKind) -> String {
+        kind.to_string()
     }
 }
 
@@ -79,7 +116,10 @@ impl Scaling {
         if kind == ScalingKind::None || matrix.rows == 0 {
             return Scaling { kind, ..none };
         }
-        let rows = || (0..matrix.rows).map(|i| matrix.row(i).iter().map(|x| f64::from(*x)));
+        let cols = matrix.cols.max(1);
+        let rows = || {
+            matrix.blocks().flat_map(move |block| block.chunks_exact(cols)).map(|row| row.iter().map(|x| f64::from(*x)))
+        };
         let fold = |start: f64, step: &dyn Fn(usize, f64, f64) -> f64| {
             let mut state = vec![start; matrix.cols];
             for row in rows() {
@@ -92,7 +132,7 @@ impl Scaling {
         let low = fold(f64::INFINITY, &|_, low, x| low.min(x));
         let high = fold(f64::NEG_INFINITY, &|_, high, x| high.max(x));
         let n = matrix.rows as f64;
-        let (shift, spread) = match kind {
+        let (shift_of, spread) = match kind {
             ScalingKind::Standard => {
                 let mean: Vec<_> = fold(0.0, &|_, sum, x| sum + x).iter().map(|sum| sum / n).collect();
                 let squares = fold(0.0, &|column, sum, x| sum + (x - mean[column]).powi(2));
@@ -100,12 +140,19 @@ impl Scaling {
             }
             _ => (low.clone(), low.iter().zip(&high).map(|(low, high)| high - low).collect::<Vec<_>>()),
         };
+        let (start, length) = match kind {
+            ScalingKind::Range { low, high } => (f64::from(low), f64::from(high) - f64::from(low)),
+            _ => (0.0, 1.0),
+        };
         // Whether a column is constant is decided on its values: rounding can leave its deviation just above 0.
-        let scale = |column: usize| match (1.0 / spread[column]) as f32 {
+        let scale = |column: usize| match (length / spread[column]) as f32 {
             scale if low[column] < high[column] && scale.is_finite() => scale,
             _ => 1.0,
         };
-        Scaling { kind, shift: shift.iter().map(|x| *x as f32).collect(), scale: (0..matrix.cols).map(scale).collect() }
+        let scale: Vec<f32> = (0..matrix.cols).map(scale).collect();
+        // The value that becomes 0.
+        let shift = |(x, scale): (&f64, &f32)| (x - start / f64::from(*scale)) as f32;
+        Scaling { kind, shift: shift_of.iter().zip(&scale).map(shift).collect(), scale }
     }
 
     /// Scales `matrix`, which must have as many columns as the matrix this was fitted to.
@@ -116,12 +163,12 @@ impl Scaling {
         if matrix.cols == 0 {
             return Ok(());
         }
-        for row in matrix.data.chunks_exact_mut(matrix.cols) {
+        matrix.each_row_mut(|_, row| {
             for ((x, shift), scale) in row.iter_mut().zip(&self.shift).zip(&self.scale) {
                 // In f64, since the difference of two large f32 can overflow.
                 *x = ((f64::from(*x) - f64::from(*shift)) * f64::from(*scale)) as f32;
             }
-        }
+        });
         Ok(())
     }
 }
@@ -162,6 +209,19 @@ mod tests {
     }
 
     #[test]
+    fn a_range_is_reached() {
+        let mut matrix = example();
+        let scaling = Scaling::fit("range:-1:3".parse().unwrap(), &matrix);
+        scaling.apply(&mut matrix).unwrap();
+        let close = |found: &[f32], expected: [f32; 3]| found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6);
+        assert!(close(matrix.row(0), [-1.0, -1.0, -1.0]), "{matrix:?}");
+        assert!(close(matrix.row(3), [3.0, -1.0, -1.0]) && close(matrix.row(1), [1.0 / 3.0, -1.0, 3.0]), "{matrix:?}");
+        for bad in ["range:", "range:1", "range:1:1", "range:2:1", "range:nan:1", "range:-3e38:3e38", "range:0:inf"] {
+            assert!(bad.parse::<ScalingKind>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn none_changes_nothing() {
         let mut matrix = example();
         let scaling = Scaling::fit(ScalingKind::None, &matrix);
@@ -189,7 +249,8 @@ mod tests {
 
     #[test]
     fn names_go_both_ways() {
-        for kind in [ScalingKind::None, ScalingKind::Standard, ScalingKind::MinMax] {
+        let range = ScalingKind::Range { low: -0.5, high: 1.0 };
+        for kind in [ScalingKind::None, ScalingKind::Standard, ScalingKind::MinMax, range] {
             assert_eq!(kind.to_string().parse::<ScalingKind>().unwrap(), kind);
             assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{kind}\""));
         }

@@ -23,12 +23,17 @@ pub struct Split {
 /// First `round(test * rows)` rows are held out for the test, then `round(validation * remaining)` of the remaining
 /// ones for validation. With `labels` (one a row), each class contributes to each part in proportion to its size,
 /// within one row.
+///
+/// Rows are at most [`u32::MAX`], as [`epoch_order`] counts them.
 pub fn split(rows: usize, labels: Option<&[usize]>, test: f64, validation: f64, seed: u64) -> Result<Split> {
     for (name, fraction) in [("test", test), ("validation", validation)] {
         if !(0.0..1.0).contains(&fraction) {
             let what = format!("the {name} fraction must be at least 0 and below 1, found {fraction}");
             return Err(Error::Config(what));
         }
+    }
+    if u32::try_from(rows).is_err() {
+        return Err(Error::Config(format!("expected at most {} rows, found {rows}", u32::MAX)));
     }
     if let Some(labels) = labels.filter(|labels| labels.len() != rows) {
         return Err(Error::shape("labels to split by", rows, labels.len()));
@@ -42,7 +47,7 @@ pub fn split(rows: usize, labels: Option<&[usize]>, test: f64, validation: f64, 
     let remaining = sizes.iter().map(|(class, size)| (*class, size - for_test[class])).collect();
     let mut for_validation = shares(&remaining, validation);
 
-    let mut order: Vec<usize> = (0..rows).collect();
+    let mut order: Vec<u32> = (0..u32::try_from(rows).unwrap_or(u32::MAX)).collect();
     order.shuffle(&mut generator(seed, Purpose::Split));
     let mut parts = Split { train: Vec::new(), validation: Vec::new(), test: Vec::new() };
     let take = |left: &mut BTreeMap<usize, usize>, class| match left.get_mut(&class) {
@@ -52,7 +57,7 @@ pub fn split(rows: usize, labels: Option<&[usize]>, test: f64, validation: f64, 
         }
         _ => false,
     };
-    for row in order {
+    for row in order.into_iter().map(|row| row as usize) {
         if take(&mut for_test, class(row)) {
             parts.test.push(row);
         } else if take(&mut for_validation, class(row)) {

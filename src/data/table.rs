@@ -1,198 +1,147 @@
-//! The lines of a CSV text: header, fields, and where in the file each of them stands.
+//! The form that every file format turns into: some rows of a table, column by column.
 
-use std::collections::HashMap;
+/// A column of a [`Table`].
+#[derive(Clone, Debug)]
+pub(super) enum Column {
+    /// Numbers; NaN where there is none.
+    Numbers(Vec<f64>),
+    /// Texts, which may be those of numbers; empty where there is none.
+    Texts(Texts),
+}
 
-use csv::{ReaderBuilder, StringRecord, Trim};
+/// Rows that follow each other in a file.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Table {
+    pub rows: usize,
+    /// All of `rows` cells.
+    pub columns: Vec<Column>,
+    /// The byte at which each row begins, where rows are known by their lines.
+    pub at: Vec<u64>,
+}
 
-use super::Matrix;
-use crate::error::did_you_mean;
-use crate::{Error, Result};
-
-/// A CSV text of which the header has been read.
-pub(super) struct Table<'a> {
-    place: &'a str,
-    text: &'a str,
-    /// The names of the columns.
+/// A file of which the columns are known and the rows are still to be read.
+pub(super) struct Reader {
     pub names: Vec<String>,
-    reader: csv::Reader<&'a [u8]>,
-    /// The first line, where it is not a header.
-    pending: Option<StringRecord>,
+    /// The columns that hold the answers, where the format says so.
+    pub answers: Option<Vec<usize>>,
+    pub tables: Box<dyn Tables>,
 }
 
-/// A field kept as text, for a target column.
-pub(super) struct Cell {
-    pub text: String,
-    at: u64,
+/// Reads a file part by part.
+pub(super) trait Tables {
+    /// The next rows; `None` where there are no more.
+    fn next(&mut self) -> crate::Result<Option<Table>>;
 }
 
-impl<'a> Table<'a> {
-    /// Reads the header of `bytes`; `place` names the file in messages.
-    pub fn open(place: &'a str, bytes: &'a [u8]) -> Result<Table<'a>> {
-        let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
-        let text = std::str::from_utf8(bytes).map_err(|error| {
-            let (before, after) = bytes.split_at(error.valid_up_to());
-            let column = 1 + before.iter().rev().take_while(|b| !b"\r\n".contains(b)).count();
-            let byte = after.first().copied().unwrap_or_default();
-            let what = format!("the byte 0x{byte:02X} is not part of UTF-8 text; save the file as CSV in UTF-8");
-            Error::data(format!("{place}, line {}, byte {column}", lines_in(before) + 1), what)
-        })?;
-        let reader =
-            ReaderBuilder::new().has_headers(false).flexible(true).trim(Trim::All).from_reader(text.as_bytes());
-        let mut table = Table { place, text, names: Vec::new(), reader, pending: None };
-        let Some(first) = table.next()? else {
-            let what = "the file is empty; expected a line of column names, then one line a row";
-            return Err(Error::data(place, what));
-        };
-        if first.iter().all(|field| field.parse::<f64>().is_ok()) {
-            table.names = (1..=first.len()).map(|i| format!("c{i}")).collect();
-            table.pending = Some(first);
-        } else {
-            table.check_header(&first)?;
-            table.names = first.iter().map(String::from).collect();
-        }
-        Ok(table)
+/// The cells that a part of a file has at most, unless one row has more: some megabytes, however large the file is.
+const CELLS: usize = 1 << 18;
+
+/// The rows of a part of a file with so many columns.
+pub(super) fn part(columns: usize) -> usize {
+    (CELLS / columns.max(1)).max(1)
+}
+
+/// Texts one behind the other.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Texts {
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl Texts {
+    pub fn push(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.ends.push(self.text.len());
     }
 
-    fn check_header(&self, header: &StringRecord) -> Result<()> {
-        let place = format!("{}, line {}", self.place, self.line(start(header)));
-        let mut seen = HashMap::new();
-        for (i, name) in header.iter().enumerate().map(|(i, name)| (i + 1, name)) {
-            let what = if name.is_empty() {
-                format!("column {i} has no name; name it, or remove it (pandas: to_csv(..., index=False))")
-            } else if name.contains('.') && name.parse::<f64>().is_ok() {
-                format!("expected column names, found the number {name} in column {i}; put a line of names first")
-            } else if let Some(other) = seen.insert(name, i) {
-                format!("columns {other} and {i} are both named {name:?}; expected a line of different names first")
-            } else {
-                continue;
-            };
-            return Err(Error::data(place, what));
-        }
-        Ok(())
-    }
-
-    fn next(&mut self) -> Result<Option<StringRecord>> {
-        if let Some(record) = self.pending.take() {
-            return Ok(Some(record));
-        }
-        let mut record = StringRecord::new();
-        while self.reader.read_record(&mut record).map_err(|error| Error::data(self.place, error.to_string()))? {
-            // A line of nothing but spaces is as blank as an empty one, which the reader skips itself.
-            if record.len() > 1 || record.iter().any(|field| !field.is_empty()) {
-                return Ok(Some(record));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The column named `name`.
-    pub fn position(&self, name: &str) -> Option<usize> {
-        self.names.iter().position(|known| known == name)
-    }
-
-    /// The columns named `names`, where all of them are there.
-    pub fn positions(&self, names: &[String]) -> Option<Vec<usize>> {
-        let places: HashMap<_, _> = self.names.iter().zip(0..).collect();
-        names.iter().map(|name| places.get(name).copied()).collect()
-    }
-
-    /// That `name` is none of the columns, and which there are.
-    pub fn unknown(&self, name: &str) -> Error {
-        let hint = did_you_mean(name, self.names.iter().map(String::as_str));
-        self.error(format!("there is no column {name:?}{hint}; the columns are {}", list(&self.names)))
-    }
-
-    /// An error about the file as a whole.
-    pub fn error(&self, what: impl Into<String>) -> Error {
-        Error::data(self.place, what)
-    }
-
-    /// An error about one field.
-    pub fn error_at(&self, cell: &Cell, column: usize, what: impl Into<String>) -> Error {
-        self.field_error(cell.at, column, what)
-    }
-
-    fn field_error(&self, at: u64, column: usize, what: impl Into<String>) -> Error {
-        let name = self.names.get(column).map_or("", |name| name.as_str());
-        Error::data(format!("{}, line {}, column {name:?}", self.place, self.line(at)), what)
-    }
-
-    /// What to say where there is a single column, perhaps because something other than commas separates the fields.
-    pub fn separator_hint(&self) -> &'static str {
-        match &self.names[..] {
-            [only] if only.contains(';') => " (the fields seem separated by semicolons; expected commas)",
-            [only] if only.contains('\t') => " (the fields seem separated by tabs; expected commas)",
-            _ => "",
-        }
-    }
-
-    /// Reads all rows: the columns `inputs` as numbers, and each of the columns `targets` as text.
-    pub fn read(&mut self, inputs: &[usize], targets: &[usize]) -> Result<(Matrix, Vec<Vec<Cell>>)> {
-        let mut data = Vec::new();
-        let mut cells: Vec<Vec<Cell>> = targets.iter().map(|_| Vec::new()).collect();
-        let mut rows = 0;
-        while let Some(record) = self.next()? {
-            let at = start(&record);
-            if record.len() != self.names.len() {
-                return Err(self.ragged(&record));
-            }
-            for &column in inputs {
-                data.push(number(&record[column]).map_err(|what| self.field_error(at, column, what))?);
-            }
-            for (&column, cells) in targets.iter().zip(&mut cells) {
-                if record[column].is_empty() {
-                    return Err(self.field_error(at, column, EMPTY));
-                }
-                cells.push(Cell { text: record[column].to_owned(), at });
-            }
-            rows += 1;
-        }
-        if rows == 0 {
-            return Err(self.error("the file has a line of column names but no rows"));
-        }
-        Ok((Matrix::new(rows, inputs.len(), data)?, cells))
-    }
-
-    fn ragged(&self, record: &StringRecord) -> Error {
-        let expected = self.names.len();
-        let quote = match record.iter().any(|field| field.contains('\n')) {
-            true => "; is a quotation mark not closed?",
-            false => "",
-        };
-        let what = format!("expected {expected} fields, as in the first line, found {}{quote}", record.len());
-        Error::data(format!("{}, line {}", self.place, self.line(start(record))), what)
-    }
-
-    /// The line of the record that starts at byte `at`, counted from 1. The CSV reader's own count is not used: there,
-    /// a record starts before the blank lines that precede it, and between the two bytes of a line end.
-    fn line(&self, at: u64) -> usize {
-        let bytes = self.text.as_bytes();
-        let at = usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
-        let blank = bytes[at..].iter().take_while(|b| b"\r\n".contains(b)).count();
-        lines_in(&bytes[..at + blank]) + 1
+    pub fn get(&self, i: usize) -> &str {
+        let from = i.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.text[from..self.ends[i]]
     }
 }
 
-fn start(record: &StringRecord) -> u64 {
-    record.position().map_or(0, |position| position.byte())
+/// What one cell holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Cell<'a> {
+    /// Nothing, or a text that says that there is nothing.
+    Missing(&'a str),
+    Number(f64),
+    /// A text that is not empty; perhaps that of a number.
+    Text(&'a str),
 }
 
-fn lines_in(bytes: &[u8]) -> usize {
-    let lone_returns =
-        bytes.iter().zip(bytes.iter().skip(1).chain([&0])).filter(|pair| pair.0 == &b'\r' && pair.1 != &b'\n');
-    bytes.iter().filter(|b| **b == b'\n').count() + lone_returns.count()
-}
-
-const EMPTY: &str = "the field is empty; fill the value in or remove the row";
-
-/// The number a field holds, or what is wrong with it.
-pub(super) fn number(field: &str) -> Result<f32, String> {
-    match field.parse::<f32>() {
-        Ok(x) if x.is_finite() => Ok(x),
-        Ok(_) => Err(format!("expected a finite 32-bit number, found {field:?}; fill the value in or remove the row")),
-        Err(_) if field.is_empty() => Err(EMPTY.into()),
-        Err(_) => Err(format!("expected a number, found {field:?}")),
+impl Column {
+    /// A column for cells like those of this one.
+    pub fn empty_like(&self) -> Column {
+        match self {
+            Column::Numbers(_) => Column::Numbers(Vec::new()),
+            Column::Texts(_) => Column::Texts(Texts::default()),
+        }
     }
+
+    /// Takes the cell in `row` of a column of the same kind.
+    pub fn push_from(&mut self, other: &Column, row: usize) {
+        match (self, other) {
+            (Column::Numbers(own), Column::Numbers(others)) => own.push(others[row]),
+            (Column::Texts(own), Column::Texts(others)) => own.push(others.get(row)),
+            (Column::Texts(own), Column::Numbers(others)) => own.push(&others[row].to_string()),
+            (Column::Numbers(own), Column::Texts(others)) => own.push(others.get(row).parse().unwrap_or(f64::NAN)),
+        }
+    }
+
+    pub fn cell(&self, row: usize) -> Cell<'_> {
+        match self {
+            Column::Numbers(numbers) if numbers[row].is_nan() => Cell::Missing("NaN"),
+            Column::Numbers(numbers) => Cell::Number(numbers[row]),
+            Column::Texts(texts) => match texts.get(row) {
+                text if says_missing(text) => Cell::Missing(text),
+                text => Cell::Text(text),
+            },
+        }
+    }
+}
+
+/// What pandas, R and SQL write where there is no value, and what older data sets have instead.
+fn says_missing(text: &str) -> bool {
+    matches!(text, "" | "NA" | "N/A" | "?") || text.eq_ignore_ascii_case("nan") || text.eq_ignore_ascii_case("null")
+}
+
+impl Cell<'_> {
+    /// The number that the cell holds, or what is wrong with it. A missing one is wrong too.
+    pub fn number(self) -> Result<f32, String> {
+        match self {
+            Cell::Missing(found) => Err(missing(found)),
+            Cell::Number(x) if (x as f32).is_finite() => Ok(x as f32),
+            Cell::Number(x) => Err(not_finite(&x.to_string())),
+            Cell::Text(text) => match text.parse::<f32>() {
+                Ok(x) if x.is_finite() => Ok(x),
+                Ok(_) => Err(not_finite(&format!("{text:?}"))),
+                Err(_) => Err(format!("expected a number, found {text:?}")),
+            },
+        }
+    }
+
+    /// The cell as a text; numbers are written as short as they can be.
+    pub fn text(self) -> String {
+        match self {
+            // -0 and 0 are the same class.
+            Cell::Number(x) => (x + 0.0).to_string(),
+            Cell::Text(text) | Cell::Missing(text) => text.to_owned(),
+        }
+    }
+}
+
+/// What to say where a cell holds nothing.
+pub(super) fn missing(found: &str) -> String {
+    match found {
+        "" => "the field is empty; fill the value in or remove the row".into(),
+        _ if found.eq_ignore_ascii_case("nan") => not_finite(&format!("{found:?}")),
+        _ => format!("the value is missing, found {found:?}; fill the value in or remove the row"),
+    }
+}
+
+fn not_finite(found: &str) -> String {
+    format!("expected a finite 32-bit number, found {found}; fill the value in or remove the row")
 }
 
 /// At most ten of `names`, for a message.
@@ -209,11 +158,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_end_in_any_of_three_ways() {
-        assert_eq!(
-            [&b""[..], b"a", b"a\nb\n", b"a\r\nb\r\n", b"a\rb\r", b"a\r\r\nb"].map(lines_in),
-            [0, 0, 2, 2, 2, 2]
-        );
+    fn texts_lie_one_behind_the_other() {
+        let mut texts = Texts::default();
+        ["a", "", "bcd"].into_iter().for_each(|text| texts.push(text));
+        assert_eq!([0, 1, 2].map(|i| texts.get(i)), ["a", "", "bcd"]);
     }
 
     #[test]
@@ -225,9 +173,26 @@ mod tests {
 
     #[test]
     fn numbers_are_finite_and_fit_in_32_bits() {
-        assert_eq!(["1", "-2.5", "+1e3", ".5"].map(number), [Ok(1.0), Ok(-2.5), Ok(1000.0), Ok(0.5)]);
-        for bad in ["", "x", "1,5", "nan", "-inf", "1e39", "0x10", "1 2"] {
-            assert!(number(bad).is_err(), "{bad}");
+        assert_eq!(
+            ["1", "-2.5", "+1e3", ".5"].map(|text| Cell::Text(text).number()),
+            [Ok(1.0), Ok(-2.5), Ok(1000.0), Ok(0.5)]
+        );
+        for bad in ["x", "1,5", "-inf", "1e39", "0x10", "1 2"] {
+            assert!(Cell::Text(bad).number().is_err(), "{bad}");
         }
+        assert!(Cell::Number(1e39).number().is_err() && Cell::Missing("").number().is_err());
+    }
+
+    #[test]
+    fn what_says_that_there_is_nothing() {
+        let mut texts = Texts::default();
+        let missing = ["", "NA", "N/A", "?", "NaN", "nan", "NULL"];
+        missing.into_iter().chain(["na ", "none", "0"]).for_each(|text| texts.push(text));
+        let column = Column::Texts(texts);
+        for (i, text) in missing.iter().enumerate() {
+            assert_eq!(column.cell(i), Cell::Missing(text));
+        }
+        assert_eq!([7, 8, 9].map(|i| column.cell(i)), ["na ", "none", "0"].map(Cell::Text));
+        assert_eq!(Column::Numbers(vec![f64::NAN]).cell(0), Cell::Missing("NaN"));
     }
 }

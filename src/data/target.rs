@@ -1,10 +1,11 @@
-//! What the target columns of a CSV file mean, and their values as numbers.
+//! What the target columns of a file mean, and their values as numbers.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::str::FromStr;
 
-use super::table::{Cell, Table, list, number};
-use super::{Matrix, Task};
+use super::Task;
+use super::input::Input;
+use super::table::{Cell, Column, list, missing};
 use crate::error::did_you_mean;
 use crate::{Error, Result};
 
@@ -43,64 +44,176 @@ const MANY_CLASSES: usize = 50;
 /// Above this, one-hot targets would fill the memory.
 const MAX_CLASSES: usize = 10_000;
 
-/// The task and the targets of the columns `columns`, whose fields are `cells`.
-pub(super) fn read_targets(
-    table: &Table<'_>,
-    columns: &[usize],
-    cells: &[Vec<Cell>],
-    hint: TaskHint,
-) -> Result<(Task, Matrix)> {
-    if let ([column], [cells]) = (columns, cells) {
-        let classes = distinct(table, *column, cells)?;
-        let classification = match hint {
-            TaskHint::Infer => holds_classes(table, *column, cells, &classes)?,
-            hint => hint == TaskHint::Classification,
-        };
-        if classification {
-            let found = classes.names.len();
-            if found > MAX_CLASSES {
-                let name = &table.names[*column];
-                let what =
-                    format!("column {name:?} has {found} distinct values; expected at most {MAX_CLASSES} classes");
-                return Err(table.error(what));
+/// Where a cell is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spot {
+    /// Counted from 0.
+    pub row: usize,
+    /// The byte at which the row begins, in a file of text.
+    pub at: Option<u64>,
+}
+
+/// A target column as it is read.
+pub(super) struct Target {
+    name: String,
+    rows: usize,
+    /// Whether there are other targets, so that it can only hold numbers.
+    alone: bool,
+    /// The values as numbers.
+    numbers: Vec<f32>,
+    /// The first value that is none, and what is wrong with it.
+    no_number: Option<(Spot, String)>,
+    /// The first value that a class of numbers cannot have.
+    first_text: Option<(Spot, String)>,
+    /// The distinct values, and which of them each row has; nothing where there are too many.
+    distinct: HashMap<String, u32>,
+    codes: Vec<u32>,
+    many: bool,
+}
+
+/// More distinct values are not counted.
+const MOST_DISTINCT: usize = 100_000;
+
+/// The answers of all rows.
+pub(super) enum Answers {
+    /// The class of each row.
+    Classes(Vec<u32>),
+    /// The numbers of each row, column by column.
+    Numbers(Vec<Vec<f32>>),
+}
+
+impl Target {
+    pub fn new(name: &str, alone: bool) -> Self {
+        Target {
+            name: name.to_owned(),
+            rows: 0,
+            alone,
+            numbers: Vec::new(),
+            no_number: None,
+            first_text: None,
+            distinct: HashMap::new(),
+            codes: Vec::new(),
+            many: false,
+        }
+    }
+
+    /// Takes the value in `row` of `column`, or says what is wrong with it.
+    pub fn push(&mut self, column: &Column, row: usize, spot: Spot) -> Result<(), String> {
+        let cell = column.cell(row);
+        let text = cell.text();
+        match cell {
+            Cell::Missing("") => return Err(missing("")),
+            Cell::Missing(found) if !self.alone || !found.eq_ignore_ascii_case("nan") => {
+                return Err(format!("target: {}", missing(found)));
             }
-            let targets = encode_classes(table, *column, cells, &classes.names)?;
-            return Ok((Task::Classification { classes: classes.names }, targets));
+            _ if self.alone && text.parse::<f64>().is_ok_and(|x| !x.is_finite()) => {
+                return Err(format!("expected a class or a finite number, found {text:?}; remove the row"));
+            }
+            _ => {}
         }
-    } else if hint == TaskHint::Classification {
-        let what = format!("classification needs one target column, found {}; choose one", columns.len());
-        return Err(table.error(what));
+        let number = cell.number();
+        self.numbers.push(*number.as_ref().unwrap_or(&f32::NAN));
+        if let (Err(what), None) = (number, &self.no_number) {
+            self.no_number = Some((spot, what));
+        }
+        if self.first_text.is_none() && as_number(&text).is_none() {
+            self.first_text = Some((spot, text.clone()));
+        }
+        self.rows += 1;
+        if self.alone && !self.many {
+            let next = self.distinct.len() as u32;
+            match self.distinct.get(&text) {
+                Some(code) => self.codes.push(*code),
+                None => {
+                    self.distinct.insert(text, next);
+                    self.codes.push(next);
+                }
+            }
+            if self.distinct.len() > MOST_DISTINCT {
+                (self.many, self.codes) = (true, Vec::new());
+            }
+        }
+        Ok(())
     }
-    let outputs = columns.iter().map(|column| table.names[*column].clone()).collect();
-    Ok((Task::Regression { outputs }, encode_numbers(table, columns, cells)?))
-}
 
-struct Distinct {
-    names: Vec<String>,
-    /// The values as numbers, where all of them are.
-    numbers: Option<Vec<f64>>,
-}
+    fn error(&self, input: &Input, spot: Spot, what: String) -> Error {
+        input.error_at(spot.row, spot.at, &self.name, what)
+    }
 
-/// The distinct values of a column: in the order of numbers where all are numbers, otherwise in that of text.
-fn distinct(table: &Table<'_>, column: usize, cells: &[Cell]) -> Result<Distinct> {
-    for cell in cells {
-        if cell.text.parse::<f64>().is_ok_and(|x| !x.is_finite()) {
-            let what = format!("expected a class or a finite number, found {:?}; remove the row", cell.text);
-            return Err(table.error_at(cell, column, what));
+    fn into_numbers(self, input: &Input) -> Result<Vec<f32>> {
+        match &self.no_number {
+            None => Ok(self.numbers),
+            Some((spot, what)) => Err(self.error(input, *spot, format!("target: {what}"))),
         }
     }
-    let texts: BTreeSet<&str> = cells.iter().map(|cell| cell.text.as_str()).collect();
-    let numbers: Option<Vec<f64>> = texts.iter().map(|text| as_number(text)).collect();
-    let numbers = numbers.map(|mut numbers| {
+
+    /// The classes: in the order of numbers where all values are numbers, otherwise in that of text.
+    fn classes(&self) -> Vec<String> {
+        if self.first_text.is_some() {
+            let mut names: Vec<String> = self.distinct.keys().cloned().collect();
+            names.sort_unstable();
+            return names;
+        }
+        let mut numbers: Vec<f64> = self.distinct.keys().filter_map(|text| as_number(text)).collect();
         numbers.sort_by(f64::total_cmp);
         numbers.dedup();
-        numbers
-    });
-    let names = match &numbers {
-        Some(numbers) => numbers.iter().map(f64::to_string).collect(),
-        None => texts.into_iter().map(String::from).collect(),
-    };
-    Ok(Distinct { names, numbers })
+        numbers.iter().map(f64::to_string).collect()
+    }
+
+    /// Whether the values are classes, where nobody said what they are.
+    fn holds_classes(&self, input: &Input, found: usize) -> Result<bool> {
+        let repeated = self.rows >= 2 * found;
+        let Some((spot, text)) = &self.first_text else {
+            let is_class = |x: f64| x >= 0.0 && x.fract() == 0.0;
+            let whole = || self.distinct.keys().filter_map(|text| as_number(text)).all(is_class);
+            return Ok(!self.many && found <= MANY_CLASSES && repeated && whole());
+        };
+        if self.distinct.keys().any(|text| as_number(text).is_some_and(|x| x.fract() != 0.0)) {
+            let what = format!(
+                "found {text:?} in a target column that also holds fractions; remove the row to predict numbers, or say \
+                 that the task is classification"
+            );
+            return Err(self.error(input, *spot, what));
+        }
+        if self.many || found > MANY_CLASSES && !repeated {
+            let (name, rows) = (&self.name, self.rows);
+            let what = format!(
+                "the target column {name:?} has {found} distinct texts in {rows} rows, too many to be classes; choose \
+                 another target column, or say that the task is classification"
+            );
+            return Err(input.error(what));
+        }
+        Ok(true)
+    }
+}
+
+/// What the targets mean, and their values.
+pub(super) fn decide(input: &Input, mut targets: Vec<Target>, hint: TaskHint) -> Result<(Task, Answers)> {
+    if let ([target], true) = (&mut targets[..], hint != TaskHint::Regression) {
+        let classes = target.classes();
+        if hint == TaskHint::Classification || target.holds_classes(input, classes.len())? {
+            let (name, found) = (&target.name, target.distinct.len().max(classes.len()));
+            if target.many || classes.len() > MAX_CLASSES {
+                let what =
+                    format!("column {name:?} has {found} distinct values; expected at most {MAX_CLASSES} classes");
+                return Err(input.error(what));
+            }
+            let known = Known::new(&classes);
+            let mut class_of = vec![0; target.distinct.len()];
+            for (text, code) in &target.distinct {
+                class_of[*code as usize] = known.find(text).map_err(|what| input.error(what))?;
+            }
+            let codes = std::mem::take(&mut target.codes);
+            let labels = codes.into_iter().map(|code| class_of[code as usize]).collect();
+            return Ok((Task::Classification { classes }, Answers::Classes(labels)));
+        }
+    } else if hint == TaskHint::Classification {
+        let what = format!("classification needs one target column, found {}; choose one", targets.len());
+        return Err(input.error(what));
+    }
+    let outputs = targets.iter().map(|target| target.name.clone()).collect();
+    let numbers = targets.into_iter().map(|target| target.into_numbers(input)).collect::<Result<_>>()?;
+    Ok((Task::Regression { outputs }, Answers::Numbers(numbers)))
 }
 
 /// The number a label writes, with one zero; so `1`, `1.0` and `01` are one class.
@@ -109,65 +222,30 @@ fn as_number(text: &str) -> Option<f64> {
     text.parse::<f64>().ok().map(|x| x + 0.0).filter(|x| x.abs() < 9_007_199_254_740_992.0)
 }
 
-fn holds_classes(table: &Table<'_>, column: usize, cells: &[Cell], classes: &Distinct) -> Result<bool> {
-    let name = &table.names[column];
-    let found = classes.names.len();
-    let repeated = cells.len() >= 2 * found;
-    if let Some(numbers) = &classes.numbers {
-        return Ok(found <= MANY_CLASSES && repeated && numbers.iter().all(|x| *x >= 0.0 && x.fract() == 0.0));
-    }
-    if cells.iter().any(|cell| as_number(&cell.text).is_some_and(|x| x.fract() != 0.0))
-        && let Some(cell) = cells.iter().find(|cell| as_number(&cell.text).is_none())
-    {
-        let what = format!(
-            "found {:?} in a target column that also holds fractions; remove the row to predict numbers, or say that \
-             the task is classification",
-            cell.text
-        );
-        return Err(table.error_at(cell, column, what));
-    }
-    if found > MANY_CLASSES && !repeated {
-        let what = format!(
-            "the target column {name:?} has {found} distinct texts in {} rows, too many to be classes; choose another \
-             target column, or say that the task is classification",
-            cells.len()
-        );
-        return Err(table.error(what));
-    }
-    Ok(true)
+/// Classes by their labels.
+pub(super) struct Known<'a> {
+    classes: &'a [String],
+    by_text: HashMap<&'a str, u32>,
+    by_number: HashMap<u64, u32>,
 }
 
-/// One-hot rows of the labels in `cells`, each of which must be one of `classes`.
-pub(super) fn encode_classes(table: &Table<'_>, column: usize, cells: &[Cell], classes: &[String]) -> Result<Matrix> {
-    let by_text: HashMap<&str, usize> = classes.iter().map(String::as_str).zip(0..).collect();
-    let by_number: HashMap<u64, usize> =
-        classes.iter().zip(0..).filter_map(|(class, i)| Some((as_number(class)?.to_bits(), i))).collect();
-    let label = |cell: &Cell| {
-        let text = cell.text.as_str();
-        let known = by_text.get(text).or_else(|| by_number.get(&as_number(text)?.to_bits()));
+impl<'a> Known<'a> {
+    pub fn new(classes: &'a [String]) -> Self {
+        let by_number = classes.iter().zip(0..).filter_map(|(class, i)| Some((as_number(class)?.to_bits(), i)));
+        let by_text = classes.iter().map(String::as_str).zip(0..);
+        Known { classes, by_text: by_text.collect(), by_number: by_number.collect() }
+    }
+
+    /// The class that a label means, or that it is none.
+    pub fn find(&self, text: &str) -> Result<u32, String> {
+        let known = self.by_text.get(text).or_else(|| self.by_number.get(&as_number(text)?.to_bits()));
         known.copied().ok_or_else(|| {
             let hint = match as_number(text) {
                 Some(_) => String::new(),
-                None => did_you_mean(text, classes.iter().map(String::as_str)),
+                None => did_you_mean(text, self.classes.iter().map(String::as_str)),
             };
-            let count = classes.len();
-            let what = format!("the label {text:?} is none of the {count} known classes{hint}: {}", list(classes));
-            table.error_at(cell, column, what)
+            let count = self.classes.len();
+            format!("the label {text:?} is none of the {count} known classes{hint}: {}", list(self.classes))
         })
-    };
-    let labels: Vec<usize> = cells.iter().map(label).collect::<Result<_>>()?;
-    Ok(Matrix::one_hot(&labels, classes.len()))
-}
-
-/// The numbers in `cells`, one column of the matrix a column of the table.
-pub(super) fn encode_numbers(table: &Table<'_>, columns: &[usize], cells: &[Vec<Cell>]) -> Result<Matrix> {
-    let rows = cells.first().map_or(0, Vec::len);
-    let mut matrix = Matrix::zeros(rows, columns.len());
-    for (i, (column, cells)) in columns.iter().zip(cells).enumerate() {
-        for (row, cell) in cells.iter().enumerate() {
-            matrix.data[row * columns.len() + i] =
-                number(&cell.text).map_err(|what| table.error_at(cell, *column, format!("target: {what}")))?;
-        }
     }
-    Ok(matrix)
 }

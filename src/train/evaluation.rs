@@ -59,6 +59,7 @@ impl<'a> Tally<'a> {
                 }
             }
         }
+        targets.data.release();
     }
 
     pub(super) fn finish(mut self, loss: f64, trained_with: Loss) -> Result<Evaluation> {
@@ -82,7 +83,7 @@ impl<'a> Tally<'a> {
     /// `Σ(t - mean t)²`, which is 0 where there is nothing to explain.
     fn total(&self) -> f64 {
         let targets = &self.data.targets;
-        let column = |col| targets.data.iter().skip(col).step_by(targets.cols).map(|&t| f64::from(t));
+        let column = |col| targets.column(col).map(f64::from);
         let columns = (0..targets.cols).map(|col| {
             let mean = column(col).sum::<f64>() / targets.rows as f64;
             column(col).map(|t| (t - mean).powi(2)).sum::<f64>()

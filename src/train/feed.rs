@@ -12,6 +12,9 @@ use std::ops::Range;
 /// and a few of them are still little memory.
 const REGION: u64 = 32 << 20;
 
+/// Rows that are read from a file before what was read is let go.
+const MAPPED: usize = 2048;
+
 /// Rows of the region that data sets of `rows` rows together are streamed through, a multiple of the batch; `None` where
 /// they stay on the device as a whole. A slot may have `most` bytes.
 pub fn streamed_rows(network: &Network, options: &TrainerOptions, rows: usize, most: u64) -> Option<usize> {
@@ -46,12 +49,19 @@ pub(super) fn feed(
     while first < range.end {
         let at = first % region;
         let count = (range.end - first).min(region - at);
-        let rows = || order[first..first + count].iter().map(|&row| row as usize);
-        let place = |cols: usize| at * cols..(at + count) * cols;
-        let mut inputs = rows().map(|row| data.inputs.row(row));
-        executor.stream(Slot::DataInputs, place(data.inputs.cols), &mut inputs)?;
-        let mut targets = rows().flat_map(|row| target(data, row, weighted));
-        executor.stream(Slot::DataTargets, place(data.targets.cols + usize::from(weighted)), &mut targets)?;
+        let rows = |part: Range<usize>| order[first..][part].iter().map(|&row| row as usize);
+        // A row that is used brings a page of its file into memory, and some of those around it.
+        let most = if data.inputs.data.in_a_file() || data.targets.data.in_a_file() { MAPPED } else { count };
+        for start in (0..count).step_by(most) {
+            let part = start..count.min(start + most);
+            let place = |cols: usize| (at + part.start) * cols..(at + part.end) * cols;
+            let mut inputs = rows(part.clone()).map(|row| data.inputs.row(row));
+            executor.stream(Slot::DataInputs, place(data.inputs.cols), &mut inputs)?;
+            let mut targets = rows(part.clone()).flat_map(|row| target(data, row, weighted));
+            executor.stream(Slot::DataTargets, place(data.targets.cols + usize::from(weighted)), &mut targets)?;
+            data.inputs.data.release();
+            data.targets.data.release();
+        }
         first += count;
     }
     Ok(())

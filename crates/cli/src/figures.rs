@@ -223,7 +223,7 @@ impl Plane {
     }
 
     fn boundary(self, title: String, model: &Model, outputs: &Matrix, data: Option<&Dataset>) -> Boundary {
-        let names = crate::sources::features(model);
+        let names = model.encoding().features();
         let scaling = model.scaling.clone().unwrap_or(Scaling::none(2));
         let classes = match &model.task {
             Some(Task::Classification { classes }) => classes.clone(),

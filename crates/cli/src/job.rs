@@ -2,14 +2,16 @@
 
 use crate::recorded::Recorded;
 use crate::settings::{
-    DataSettings, Hidden, MicroBatch, NetworkSettings, ReductionChoice, Settings, Surroundings, TaskKind,
-    TrainingSettings,
+    DataSettings, Hidden, MEMORY, MicroBatch, NetworkSettings, ReductionChoice, Settings, Surroundings, TaskKind,
+    TrainingSettings, Validation,
 };
-use crate::sources::{Start, check_task};
+use crate::sources::{Loaded, Start, check_task};
 use crate::tuning::{PlannerChoice, summary, warn};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use wgrad::data::{Scaling, ScalingKind, Split, Task, TaskHint, folds, split};
+use wgrad::data::{
+    ColumnSummary, Encoding, Missing, Scaling, ScalingKind, Split, Survey, Task, Unknown, folds, read_columns, split,
+};
 use wgrad::device::{DeviceChoice, Selection};
 use wgrad::init::initialize;
 use wgrad::optimizer::{Momentum, Rule};
@@ -31,6 +33,10 @@ pub struct Job {
     pub validation: Option<Dataset>,
     /// The rows to judge the trained network by.
     pub test: Option<Dataset>,
+    /// What the columns of a file hold.
+    pub columns: Vec<ColumnSummary>,
+    /// What made inputs of columns, where they are not numbers that are inputs as they are.
+    pub encoding: Option<Encoding>,
     /// How the inputs were scaled.
     pub scaling: Scaling,
     /// The architecture.
@@ -44,7 +50,7 @@ pub struct Job {
     /// Where the trained model goes.
     pub destination: PathBuf,
     /// The data set before it was split and scaled, where it is to be split into folds.
-    whole: Option<Dataset>,
+    whole: Option<(Loaded, bool)>,
     /// The initial weights, where they are not drawn.
     weights: Option<Vec<f32>>,
     /// The choices of the model that is gone on from, or of the one to train like.
@@ -82,30 +88,41 @@ impl Job {
         if settings.training.loss.is_none() {
             settings.training.loss = model.as_ref().and_then(|model| model.loss);
         }
-        let data = load(&mut settings)?;
+        // Its columns are those of the data.
+        let origin = match (&start, &model) {
+            (Start::File(path), None) => Model::load(path).ok(),
+            _ => model.clone(),
+        };
+        check_folds(&mut settings.data)?;
+        let loaded = load(&mut settings, origin.as_ref())?;
+        let fitted = origin.as_ref().is_some_and(|model| model.encoding.is_some());
+        let mut parts = Parts::load(&loaded, &mut settings.data, fitted, seed)?;
+        let data = &parts.train;
         let learning_rate = learning_rate(&mut settings.training, &data.task)?;
         let fallback = match data.task {
             Task::Classification { .. } => Loss::SoftmaxCrossEntropy,
             Task::Regression { .. } => Loss::MeanSquaredError,
         };
         let loss = *settings.training.loss.get_or_insert(fallback);
-        let network = network(&mut settings.network, &data, loss)?;
+        let network = network(&mut settings.network, data, loss)?;
         loss.check_output(network.output_activation())?;
         let model = match (&start, model) {
             (Start::File(path), None) => Some(load_weights(path, &network)?),
             (_, model) => model,
         };
         if let Some(model) = &model {
-            check_origin(model, &data, loss)?;
+            check_origin(model, data, loss)?;
         }
 
         let given = model.as_ref().and_then(|model| model.scaling.clone());
-        check_folds(&mut settings.data)?;
-        let Parts { mut train, validation, test, scaling } = Parts::of(&data, &mut settings.data, given, seed)?;
+        let scaling = parts.prepare(&mut settings, given)?;
+        let Parts { mut train, validation, test, columns, encoding, .. } = parts;
         settings.training.teach(&mut train)?;
 
-        let whole = settings.data.folds.is_some().then_some(data);
-        let data_budget = settings.training.data_memory.map_or(u64::MAX, |size| size.0);
+        let whole = settings.data.folds.is_some().then_some((loaded, fitted));
+        // What is in files would be in memory again on a device that is the CPU.
+        let spared = train.inputs.data.in_a_file().then_some(settings.data.memory.unwrap_or(MEMORY).0 / 4);
+        let data_budget = settings.training.data_memory.map(|size| size.0).or(spared).unwrap_or(u64::MAX);
         let options =
             TrainerOptions { optimizer, learning_rate, batch, init, seed, data_budget, ..TrainerOptions::new(loss) };
         let options = TrainerOptions {
@@ -130,6 +147,8 @@ impl Job {
             train,
             validation,
             test,
+            columns,
+            encoding: (!encoding.is_plain()).then_some(encoding),
             scaling,
             network,
             options,
@@ -170,7 +189,9 @@ impl Job {
     /// The same run on each fold of the data set: it is the test, and all other rows are trained on, which the scaling is
     /// fitted to anew.
     pub fn fold_jobs(&self) -> Result<Vec<impl FnOnce() -> Result<Job> + use<'_>>> {
-        let (Some(data), Some(count)) = (&self.whole, self.settings.data.folds) else { return Ok(Vec::new()) };
+        let (Some((data, fitted)), Some(count)) = (&self.whole, self.settings.data.folds) else {
+            return Ok(Vec::new());
+        };
         let seed = self.options.seed;
         let folds = folds(data.rows(), data.labels().as_deref(), count, seed)?;
         let fold = move |test: Vec<usize>| {
@@ -179,20 +200,26 @@ impl Job {
                 let mut held_out = vec![false; data.rows()];
                 test.iter().for_each(|&row| held_out[row] = true);
                 let others: Vec<usize> = (0..data.rows()).filter(|&row| !held_out[row]).collect();
-                let share = settings.data.validation.unwrap_or(0.0);
+                let share = match settings.data.validation {
+                    Some(Validation::Share(share)) => share,
+                    Some(Validation::File(_)) | None => 0.0,
+                };
                 let labels = data.labels().map(|labels| others.iter().map(|&row| labels[row]).collect::<Vec<_>>());
                 let inner = split(others.len(), labels.as_deref(), 0.0, share, seed)?;
                 let of = |rows: Vec<usize>| rows.into_iter().map(|row| others[row]).collect();
                 let rows = Split { train: of(inner.train), validation: of(inner.validation), test };
                 let given = self.weights.as_ref().map(|_| self.scaling.clone());
-                let Parts { mut train, validation, test, scaling } =
-                    Parts::of_rows(data, &rows, &mut settings.data, given)?;
+                let mut parts = Parts::of_rows(data, &rows, *fitted)?;
+                let scaling = parts.prepare(&mut settings, given)?;
+                let Parts { mut train, validation, test, columns, encoding, .. } = parts;
                 settings.training.teach(&mut train)?;
                 Ok(Job {
                     settings,
                     train,
                     validation,
                     test,
+                    columns,
+                    encoding: (!encoding.is_plain()).then_some(encoding),
                     scaling,
                     network: self.network.clone(),
                     destination: self.destination.clone(),
@@ -375,33 +402,84 @@ struct Parts {
     train: Dataset,
     validation: Option<Dataset>,
     test: Option<Dataset>,
-    scaling: Scaling,
+    columns: Vec<ColumnSummary>,
+    encoding: Encoding,
+    /// Whether the encoding is that of a model that is gone on from.
+    fitted: bool,
 }
 
 impl Parts {
-    /// Splits `data` and scales it: by the `given` scaling, where it is of the kind wanted, since weights that are gone
-    /// on from belong to the scaling they were trained with; otherwise by one that is fitted to the training rows alone.
-    fn of(data: &Dataset, settings: &mut DataSettings, given: Option<Scaling>, seed: u64) -> Result<Parts> {
-        let test = *settings.test.get_or_insert(0.2);
-        let validation = *settings.validation.get_or_insert(0.1);
-        let rows = split(data.rows(), data.labels().as_deref(), test, validation, seed)?;
-        Parts::of_rows(data, &rows, settings, given)
+    /// Divides the rows; missing values are still missing, and nothing is scaled.
+    fn load(loaded: &Loaded, data: &mut DataSettings, fitted: bool, seed: u64) -> Result<Parts> {
+        let test = *data.test.get_or_insert(0.2);
+        let validation = match data.validation.get_or_insert(Validation::Share(0.1)) {
+            Validation::Share(share) => *share,
+            Validation::File(_) => 0.0,
+        };
+        let rows = split(loaded.rows(), loaded.labels().as_deref(), test, validation, seed)?;
+        let parts = Parts::of_rows(loaded, &rows, fitted)?;
+        data.task = Some(match parts.train.task {
+            Task::Classification { .. } => TaskKind::Classification,
+            Task::Regression { .. } => TaskKind::Regression,
+        });
+        Ok(parts)
     }
 
-    fn of_rows(data: &Dataset, rows: &Split, settings: &mut DataSettings, given: Option<Scaling>) -> Result<Parts> {
-        let mut train = data.select(&rows.train);
+    fn of_rows(loaded: &Loaded, rows: &Split, fitted: bool) -> Result<Parts> {
+        let mut parts = loaded.parts(&[&rows.train, &rows.validation, &rows.test])?.into_iter();
+        let mut next = || parts.next().ok_or_else(|| Error::Config("expected three parts of the data".into()));
+        let (train, validation, test) = (next()?, next()?, next()?);
+        let some = |part: Dataset| Some(part).filter(|part| part.rows() > 0);
+        Ok(Parts {
+            train,
+            validation: some(validation),
+            test: some(test),
+            columns: loaded.columns().to_vec(),
+            encoding: loaded.encoding(),
+            fitted,
+        })
+    }
+
+    /// Fills missing values in and scales: by the `given` scaling, where it is of the kind wanted, since weights that are gone
+    /// on from belong to the scaling they were trained with; otherwise by one that is fitted to the training rows alone.
+    fn prepare(&mut self, settings: &mut Settings, given: Option<Scaling>) -> Result<Scaling> {
+        let data = &mut settings.data;
+        if !self.fitted {
+            self.encoding.fit_missing(data.missing.as_ref().unwrap_or(&Missing::Error), &self.train.inputs)?;
+        }
+        if let Some(Validation::File(path)) = &data.validation {
+            self.validation = Some(validation(path, data, settings.training.loss, &self.train, &self.encoding)?);
+        }
+        for part in [Some(&mut self.train), self.validation.as_mut(), self.test.as_mut()].into_iter().flatten() {
+            self.encoding.fill(&mut part.inputs);
+            part.validate()?;
+        }
         let fallback = given.as_ref().map_or(ScalingKind::Standard, |scaling| scaling.kind);
-        let kind = *settings.scaling.get_or_insert(fallback);
+        let kind = *data.scaling.get_or_insert(fallback);
         let given = given.filter(|scaling| scaling.kind == kind);
-        let scaling = given.unwrap_or_else(|| Scaling::fit(kind, &train.inputs));
-        scaling.apply(&mut train.inputs)?;
-        let held_out = |rows: &[usize]| -> Result<Option<Dataset>> {
-            let mut part = data.select(rows);
+        let scaling = given.unwrap_or_else(|| self.encoding.fit_scaling(kind, &self.train.inputs));
+        for part in [Some(&mut self.train), self.validation.as_mut(), self.test.as_mut()].into_iter().flatten() {
             scaling.apply(&mut part.inputs)?;
-            Ok(Some(part).filter(|part| part.rows() > 0))
-        };
-        let (validation, test) = (held_out(&rows.validation)?, held_out(&rows.test)?);
-        Ok(Parts { train, validation, test, scaling })
+        }
+        Ok(scaling)
+    }
+}
+
+/// Reads the rows to watch training by from a file of their own.
+fn validation(
+    path: &Path,
+    settings: &DataSettings,
+    loss: Option<Loss>,
+    train: &Dataset,
+    encoding: &Encoding,
+) -> Result<Dataset> {
+    // Format and labels are those of the training data.
+    let options = wgrad::data::ReadOptions { format: None, labels: None, ..settings.read_options() };
+    match (loss, &train.task) {
+        (Some(Loss::Equation(_)), Task::Regression { outputs }) => {
+            read_columns(path, &options, &train.features, outputs)
+        }
+        _ => Survey::like(path, &options, encoding, &train.task)?.load(),
     }
 }
 
@@ -439,7 +517,7 @@ fn check_folds(settings: &mut DataSettings) -> Result<()> {
         )));
     }
     settings.test = Some(0.0);
-    settings.validation.get_or_insert(0.0);
+    settings.validation.get_or_insert(Validation::Share(0.0));
     Ok(())
 }
 
@@ -511,34 +589,32 @@ fn learning_rate(training: &mut TrainingSettings, task: &Task) -> Result<f32> {
     }
 }
 
-fn load(settings: &mut Settings) -> Result<Dataset> {
-    let Some(source) = &settings.data.source else {
-        return Err(Error::Config("the table [data] needs a `source`: \"digits\", synthetic data such as \"moons\", or the name of a .csv file"
-            .into()));
+fn load(settings: &mut Settings, origin: Option<&Model>) -> Result<Loaded> {
+    let data = &mut settings.data;
+    let Some(source) = &data.source else {
+        let what =
+            "the table [data] needs a `source`: \"digits\", synthetic data such as \"moons\", or the name of a file";
+        return Err(Error::Config(what.into()));
     };
-    let hint = match settings.data.task {
-        None => TaskHint::Infer,
-        Some(TaskKind::Classification) => TaskHint::Classification,
-        Some(TaskKind::Regression) => TaskHint::Regression,
-    };
-    let data = match settings.training.loss {
+    match settings.training.loss {
         Some(Loss::Equation(equation)) => {
-            let scaling = settings.data.scaling.get_or_insert(ScalingKind::None);
-            if *scaling != ScalingKind::None || settings.data.target.is_some() {
+            let scaling = data.scaling.get_or_insert(ScalingKind::None);
+            if *scaling != ScalingKind::None || data.target.is_some() {
                 let what = "an equation names its columns, and its derivatives are by the numbers as they are; leave \
                             --target out, and --scaling unless it is none";
                 return Err(Error::Config(what.into()));
             }
-            source.load_equation(equation)?
+            source.load_equation(equation, &data.read_options()).map(Loaded::Whole)
         }
-        _ => source.load(settings.data.target.as_deref(), hint, settings.training.seed.unwrap_or_default())?,
-    };
-    data.validate()?;
-    settings.data.task = Some(match data.task {
-        Task::Classification { .. } => TaskKind::Classification,
-        Task::Regression { .. } => TaskKind::Regression,
-    });
-    Ok(data)
+        _ => {
+            let loaded = source.load(&data.read_options(), origin, settings.training.seed.unwrap_or_default())?;
+            if let Loaded::File(_) = loaded {
+                data.missing.get_or_insert(Missing::Error);
+                data.unknown.get_or_insert(Unknown::Error);
+            }
+            Ok(loaded)
+        }
+    }
 }
 
 fn network(settings: &mut NetworkSettings, data: &Dataset, loss: Loss) -> Result<Network> {

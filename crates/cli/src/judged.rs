@@ -3,11 +3,12 @@
 use crate::context::Context;
 use crate::job::Job;
 use crate::recorded::Inference;
-use crate::settings::Settings;
+use crate::settings::{MEMORY, Settings};
 use crate::sources::Source;
 use crate::tuning::{PlannerChoice, TuneArgs};
 use crate::watch::log::MODEL;
 use std::path::{Path, PathBuf};
+use wgrad::data::ReadOptions;
 use wgrad::plan::Plan;
 use wgrad::{Dataset, Device, Error, Matrix, Model, Predictor, Result};
 
@@ -45,7 +46,8 @@ impl JudgedArgs {
         let path = if run { self.subject.join(MODEL) } else { self.subject.clone() };
         let model = Model::load(&path)?;
         let seed = context.seed.unwrap_or_default();
-        let load = |source: &Source| source.load_for(&model, self.target.as_deref(), seed);
+        let options = ReadOptions { target: self.target.clone(), memory: Some(MEMORY.0), ..ReadOptions::default() };
+        let load = |source: &Source| source.load_for(&model, &options, seed);
         let data = self.data.as_ref().map(load).transpose()?;
         let rows = data.as_ref().map_or(String::new(), |data| data.name.clone());
         Ok(Judged { path, model, data, rows })
@@ -73,9 +75,7 @@ impl Judged {
     /// The data, which `what` cannot do without.
     pub fn data(&self, what: &str) -> Result<&Dataset> {
         self.data.as_ref().ok_or_else(|| {
-            Error::Config(format!(
-                "{what} needs data; name it behind the model: `digits`, synthetic data, or a CSV file"
-            ))
+            Error::Config(format!("{what} needs data; name it behind the model: `digits`, synthetic data, or a file"))
         })
     }
 

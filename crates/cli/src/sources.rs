@@ -4,7 +4,9 @@ use clap::Args;
 use std::fmt::{self, Display, Formatter};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use wgrad::data::{Shape, Synthetic, Task, TaskHint, read_columns_csv, read_csv_as, read_dataset_csv_like};
+use wgrad::data::{
+    ColumnSummary, Encoding, Format, ReadOptions, Shape, Survey, Synthetic, Task, TaskHint, read_columns,
+};
 use wgrad::error::did_you_mean;
 use wgrad::loss::Equation;
 use wgrad::{Activation, Dataset, Error, Init, Loss, Model, Result};
@@ -21,9 +23,13 @@ pub enum Source {
     Digits,
     /// Data that are drawn.
     Synthetic(Synthetic),
-    /// A CSV file.
-    Csv(PathBuf),
+    /// A file of any format that the library reads, a folder of images, or `-` for standard input.
+    File(PathBuf),
 }
+
+/// What files of data may be called, for messages.
+pub const FILES: &str = "a file (.csv, .tsv, .npy, .npz, .idx, .parquet, .arrow, .jsonl, or any that exists), a folder of images, \
+                         - for standard input";
 
 /// The names of data that are no file.
 fn known_data() -> impl Iterator<Item = &'static str> {
@@ -42,9 +48,14 @@ impl Source {
     fn named(text: &str) -> Option<Result<Source>> {
         match text {
             "digits" => Some(Ok(Source::Digits)),
-            _ if ending(text.as_ref()) == "csv" => Some(Ok(Source::Csv(text.into()))),
+            "-" => Some(Ok(Source::File(text.into()))),
+            _ if Format::by_name(text.as_ref()).is_some() => Some(Ok(Source::File(text.into()))),
             _ if Shape::ALL.iter().any(|shape| text.split(':').next() == Some(shape.name())) => {
                 Some(text.parse().map(Source::Synthetic))
+            }
+            // Whatever it is called, its first bytes say what it is.
+            _ if ending(text.as_ref()) != "safetensors" && Path::new(text).exists() => {
+                Some(Ok(Source::File(text.into())))
             }
             _ => None,
         }
@@ -55,7 +66,7 @@ impl FromStr for Source {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        Source::named(text).unwrap_or_else(|| Err(unknown_data(text, "the name of a .csv file")))
+        Source::named(text).unwrap_or_else(|| Err(unknown_data(text, FILES)))
     }
 }
 
@@ -64,53 +75,113 @@ impl Display for Source {
         match self {
             Source::Digits => f.write_str("digits"),
             Source::Synthetic(synthetic) => synthetic.fmt(f),
-            Source::Csv(path) => path.display().fmt(f),
+            Source::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// Data to train on whose rows are still to be divided.
+pub enum Loaded {
+    /// All of them are in memory.
+    Whole(Dataset),
+    /// They are read from a file once it is known where each goes.
+    File(Survey),
+}
+
+impl Loaded {
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        match self {
+            Loaded::Whole(data) => data.rows(),
+            Loaded::File(survey) => survey.rows(),
+        }
+    }
+
+    /// Each row's class, where there are classes.
+    pub fn labels(&self) -> Option<Vec<usize>> {
+        match self {
+            Loaded::Whole(data) => data.labels(),
+            Loaded::File(survey) => survey.labels(),
+        }
+    }
+
+    /// What makes inputs of the columns; what stands for missing values is not fitted yet.
+    pub fn encoding(&self) -> Encoding {
+        match self {
+            Loaded::Whole(data) => Encoding::numbers(&data.features),
+            Loaded::File(survey) => survey.encoding().clone(),
+        }
+    }
+
+    /// What the columns of a file hold.
+    pub fn columns(&self) -> &[ColumnSummary] {
+        match self {
+            Loaded::Whole(_) => &[],
+            Loaded::File(survey) => survey.columns(),
+        }
+    }
+
+    /// The rows of each part.
+    pub fn parts(&self, parts: &[&[usize]]) -> Result<Vec<Dataset>> {
+        match self {
+            Loaded::Whole(data) => Ok(parts.iter().map(|rows| data.select(rows)).collect()),
+            Loaded::File(survey) => survey.load_parts(parts),
         }
     }
 }
 
 impl Source {
-    /// Reads the data to train on, or draws them by `seed`.
-    pub fn load(&self, target: Option<&str>, hint: TaskHint, seed: u64) -> Result<Dataset> {
-        let data = match self {
-            Source::Csv(path) => return read_csv_as(path, target, hint),
-            Source::Digits => Dataset::digits(),
-            Source::Synthetic(synthetic) => synthetic.generate(seed)?,
+    /// Reads the data to train on, or draws them by `seed`; with the columns and answers of the model that is gone on from.
+    pub fn load(&self, options: &ReadOptions, origin: Option<&Model>, seed: u64) -> Result<Loaded> {
+        let data = match (self, origin) {
+            (Source::File(path), Some(Model { encoding: Some(encoding), task: Some(task), .. })) => {
+                return Survey::like(path, options, encoding, task).map(Loaded::File);
+            }
+            (Source::File(path), _) => return Survey::new(path, options).map(Loaded::File),
+            (Source::Digits, _) => Dataset::digits(),
+            (Source::Synthetic(synthetic), _) => synthetic.generate(seed)?,
         };
         let name = &data.name;
-        if target.is_some() {
-            return Err(Error::Config(format!("{name} has its own target; leave --target out")));
+        if let Some(flag) = set(options) {
+            let what = match flag {
+                "target" => format!("{name} has its own target; leave --target out"),
+                _ => format!("{name} is no file; leave --{flag} out"),
+            };
+            return Err(Error::Config(what));
         }
-        match (&data.task, hint) {
+        match (&data.task, options.task) {
             (Task::Classification { .. }, TaskHint::Regression) => {
                 Err(Error::Config(format!("{name} has classes; leave --task out, or say classification")))
             }
             (Task::Regression { .. }, TaskHint::Classification) => {
                 Err(Error::Config(format!("{name} has numbers; leave --task out, or say regression")))
             }
-            _ => Ok(data),
+            _ => Ok(Loaded::Whole(data)),
         }
     }
 
     /// Reads what an equation is trained on: its inputs and data are columns of these names.
-    pub fn load_equation(&self, equation: Equation) -> Result<Dataset> {
+    pub fn load_equation(&self, equation: Equation, options: &ReadOptions) -> Result<Dataset> {
         let text = equation.text();
         match self {
-            Source::Csv(path) => read_columns_csv(path, &text.inputs, &text.data),
-            Source::Digits | Source::Synthetic(_) => Err(Error::Config(format!(
-                "an equation needs a .csv file with the columns that it names, found {self}"
-            ))),
+            Source::File(path) => read_columns(path, options, &text.inputs, &text.data),
+            Source::Digits | Source::Synthetic(_) => {
+                Err(Error::Config(format!("an equation needs a file with the columns that it names, found {self}")))
+            }
         }
     }
 
-    /// Reads data for `model`: its inputs, scaled as it wants them, and the answers it should give.
-    pub fn load_for(&self, model: &Model, target: Option<&str>, seed: u64) -> Result<Dataset> {
+    /// Reads data for `model`: its inputs, encoded and scaled as it wants them, and the answers it should give.
+    pub fn load_for(&self, model: &Model, options: &ReadOptions, seed: u64) -> Result<Dataset> {
         if let Some(Loss::Equation(equation)) = model.loss {
-            return self.load_equation(equation);
+            return self.load_equation(equation, options);
         }
         let mut data = match (self, &model.task) {
-            (Source::Csv(path), Some(task)) => read_dataset_csv_like(path, &features(model), task, target)?,
-            _ => self.load(target, TaskHint::Infer, seed)?,
+            (Source::File(path), Some(task)) => Survey::like(path, options, &model.encoding(), task)?.load()?,
+            _ => match self.load(options, None, seed)? {
+                Loaded::Whole(data) => data,
+                Loaded::File(survey) => survey.load()?,
+            },
         };
         if let Some(task) = &model.task {
             check_task(task, &data)?;
@@ -122,12 +193,22 @@ impl Source {
     }
 }
 
-/// The names of a model's input columns, or made-up ones where it has none.
-pub fn features(model: &Model) -> Vec<String> {
-    match model.features.is_empty() {
-        true => (1..=model.network.inputs).map(|i| format!("c{i}")).collect(),
-        false => model.features.clone(),
-    }
+/// The first option that only files have.
+fn set(options: &ReadOptions) -> Option<&'static str> {
+    let ReadOptions { format, labels, target, task: _, weights, ignore, categorical, missing, unknown, memory: _ } =
+        options;
+    let usual = ReadOptions::default();
+    let flags = [
+        ("target", target.is_some()),
+        ("format", format.is_some()),
+        ("labels", labels.is_some()),
+        ("weights", weights.is_some()),
+        ("ignore", !ignore.is_empty()),
+        ("categorical", !categorical.is_empty()),
+        ("missing", *missing != usual.missing),
+        ("unknown", *unknown != usual.unknown),
+    ];
+    flags.into_iter().find(|(_, set)| *set).map(|(flag, _)| flag)
 }
 
 /// Checks that the answers in `data` mean what a model's outputs mean.
@@ -166,7 +247,7 @@ impl FromStr for Given {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        Given::named(text).unwrap_or_else(|| Err(unknown_data(text, "the name of a .csv or .toml file")))
+        Given::named(text).unwrap_or_else(|| Err(unknown_data(text, &format!("{FILES}, or the name of a .toml file"))))
     }
 }
 
@@ -316,11 +397,21 @@ mod tests {
     #[test]
     fn sources_are_known_by_their_names() {
         assert_eq!("digits".parse::<Given>().unwrap(), Given::Source(Source::Digits));
-        assert_eq!("x/A.CSV".parse::<Given>().unwrap(), Given::Source(Source::Csv("x/A.CSV".into())));
+        assert_eq!("x/A.CSV".parse::<Given>().unwrap(), Given::Source(Source::File("x/A.CSV".into())));
         assert_eq!("a.toml".parse::<Given>().unwrap(), Given::Toml("a.toml".into()));
         let drawn = Synthetic { rows: 500, ..Synthetic::new(Shape::HalfPlane) };
         assert_eq!("half-plane:500".parse::<Given>().unwrap(), Given::Source(Source::Synthetic(drawn)));
-        assert_eq!("moons:1.csv".parse::<Source>().unwrap(), Source::Csv("moons:1.csv".into()));
+        assert_eq!("moons:1.csv".parse::<Source>().unwrap(), Source::File("moons:1.csv".into()));
+        assert_eq!("-".parse::<Given>().unwrap(), Given::Source(Source::File("-".into())));
+        let images = "train-images-idx3-ubyte.gz";
+        assert_eq!(images.parse::<Source>().unwrap(), Source::File(images.into()));
+        // Whatever is there may be data, but a model is none.
+        let there = tempfile::tempdir().unwrap();
+        let model = there.path().join("m.safetensors");
+        std::fs::write(&model, "").unwrap();
+        assert!(model.to_str().unwrap().parse::<Source>().is_err());
+        let folder = there.path().to_str().unwrap();
+        assert_eq!(folder.parse::<Source>().unwrap(), Source::File(folder.into()));
         for (text, expected) in [
             ("digist", "did you mean \"digits\"?"),
             ("mons:500", "did you mean \"moons\"?"),

@@ -2,12 +2,14 @@
 
 use crate::context::Context;
 use crate::recorded::Inference;
+use crate::settings::MEMORY;
 use crate::sources::{ModelArgs, Source};
 use crate::tuning::{PlannerChoice, TuneArgs};
 use crate::words::{Score, describe, short, table};
 use serde_json::json;
+use std::path::PathBuf;
 use std::process::ExitCode;
-use wgrad::data::Task;
+use wgrad::data::{Format, ReadOptions, Task};
 use wgrad::metrics::{Classification, Metrics, Regression, RegressionScores, Scores};
 use wgrad::plan::{Plan, TrainingOptions};
 use wgrad::train::evaluate;
@@ -22,10 +24,16 @@ use wgrad::{Loss, Result, TrainerOptions};
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// `digits`, synthetic data drawn by --seed (NAME:ROWS:NOISE, as `wgrad train --help` says), or a CSV file with the
-    /// inputs and the target
-    #[arg(value_name = "digits|NAME[:ROWS[:NOISE]]|FILE.csv")]
+    /// `digits`, synthetic data drawn by --seed (NAME:ROWS:NOISE, as `wgrad train --help` says), or a file with the
+    /// inputs and the target (- for standard input)
+    #[arg(value_name = "digits|NAME[:ROWS[:NOISE]]|FILE")]
     data: Source,
+    /// The format of the data, as `wgrad train --help` says [default: by the name, else by the first bytes]
+    #[arg(long, value_name = "NAME")]
+    format: Option<Format>,
+    /// A file with the answers, for data that have none of their own
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
     /// The column with the answers; several, separated by commas [default: the outputs by name, else the last]
     #[arg(long, value_name = "COLUMN")]
     target: Option<String>,
@@ -35,7 +43,14 @@ pub struct Args {
 
 pub fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let model = args.model.load()?;
-    let data = args.data.load_for(&model, args.target.as_deref(), context.seed.unwrap_or_default())?;
+    let options = ReadOptions {
+        format: args.format.clone(),
+        labels: args.labels.clone(),
+        target: args.target.clone(),
+        memory: Some(MEMORY.0),
+        ..ReadOptions::default()
+    };
+    let data = args.data.load_for(&model, &options, context.seed.unwrap_or_default())?;
     let loss = model.loss.unwrap_or(match data.task {
         Task::Classification { .. } => Loss::SoftmaxCrossEntropy,
         Task::Regression { .. } => Loss::MeanSquaredError,

@@ -5,7 +5,7 @@ use crate::sources::ModelArgs;
 use crate::words::{list, short, table};
 use serde_json::{Value, json};
 use std::process::ExitCode;
-use wgrad::data::Task;
+use wgrad::data::{InputKind, Task};
 use wgrad::params::Tensor;
 use wgrad::{Model, Result};
 
@@ -44,6 +44,19 @@ impl Summary {
     }
 }
 
+/// What becomes of a column.
+fn kind(kind: &InputKind) -> String {
+    match kind {
+        InputKind::Number { missing: None } => "numbers".into(),
+        InputKind::Number { missing: Some(x) } => format!("numbers, {x} where missing"),
+        InputKind::Category { values, missing, unknown } => {
+            let gaps = missing.and_then(|place| values.get(place));
+            let gaps = gaps.map_or(String::new(), |value| format!("; {value} where missing"));
+            format!("{} categories: {}{gaps}; others: {unknown}", values.len(), list(values))
+        }
+    }
+}
+
 fn describe(model: &Model, tensors: &[Summary], context: &Context) -> Result<()> {
     context.tell("network", format_args!("{}, {} parameters", model.network, model.params().count()))?;
     match &model.task {
@@ -55,6 +68,9 @@ fn describe(model: &Model, tensors: &[Summary], context: &Context) -> Result<()>
     }
     if !model.features.is_empty() {
         context.tell("features", format_args!("{}: {}", model.features.len(), list(&model.features)))?;
+    }
+    for column in model.encoding.iter().flat_map(|encoding| &encoding.columns) {
+        context.tell("column", format_args!("{}: {}", column.name, kind(&column.kind)))?;
     }
     if let Some(scaling) = &model.scaling {
         context.tell("scaling", scaling.kind)?;
@@ -129,6 +145,7 @@ fn to_json(model: &Model, tensors: &[Summary]) -> Value {
         "tensors": tensors,
         "task": model.task,
         "features": model.features,
+        "encoding": model.encoding,
         "scaling": model.scaling,
         "loss": model.loss,
         "training": model.training,

@@ -3,16 +3,18 @@
 use crate::context::{Context, standard_output};
 use crate::files::check_destination;
 use crate::recorded::Inference;
-use crate::sources::{ModelArgs, Numbers, features};
+use crate::settings::MEMORY;
+use crate::sources::{ModelArgs, Numbers};
 use crate::tuning::{PlannerChoice, TuneArgs};
 use serde_json::{Value, json};
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use wgrad::data::{Task, read_inputs_csv, read_npy, write_atomic, write_npy};
+use wgrad::data::{Format, Task, read_inputs, write_atomic, write_npy};
 use wgrad::metrics::Probabilities;
 use wgrad::plan::Plan;
 use wgrad::train::argmax;
-use wgrad::{Error, Matrix, Model, Predictor, Result};
+use wgrad::{Matrix, Model, Predictor, Result};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  wgrad predict model.safetensors new.csv --out answers.csv\n  wgrad predict \
@@ -22,10 +24,12 @@ use wgrad::{Error, Matrix, Model, Predictor, Result};
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// The inputs: a CSV file, in which columns are found by the model's names or else by order, or a NumPy array
-    /// [rows, inputs]
-    #[arg(value_name = "INPUTS.csv|INPUTS.npy")]
-    inputs: Numbers,
+    /// The inputs: a file in which columns are found by the model's names or else by order (- for standard input)
+    #[arg(value_name = "INPUTS")]
+    inputs: PathBuf,
+    /// The format of the inputs, as `wgrad train --help` says [default: by the name, else by the first bytes]
+    #[arg(long, value_name = "NAME")]
+    format: Option<Format>,
     /// Where the answers go; without it, as CSV to standard output
     #[arg(long, value_name = "FILE.csv|FILE.npy")]
     out: Option<Numbers>,
@@ -38,10 +42,10 @@ pub struct Args {
 
 pub fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     if let Some(out) = &args.out {
-        check_destination(&out.path, &[&args.model.path, &args.inputs.path])?;
+        check_destination(&out.path, &[&args.model.path, &args.inputs])?;
     }
     let model = args.model.load()?;
-    let inputs = read_inputs(&args.inputs, &model)?;
+    let inputs = read(args, &model)?;
     let device = context.open_device()?;
     let how = Inference::of(&model, &args.model.path, &device, inputs.rows, args.planner, args.tune);
     let Inference { planner, batch, .. } = how;
@@ -76,18 +80,9 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The inputs, scaled as the model wants them.
-fn read_inputs(file: &Numbers, model: &Model) -> Result<Matrix> {
-    let mut inputs = match file.npy {
-        true => read_npy(&file.path)?,
-        false => read_inputs_csv(&file.path, &features(model))?,
-    };
-    let (expected, found) = (model.network.inputs, inputs.cols);
-    if expected != found {
-        let place = file.path.display().to_string();
-        let what = format!("the model takes {expected} inputs, found {found} columns");
-        return Err(Error::Data { place, what });
-    }
+/// The inputs, encoded and scaled as the model wants them.
+fn read(args: &Args, model: &Model) -> Result<Matrix> {
+    let mut inputs = read_inputs(&args.inputs, args.format.as_ref(), &model.encoding(), Some(MEMORY.0))?;
     if let Some(scaling) = &model.scaling {
         scaling.apply(&mut inputs)?;
     }

@@ -19,7 +19,7 @@ use crate::words::{Score, describe, short};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use wgrad::data::{Scaling, Task};
+use wgrad::data::{ColumnSummary, Scaling, Task};
 use wgrad::metrics::Metrics;
 use wgrad::train::{Ended, Evaluation, State};
 use wgrad::tune::{Effort, Pinned};
@@ -31,9 +31,10 @@ use wgrad::{Dataset, Device, Error, Loss, Model, PrecisionChoice, Result};
     after_long_help = HELP
 )]
 pub struct Args {
-    /// `digits` (the bundled handwritten digits), synthetic data (NAME:ROWS:NOISE, such as moons:500:0.2 or moons), a CSV file
-    /// with a line of column names, or a configuration (.toml)
-    #[arg(value_name = "digits|NAME[:ROWS[:NOISE]]|FILE.csv|CONFIG.toml", required_unless_present = "resume")]
+    /// `digits` (the bundled handwritten digits), synthetic data (NAME:ROWS:NOISE, such as moons:500:0.2 or moons), a file of
+    /// data (CSV with a line of column names, or another --format), a folder of images, - for standard input, or a
+    /// configuration (.toml)
+    #[arg(value_name = "digits|NAME[:ROWS[:NOISE]]|FILE|CONFIG.toml", required_unless_present = "resume")]
     data: Option<Given>,
     #[command(flatten)]
     settings: Settings,
@@ -109,7 +110,7 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
         return print_config(&Job::resolve(settings)?.settings, context);
     }
     let data = match &settings.data.source {
-        Some(Source::Csv(path)) => Some(path.as_path()),
+        Some(Source::File(path)) => Some(path.as_path()),
         _ => None,
     };
     let saves = settings.data.folds.is_none() || settings.output.model.is_some();
@@ -264,6 +265,9 @@ fn announce(job: &mut Job, tune: TuneArgs, context: &Context) -> Result<(Device,
             rows(&job.test)
         ),
     )?;
+    if !job.columns.is_empty() {
+        context.tell("columns", describe_columns(&job.columns))?;
+    }
     context.tell("network", format_args!("{}, {} parameters", job.network, wgrad::Params::of(&job.network).count()))?;
     context.tell("training", job.describe())?;
     let mut tuner = tune.tuner(Effort::Budget);
@@ -280,6 +284,24 @@ fn announce(job: &mut Job, tune: TuneArgs, context: &Context) -> Result<(Device,
     let (pinned, words) = job.choose(&mut tuner, &selection.device)?;
     context.tell("choices", words)?;
     Ok((selection.device, pinned))
+}
+
+/// What the columns hold: how many are numbers, then each that is not, or that has missing values.
+fn describe_columns(columns: &[ColumnSummary]) -> String {
+    const SHOWN: usize = 8;
+    let numbers = columns.iter().filter(|column| column.categories.is_none()).count();
+    let special = columns.iter().filter(|column| column.categories.is_some() || column.missing > 0);
+    let special: Vec<_> = special
+        .map(|ColumnSummary { name, categories, missing }| {
+            let kind = categories.map_or("numbers".to_owned(), |count| format!("{count} categories"));
+            let gaps = if *missing > 0 { format!(", {missing} missing") } else { String::new() };
+            format!("{name}: {kind}{gaps}")
+        })
+        .collect();
+    let more = special.len().saturating_sub(SHOWN);
+    let more = (more > 0).then(|| format!("{more} more"));
+    let shown = special.iter().take(SHOWN).cloned().chain(more);
+    std::iter::once(format!("{numbers} of numbers")).chain(shown).collect::<Vec<_>>().join("; ")
 }
 
 /// Where a run diverged, what happened, and what to try.
@@ -329,6 +351,7 @@ fn model(job: &Job, values: Vec<f32>, notes: Value) -> Model {
         values,
         task: Some(task),
         features: job.train.features.clone(),
+        encoding: job.encoding.clone(),
         scaling: Some(job.scaling.clone()),
         loss: Some(job.options.loss),
         training: Some(notes),

@@ -19,7 +19,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use wgrad::data::{ClassWeights, ScalingKind};
+use wgrad::data::{ClassWeights, Format, Missing, ReadOptions, ScalingKind, TaskHint, Unknown};
 use wgrad::optimizer::Rule;
 use wgrad::{Activation, Bias, Dropout, Error, Layer, Loss, Normalization, PrecisionChoice, Result, Schedule};
 
@@ -45,20 +45,53 @@ pub struct DataSettings {
     #[arg(skip)]
     #[serde(with = "text")]
     pub source: Option<Source>,
+    /// The format of the data: csv, tsv, csv:; (for another separator), npy, npz, npz:x,y (some of its arrays), idx, parquet,
+    /// arrow, jsonl or images (a folder with a folder for each class) [default: by the name, else by the first bytes]
+    #[arg(long, value_name = "NAME")]
+    #[serde(with = "text")]
+    pub format: Option<Format>,
     /// The column to predict; several, separated by commas, for a regression with several outputs [default: the last]
     #[arg(long, value_name = "COLUMN")]
     pub target: Option<String>,
+    /// A file with the answers, for data that have none of their own, such as a .npy file; a row for each row of the data
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    /// The column that says how much each row counts: numbers of at least 0
+    #[arg(long, value_name = "COLUMN")]
+    pub weights: Option<String>,
+    /// Columns to leave out, separated by commas
+    #[arg(long, value_name = "COLUMNS")]
+    pub ignore: Option<Names>,
+    /// Columns of numbers that are categories, such as codes, separated by commas; columns of texts are
+    #[arg(long, value_name = "COLUMNS")]
+    pub categorical: Option<Names>,
+    /// What becomes of missing values (empty, NA, NaN, null, ?): error, mean, median, most_frequent or constant:VALUE; in
+    /// columns of categories all but the last mean the most frequent one. Fitted on the training rows and saved with the
+    /// model [default: error]
+    #[arg(long, value_name = "HOW")]
+    #[serde(with = "text")]
+    pub missing: Option<Missing>,
+    /// What the model makes of a category that it has not seen: error, column (an input of its own) or ignore (all inputs of
+    /// the column are 0) [default: error]
+    #[arg(long, value_name = "HOW")]
+    #[serde(with = "text")]
+    pub unknown: Option<Unknown>,
     /// What the target is [default: inferred from its values]
     #[arg(long)]
     pub task: Option<TaskKind>,
-    /// How input columns are scaled; fitted on the training rows and saved with the model: none, standard (mean 0,
-    /// deviation 1) or min_max (0 to 1) [default: standard]
-    #[arg(long, value_name = "KIND")]
+    /// How input columns of numbers are scaled; fitted on the training rows and saved with the model: none, standard (mean 0,
+    /// deviation 1), min_max (0 to 1) or range:LOW:HIGH [default: standard]
+    #[arg(long, value_name = "KIND", allow_hyphen_values = true)]
     #[serde(with = "text")]
     pub scaling: Option<ScalingKind>,
-    /// The share of the rows left after the test's that training is watched by [default: 0.1]
-    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
-    pub validation: Option<f64>,
+    /// What training is watched by: a share of the rows left after the test's, or a file with the same columns [default: 0.1]
+    #[arg(long, value_name = "SHARE|FILE", allow_negative_numbers = true)]
+    pub validation: Option<Validation>,
+    /// How much memory the rows of a file may take up, as in 512MiB; where they need more, they lie in temporary files beside
+    /// the data, which changes no result [default: 1GiB]
+    #[arg(long, value_name = "SIZE")]
+    #[serde(with = "text")]
+    pub memory: Option<Size>,
     /// The share of the rows that the trained network is judged by [default: 0.2]
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     pub test: Option<f64>,
@@ -260,6 +293,63 @@ pub enum TaskKind {
     Regression,
 }
 
+/// What the rows of a file may take up in memory, where nothing else is said.
+pub const MEMORY: Size = Size(1 << 30);
+
+impl DataSettings {
+    /// How the file is read.
+    pub fn read_options(&self) -> ReadOptions {
+        let names = |names: &Option<Names>| names.as_ref().map_or(Vec::new(), |names| names.0.clone());
+        ReadOptions {
+            format: self.format.clone(),
+            labels: self.labels.clone(),
+            target: self.target.clone(),
+            task: match self.task {
+                None => TaskHint::Infer,
+                Some(TaskKind::Classification) => TaskHint::Classification,
+                Some(TaskKind::Regression) => TaskHint::Regression,
+            },
+            weights: self.weights.clone(),
+            ignore: names(&self.ignore),
+            categorical: names(&self.categorical),
+            missing: self.missing.clone().unwrap_or_default(),
+            unknown: self.unknown.unwrap_or_default(),
+            memory: Some(self.memory.unwrap_or(MEMORY).0),
+        }
+    }
+}
+
+/// Names of columns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Names(pub Vec<String>);
+
+impl FromStr for Names {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Names(text.split(',').map(|name| name.trim().to_owned()).collect()))
+    }
+}
+
+/// What training is watched by.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Validation {
+    /// A share of the rows.
+    Share(f64),
+    /// A file.
+    File(PathBuf),
+}
+
+impl FromStr for Validation {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(text.parse().map_or_else(|_| Validation::File(text.into()), Validation::Share))
+    }
+}
+
 /// The widths of the hidden layers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -373,7 +463,15 @@ impl Settings {
 
     /// Replaces the path of every file that is mentioned.
     fn relocate(&mut self, place: impl Fn(PathBuf) -> Result<PathBuf>) -> Result<()> {
-        if let Some(Source::Csv(path)) = &mut self.data.source {
+        if let Some(Source::File(path)) = &mut self.data.source
+            && path != Path::new("-")
+        {
+            *path = place(std::mem::take(path))?;
+        }
+        if let Some(path) = &mut self.data.labels {
+            *path = place(std::mem::take(path))?;
+        }
+        if let Some(Validation::File(path)) = &mut self.data.validation {
             *path = place(std::mem::take(path))?;
         }
         if let Some(Start::File(path)) = &mut self.training.init {
@@ -546,7 +644,7 @@ mod tests {
         let path = folder.path().join("a.toml");
         fs::write(&path, "[data]\nsource = 'b.csv'\n[training]\ninit = 'c.safetensors'").unwrap();
         let settings = Settings::read(&path).unwrap();
-        assert_eq!(settings.data.source, Some(Source::Csv(folder.path().join("b.csv"))));
+        assert_eq!(settings.data.source, Some(Source::File(folder.path().join("b.csv"))));
         assert_eq!(settings.training.init, Some(Start::File(folder.path().join("c.safetensors"))));
     }
 }

@@ -3,6 +3,7 @@
 
 mod config;
 mod custom;
+mod data;
 mod equations;
 mod exchange;
 mod gpu;

@@ -149,10 +149,10 @@ fn a_reader_that_leaves_is_no_error() {
 fn wrong_inputs_are_refused() {
     let folder = trained();
     write_npy(&folder.path("narrow.npy"), &Matrix::zeros(2, 3)).unwrap();
-    folder.wgrad("predict f.safetensors narrow.npy").refused(1, &["narrow.npy", "4 inputs, found 3"]);
+    folder.wgrad("predict f.safetensors narrow.npy").refused(1, &["narrow.npy", "4 input columns, found 3"]);
     folder.write("junk.npy", "junk");
     folder.wgrad("predict f.safetensors junk.npy").refused(1, &["junk.npy"]);
-    folder.wgrad("predict f.safetensors x.txt").refused(2, &[".npy"]);
+    folder.wgrad("predict f.safetensors x.txt").refused(1, &["cannot read x.txt"]);
     folder.wgrad("predict f.safetensors f.csv --out x.txt").refused(2, &[".npy"]);
     folder.wgrad("predict f.safetensors f.csv --out no/x.csv").refused(1, &["create it first"]);
     folder.wgrad("predict missing.safetensors f.csv").refused(1, &["missing.safetensors"]);

@@ -1,0 +1,679 @@
+//! Reading a data set: a first pass over the file finds out what its columns hold, a second one makes numbers of its rows.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use super::encoding::{Encoder, Encoding, InputColumn, InputKind, Missing, Unknown};
+use super::format::Format;
+use super::input::Input;
+use super::join::Join;
+use super::numbers::Collector;
+use super::table::{Cell, Column, Reader, Table, list, missing};
+use super::target::{Answers, Known, Spot, Target, TaskHint, decide};
+use super::{Dataset, Matrix, Task};
+use crate::Result;
+use crate::error::did_you_mean;
+
+/// How a file is read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ReadOptions {
+    /// The file's format; without it, that of its name or else of its first bytes.
+    pub format: Option<Format>,
+    /// A file with the answers, a row for each row of the data; its columns come behind those of the data.
+    pub labels: Option<PathBuf>,
+    /// The column to predict, or several, separated by commas. Without it, the column that the format has for the answers, those
+    /// of [`ReadOptions::labels`], or else the last one.
+    pub target: Option<String>,
+    /// Whether the target is classes or numbers.
+    pub task: TaskHint,
+    /// The column that says how much each row counts; it is no input.
+    pub weights: Option<String>,
+    /// Columns to leave out.
+    pub ignore: Vec<String>,
+    /// Columns whose values are categories even where they are numbers.
+    pub categorical: Vec<String>,
+    /// What becomes of missing values among the inputs.
+    pub missing: Missing,
+    /// What is to become of categories that are not in the file.
+    pub unknown: Unknown,
+    /// How many bytes the rows may take up in memory; where they need more, they lie in temporary files beside the data, and
+    /// results are the same to the bit. Without it there is no limit.
+    pub memory: Option<u64>,
+}
+
+/// What a column of a file is used for, and what it holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ColumnSummary {
+    /// Its name.
+    pub name: String,
+    /// How many categories it has; `None` where it holds numbers.
+    pub categories: Option<usize>,
+    /// In how many rows its value is missing.
+    pub missing: usize,
+}
+
+/// A file that was read once: what its rows hold is known, and they can be loaded.
+pub struct Survey {
+    files: Files,
+    rows: usize,
+    encoding: Encoding,
+    places: Vec<usize>,
+    summaries: Vec<ColumnSummary>,
+    keep_missing: bool,
+    task: Task,
+    answers: Answers,
+    weights: Option<Vec<f32>>,
+    memory: Option<u64>,
+}
+
+/// Above this, distinct texts are taken for something else than categories, unless each is in two rows on average.
+const MANY_CATEGORIES: usize = 50;
+/// Above this, one-hot inputs would fill the memory.
+const MAX_CATEGORIES: usize = 10_000;
+
+/// The file with the data, and perhaps one with the answers.
+struct Files {
+    data: Input,
+    labels: Option<Input>,
+}
+
+impl Files {
+    fn new(path: &Path, options: &ReadOptions) -> Result<Files> {
+        let data = Input::new(path, options.format.as_ref())?;
+        let labels = options.labels.as_ref().map(|path| Input::new(path, None)).transpose()?;
+        Ok(Files { data, labels })
+    }
+
+    fn open(&self) -> Result<Reader> {
+        let mut reader = self.data.open()?;
+        if let Some(input) = &self.labels {
+            let labels = input.open()?;
+            let from = reader.names.len();
+            reader.answers = Some((from..from + labels.names.len()).collect());
+            // Arrays have made-up names, the same in both files.
+            let taken: HashSet<String> = reader.names.iter().cloned().collect();
+            let name = |name: String| if taken.contains(&name) { format!("label {name}") } else { name };
+            reader.names.extend(labels.names.into_iter().map(name));
+            reader.tables = Box::new(Join::new(&self.data, reader.tables, input, labels.tables));
+        }
+        let mut seen = HashSet::new();
+        match reader.names.iter().find(|name| !seen.insert(name.as_str())) {
+            Some(twice) => Err(self.data.error(format!("two columns are named {twice:?}; expected different names"))),
+            None => Ok(reader),
+        }
+    }
+}
+
+/// What the columns of a file are used for, by their places.
+struct Roles {
+    inputs: Vec<usize>,
+    targets: Vec<usize>,
+    weights: Option<usize>,
+}
+
+/// Columns by their names.
+struct Columns<'a> {
+    input: &'a Input,
+    names: &'a [String],
+    answers: &'a Option<Vec<usize>>,
+}
+
+impl Columns<'_> {
+    fn position(&self, name: &str) -> Result<usize> {
+        self.names.iter().position(|known| known == name).ok_or_else(|| {
+            let hint = did_you_mean(name, self.names.iter().map(String::as_str));
+            self.input.error(format!("there is no column {name:?}{hint}; the columns are {}", list(self.names)))
+        })
+    }
+
+    fn all<'n>(&self, names: impl IntoIterator<Item = &'n String>) -> Result<Vec<usize>> {
+        names.into_iter().map(|name| self.position(name)).collect()
+    }
+
+    /// The columns named `names`, where all of them are there.
+    fn present<'n>(&self, names: impl IntoIterator<Item = &'n String>) -> Option<Vec<usize>> {
+        let places: HashMap<_, _> = self.names.iter().zip(0..).collect();
+        names.into_iter().map(|name| places.get(name).copied()).collect()
+    }
+
+    /// The columns that `target` names; else those that the format has for the answers, or the last that is not `taken`.
+    fn targets(&self, target: Option<&str>, taken: &[usize]) -> Result<Vec<usize>> {
+        let Some(target) = target else {
+            return match self.answers {
+                Some(answers) if answers.is_empty() => {
+                    let what =
+                        "expected a column with the answers, found none; say which one, or give a file of labels";
+                    Err(self.input.error(what))
+                }
+                Some(answers) => Ok(answers.clone()),
+                None => Ok((0..self.names.len()).rev().find(|column| !taken.contains(column)).into_iter().collect()),
+            };
+        };
+        // A name may itself hold a comma.
+        if let Some(column) = self.names.iter().position(|name| name == target.trim()) {
+            return Ok(vec![column]);
+        }
+        let mut columns = Vec::new();
+        for name in target.split(',').map(str::trim) {
+            let column = self.position(name)?;
+            if columns.contains(&column) {
+                return Err(self.input.error(format!("the target column {name:?} is named twice; name it once")));
+            }
+            columns.push(column);
+        }
+        Ok(columns)
+    }
+
+    fn others(&self, taken: &[usize]) -> Vec<usize> {
+        (0..self.names.len()).filter(|column| !taken.contains(column)).collect()
+    }
+
+    /// The columns of `encoding` by name, or all of `candidates`, where those are as many.
+    fn inputs(&self, encoding: &Encoding, candidates: Vec<usize>) -> Result<Vec<usize>> {
+        let names = || encoding.columns.iter().map(|column| &column.name);
+        if let Some(columns) = self.present(names()) {
+            return Ok(columns);
+        }
+        let expected = encoding.columns.len();
+        if candidates.len() == expected {
+            return Ok(candidates);
+        }
+        let missing: Vec<_> = names().filter(|name| !self.names.contains(*name)).collect();
+        let found = candidates.len();
+        let what = format!("expected {expected} input columns, found {found}; missing are {}", list(&missing));
+        Err(self.input.error(what + self.separator_hint()))
+    }
+
+    /// What to say where there is a single column, perhaps because something other than commas separates the fields.
+    fn separator_hint(&self) -> &'static str {
+        match (self.names, &self.input.format) {
+            ([only], Format::Csv { separator: b',' }) if only.contains(';') => {
+                " (the fields seem separated by semicolons; expected commas; the format csv:; has semicolons)"
+            }
+            ([only], Format::Csv { separator: b',' }) if only.contains('\t') => {
+                " (the fields seem separated by tabs; expected commas; the format tsv has tabs)"
+            }
+            _ => "",
+        }
+    }
+}
+
+impl Survey {
+    /// Reads the file `path`, or standard input where it is `-`, to train on.
+    ///
+    /// Columns whose values are numbers are inputs as they are; columns of texts become an input for each of the distinct ones.
+    pub fn new(path: &Path, options: &ReadOptions) -> Result<Survey> {
+        Survey::of(Files::new(path, options)?, options)
+    }
+
+    /// The same for a text that is part of the program.
+    pub(super) fn bundled(name: &str, text: &'static str, options: &ReadOptions) -> Result<Survey> {
+        Survey::of(Files { data: Input::bundled(name, text), labels: None }, options)
+    }
+
+    fn of(files: Files, options: &ReadOptions) -> Result<Survey> {
+        let reader = files.open()?;
+        let columns = Columns { input: &files.data, names: &reader.names, answers: &reader.answers };
+        let weights = options.weights.as_ref().map(|name| columns.position(name)).transpose()?;
+        let mut taken = columns.all(&options.ignore)?;
+        taken.extend(weights);
+        let targets = columns.targets(options.target.as_deref(), &taken)?;
+        if let Some(&both) = targets.iter().find(|column| taken.contains(column)) {
+            let name = &reader.names[both];
+            return Err(files
+                .data
+                .error(format!("the target column {name:?} is also one of weights or to be ignored")));
+        }
+        taken.extend(&targets);
+        let places = columns.others(&taken);
+        let forced = columns.all(&options.categorical)?;
+        if let Some(&wrong) = forced.iter().find(|column| !places.contains(column)) {
+            let name = &reader.names[wrong];
+            return Err(files
+                .data
+                .error(format!("the column {name:?} is named categorical, but is none of the inputs")));
+        }
+        if places.is_empty() {
+            let found = list(&reader.names);
+            let what = format!("expected at least one input column besides the target, found only {found}");
+            return Err(files.data.error(what + columns.separator_hint()));
+        }
+        let refuse = options.missing == Missing::Error;
+        let mut profiles: Vec<_> = places.iter().map(|place| Profile::new(forced.contains(place), refuse)).collect();
+        let pass = Pass::new(&files, reader, &targets, weights)?;
+        let (names, rows, targets, weights) = pass.run(|table, names, first| {
+            for (&place, profile) in places.iter().zip(&mut profiles) {
+                profile.add(&files.data, &names[place], &table.columns[place], table, first)?;
+            }
+            Ok(())
+        })?;
+        let (task, answers) = decide(&files.data, targets, options.task)?;
+        let mut encoding = Encoding::default();
+        let mut summaries = Vec::new();
+        for (&place, profile) in places.iter().zip(profiles) {
+            let (column, summary) = profile.finish(&files.data, &names[place], rows, options)?;
+            encoding.columns.push(column);
+            summaries.push(summary);
+        }
+        let keep_missing = !refuse;
+        let memory = options.memory;
+        Ok(Survey { files, rows, encoding, places, summaries, keep_missing, task, answers, weights, memory })
+    }
+
+    /// Reads a file to judge a trained network by: inputs as `encoding` says, answers as `task` says.
+    ///
+    /// Where the file has all columns of `encoding` by name, those are taken; otherwise the columns besides the target, where they
+    /// are as many, in order. The target is what [`ReadOptions::target`] names; by default, for a regression, the columns named
+    /// as the outputs; else the columns that the format has for the answers, or the last that are no inputs. A label that
+    /// is none of the classes is an error.
+    pub fn like(path: &Path, options: &ReadOptions, encoding: &Encoding, task: &Task) -> Result<Survey> {
+        let files = Files::new(path, options)?;
+        let reader = files.open()?;
+        let columns = Columns { input: &files.data, names: &reader.names, answers: &reader.answers };
+        let weights = options.weights.as_ref().map(|name| columns.position(name)).transpose()?;
+        let mut taken = columns.all(&options.ignore)?;
+        taken.extend(weights);
+        let (wanted, by_name) = match task {
+            Task::Classification { .. } => (1, None),
+            Task::Regression { outputs } => (outputs.len(), columns.present(outputs)),
+        };
+        let targets = match (&options.target, by_name, columns.answers) {
+            (Some(_), ..) => columns.targets(options.target.as_deref(), &taken)?,
+            (None, Some(targets), _) => targets,
+            (None, None, Some(answers)) => answers.clone(),
+            (None, None, None) => {
+                let inputs = columns.present(encoding.columns.iter().map(|column| &column.name));
+                let spare = columns.others(&[inputs.unwrap_or_default(), taken.clone()].concat());
+                let from = spare.len().checked_sub(wanted).ok_or_else(|| {
+                    let found = spare.len();
+                    files.data.error(format!("expected {wanted} target column(s) besides the inputs, found {found}"))
+                })?;
+                spare[from..].to_vec()
+            }
+        };
+        if targets.len() != wanted {
+            let what = format!("the network needs {wanted} target column(s), found {}", targets.len());
+            return Err(files.data.error(what));
+        }
+        taken.extend(&targets);
+        let inputs = columns.inputs(encoding, columns.others(&taken))?;
+        Survey::known(files, reader, Roles { inputs, targets, weights }, encoding, task, options.memory)
+    }
+
+    /// Reads columns of numbers by their names; the file may have others.
+    pub(super) fn by_names(
+        path: &Path,
+        options: &ReadOptions,
+        inputs: &[String],
+        targets: &[String],
+    ) -> Result<Survey> {
+        let files = Files::new(path, options)?;
+        let reader = files.open()?;
+        let columns = Columns { input: &files.data, names: &reader.names, answers: &reader.answers };
+        let weights = options.weights.as_ref().map(|name| columns.position(name)).transpose()?;
+        let roles = Roles { inputs: columns.all(inputs)?, targets: columns.all(targets)?, weights };
+        let task = Task::Regression { outputs: targets.to_vec() };
+        Survey::known(files, reader, roles, &Encoding::numbers(inputs), &task, options.memory)
+    }
+
+    fn known(
+        files: Files,
+        reader: Reader,
+        roles: Roles,
+        encoding: &Encoding,
+        task: &Task,
+        memory: Option<u64>,
+    ) -> Result<Survey> {
+        let Roles { inputs: places, targets, weights } = roles;
+        let classes = match task {
+            Task::Classification { classes } => classes.as_slice(),
+            Task::Regression { .. } => &[],
+        };
+        let known = Known::new(classes);
+        let mut labels = Vec::new();
+        let mut label_of = |table: &Table, names: &[String], first: usize| {
+            let (Task::Classification { .. }, [target]) = (task, &targets[..]) else { return Ok(()) };
+            for row in 0..table.rows {
+                let at = table.at.get(row).copied();
+                let bad = |what| files.data.error_at(first + row, at, &names[*target], what);
+                labels.push(match table.columns[*target].cell(row) {
+                    Cell::Missing(found) => return Err(bad(missing(found))),
+                    Cell::Text(text) => known.find(text).map_err(bad)?,
+                    cell => known.find(&cell.text()).map_err(bad)?,
+                });
+            }
+            Ok(())
+        };
+        let numbers = matches!(task, Task::Regression { .. });
+        let pass = Pass::new(&files, reader, if numbers { &targets } else { &[] }, weights)?;
+        let (_, rows, read, weights) = pass.run(&mut label_of)?;
+        let answers = match numbers {
+            true => decide(&files.data, read, TaskHint::Regression)?.1,
+            false => Answers::Classes(labels),
+        };
+        Ok(Survey {
+            files,
+            rows,
+            encoding: encoding.clone(),
+            places,
+            summaries: Vec::new(),
+            keep_missing: false,
+            task: task.clone(),
+            answers,
+            weights,
+            memory,
+        })
+    }
+
+    /// What to call the data: the file's name without the ending.
+    pub fn name(&self) -> &str {
+        &self.files.data.name
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// What the targets mean.
+    pub fn task(&self) -> &Task {
+        &self.task
+    }
+
+    /// What makes inputs of the columns; what stands for missing values is not fitted yet.
+    pub fn encoding(&self) -> &Encoding {
+        &self.encoding
+    }
+
+    /// What the columns hold that become inputs.
+    pub fn columns(&self) -> &[ColumnSummary] {
+        &self.summaries
+    }
+
+    /// Whether the rows are too large for the memory that they may take up.
+    pub fn is_large(&self) -> bool {
+        let cols = (self.encoding.width() + self.task.outputs()) as u64;
+        self.memory.is_some_and(|memory| (4 * cols).saturating_mul(self.rows as u64) > memory)
+    }
+
+    /// Each row's class, counted from 0; `None` for a regression.
+    pub fn labels(&self) -> Option<Vec<usize>> {
+        match &self.answers {
+            Answers::Classes(labels) => Some(labels.iter().map(|label| *label as usize).collect()),
+            Answers::Numbers(_) => None,
+        }
+    }
+
+    /// Loads all rows in their order.
+    pub fn load(&self) -> Result<Dataset> {
+        let all: Vec<usize> = (0..self.rows).collect();
+        match self.load_parts(&[&all])?.pop() {
+            Some(data) => Ok(data),
+            None => Err(self.files.data.error("expected rows, found none")),
+        }
+    }
+
+    /// Loads rows by their numbers, each at most once, for each of `parts` a data set with its rows in the order given. Missing values, unless
+    /// they are an error, are NaN until [`Encoding::fill`] fills them in.
+    ///
+    /// # Errors
+    /// Where the file changed since it was surveyed, or where a value cannot be used.
+    ///
+    /// # Panics
+    /// Where a row number is not below [`Survey::rows`].
+    pub fn load_parts(&self, parts: &[&[usize]]) -> Result<Vec<Dataset>> {
+        let (cols, outputs) = (self.encoding.width(), self.task.outputs());
+        let mut sets: Vec<Dataset> = parts.iter().map(|rows| self.part(rows, cols, outputs)).collect::<Result<_>>()?;
+        // Where each row goes: the part and the place in it.
+        let mut homes = vec![(u32::MAX, 0u32); self.rows];
+        for (rows, part) in parts.iter().zip(0..) {
+            for (&row, place) in rows.iter().zip(0..) {
+                homes[row] = (part, place);
+            }
+        }
+        let reader = self.files.open()?;
+        let encoder = Encoder::new(&self.encoding, &self.places, self.keep_missing);
+        let (names, mut tables) = (reader.names, reader.tables);
+        let mut first = 0;
+        let changed = || self.files.data.error("the file changed while it was read; start again");
+        while let Some(table) = tables.next()? {
+            let homes = homes.get(first..first + table.rows).ok_or_else(changed)?;
+            for (row, &(part, place)) in homes.iter().enumerate() {
+                let Some(set) = sets.get_mut(part as usize) else { continue };
+                let from = place as usize * cols;
+                encoder.encode(&table, row, &mut set.inputs.data[from..from + cols]).map_err(|(column, what)| {
+                    let at = table.at.get(row).copied();
+                    self.files.data.error_at(first + row, at, &names[column], what)
+                })?;
+            }
+            first += table.rows;
+            sets.iter().for_each(|set| set.inputs.data.release());
+        }
+        if first != self.rows {
+            return Err(changed());
+        }
+        Ok(sets)
+    }
+
+    /// A data set of `rows` with its answers, but without its inputs.
+    fn part(&self, rows: &[usize], cols: usize, outputs: usize) -> Result<Dataset> {
+        let zeros = |cols| match self.is_large() {
+            true => Matrix::zeros_in_file(rows.len(), cols, self.files.data.folder()),
+            false => Ok(Matrix::zeros(rows.len(), cols)),
+        };
+        let mut targets = zeros(outputs)?;
+        targets.each_row_mut(|i, target| match &self.answers {
+            Answers::Classes(labels) => target[labels[rows[i]] as usize] = 1.0,
+            Answers::Numbers(columns) => {
+                target.iter_mut().zip(columns).for_each(|(target, numbers)| *target = numbers[rows[i]]);
+            }
+        });
+        Ok(Dataset {
+            name: self.name().to_owned(),
+            features: self.encoding.features(),
+            task: self.task.clone(),
+            inputs: zeros(cols)?,
+            targets,
+            weights: self.weights.as_ref().map(|weights| rows.iter().map(|&row| weights[row]).collect()),
+        })
+    }
+}
+
+/// A pass over a file that reads answers and weights.
+struct Pass<'a> {
+    files: &'a Files,
+    reader: Reader,
+    targets: Vec<(usize, Target)>,
+    weights: Option<(usize, Vec<f32>)>,
+}
+
+type Read = (Vec<String>, usize, Vec<Target>, Option<Vec<f32>>);
+
+impl<'a> Pass<'a> {
+    fn new(files: &'a Files, reader: Reader, targets: &[usize], weights: Option<usize>) -> Result<Self> {
+        let alone = targets.len() == 1;
+        let target = |&column: &usize| (column, Target::new(&reader.names[column], alone));
+        let targets = targets.iter().map(target).collect();
+        Ok(Pass { files, reader, targets, weights: weights.map(|column| (column, Vec::new())) })
+    }
+
+    /// Hands each table to `see`, with the columns' names and the number of its first row.
+    fn run(mut self, mut see: impl FnMut(&Table, &[String], usize) -> Result<()>) -> Result<Read> {
+        let input = &self.files.data;
+        let names = self.reader.names;
+        let mut first = 0;
+        while let Some(table) = self.reader.tables.next()? {
+            for row in 0..table.rows {
+                let spot = Spot { row: first + row, at: table.at.get(row).copied() };
+                let bad = |column: usize, what| input.error_at(spot.row, spot.at, &names[column], what);
+                for (column, target) in &mut self.targets {
+                    target.push(&table.columns[*column], row, spot).map_err(|what| bad(*column, what))?;
+                }
+                if let Some((column, weights)) = &mut self.weights {
+                    let weight = table.columns[*column].cell(row).number().map_err(|what| bad(*column, what))?;
+                    if weight < 0.0 {
+                        return Err(bad(*column, format!("expected a weight of at least 0, found {weight}")));
+                    }
+                    weights.push(weight);
+                }
+            }
+            see(&table, &names, first)?;
+            first += table.rows;
+        }
+        if first == 0 {
+            return Err(input.error("the file has no rows"));
+        }
+        let weights = self.weights.map(|(_, weights)| weights);
+        if weights.as_ref().is_some_and(|weights| weights.iter().all(|weight| *weight == 0.0)) {
+            return Err(input.error(format!("all {first} rows have the weight 0: expected one that counts")));
+        }
+        Ok((names, first, self.targets.into_iter().map(|(_, target)| target).collect(), weights))
+    }
+}
+
+/// What a column of inputs holds.
+struct Profile {
+    forced: bool,
+    refuse_missing: bool,
+    missing: usize,
+    /// Whether some value is a number.
+    numbers: bool,
+    /// The first value that is none.
+    first_text: Option<(Spot, String)>,
+    distinct: HashSet<String>,
+    many: bool,
+}
+
+impl Profile {
+    fn new(forced: bool, refuse_missing: bool) -> Self {
+        Profile {
+            forced,
+            refuse_missing,
+            missing: 0,
+            numbers: false,
+            first_text: None,
+            distinct: HashSet::new(),
+            many: false,
+        }
+    }
+
+    fn add(&mut self, input: &Input, name: &str, column: &Column, table: &Table, first: usize) -> Result<()> {
+        for row in 0..table.rows {
+            let spot = Spot { row: first + row, at: table.at.get(row).copied() };
+            let bad = |what| input.error_at(spot.row, spot.at, name, what);
+            let cell = column.cell(row);
+            match cell {
+                Cell::Missing(found) if self.refuse_missing => {
+                    return Err(bad(format!("{}, or have missing values imputed", missing(found))));
+                }
+                Cell::Missing(_) => self.missing += 1,
+                _ if self.forced => self.take(cell),
+                Cell::Number(x) => {
+                    self.numbers = true;
+                    if !(x as f32).is_finite() {
+                        return Err(bad(cell.number().err().unwrap_or_default()));
+                    }
+                }
+                Cell::Text(text) => match text.parse::<f32>() {
+                    Ok(x) if x.is_finite() => self.numbers = true,
+                    Ok(_) => return Err(bad(cell.number().err().unwrap_or_default())),
+                    Err(_) => {
+                        if self.first_text.is_none() {
+                            self.first_text = Some((spot, text.to_owned()));
+                        }
+                        self.take(cell);
+                    }
+                },
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, cell: Cell<'_>) {
+        let known = match cell {
+            Cell::Text(text) => self.distinct.contains(text),
+            _ => false,
+        };
+        if !known && !self.many {
+            self.distinct.insert(cell.text());
+            self.many = self.distinct.len() > MAX_CATEGORIES;
+        }
+    }
+
+    fn finish(
+        self,
+        input: &Input,
+        name: &str,
+        rows: usize,
+        options: &ReadOptions,
+    ) -> Result<(InputColumn, ColumnSummary)> {
+        let summary = |categories| ColumnSummary { name: name.to_owned(), categories, missing: self.missing };
+        if self.missing == rows {
+            let what = format!("column {name:?} has no value in any row; ignore it");
+            return Err(input.error(what));
+        }
+        if !self.forced && self.numbers {
+            return match &self.first_text {
+                None => Ok((InputColumn::number(name), summary(None))),
+                Some((spot, text)) => {
+                    let what = format!("expected a number, found {text:?}; where the values are categories, say so");
+                    Err(input.error_at(spot.row, spot.at, name, what))
+                }
+            };
+        }
+        let found = self.distinct.len();
+        if self.many || (!self.forced && found > MANY_CATEGORIES && 2 * found > rows) {
+            let more = if self.many { "more than " } else { "" };
+            let found = if self.many { MAX_CATEGORIES } else { found };
+            let what =
+                format!("column {name:?} has {more}{found} distinct texts in {rows} rows, too many to be categories");
+            return Err(input.error(format!("{what}; ignore it, or name it categorical, which may have up to 10000")));
+        }
+        let mut values: Vec<String> = self.distinct.iter().cloned().collect();
+        match values.iter().map(|value| value.parse::<f64>().ok()).collect::<Option<Vec<_>>>() {
+            Some(_) => values.sort_by(|a, b| {
+                let number = |text: &String| text.parse::<f64>().unwrap_or(f64::NAN);
+                number(a).total_cmp(&number(b)).then_with(|| a.cmp(b))
+            }),
+            None => values.sort_unstable(),
+        }
+        if let (Missing::Constant(value), 1..) = (&options.missing, self.missing)
+            && !values.contains(value)
+        {
+            values.push(value.clone());
+        }
+        let summary = summary(Some(values.len()));
+        let kind = InputKind::Category { values, missing: None, unknown: options.unknown };
+        Ok((InputColumn { name: name.to_owned(), kind }, summary))
+    }
+}
+
+/// Reads the inputs for a prediction, [rows, inputs], found by name or in order as in [`Survey::like`]. Where they would take up
+/// more bytes than `memory`, they lie in a temporary file.
+pub fn read_inputs(path: &Path, format: Option<&Format>, encoding: &Encoding, memory: Option<u64>) -> Result<Matrix> {
+    let input = Input::new(path, format)?;
+    let reader = Files { data: input.clone(), labels: None }.open()?;
+    let columns = Columns { input: &input, names: &reader.names, answers: &reader.answers };
+    // Answers that a format keeps apart are no inputs.
+    let candidates = columns.others(reader.answers.as_deref().unwrap_or_default());
+    let places = columns.inputs(encoding, candidates)?;
+    let encoder = Encoder::new(encoding, &places, false);
+    let (names, mut tables, cols) = (reader.names, reader.tables, encoding.width());
+    let full = |error: std::io::Error| input.error(format!("cannot be kept in a temporary file ({error})"));
+    let mut collector = Collector::new(memory.unwrap_or(u64::MAX), input.folder());
+    let mut rows = 0;
+    let mut inputs = vec![0.0; cols];
+    while let Some(table) = tables.next()? {
+        for row in 0..table.rows {
+            encoder.encode(&table, row, &mut inputs).map_err(|(column, what)| {
+                input.error_at(rows + row, table.at.get(row).copied(), &names[column], what)
+            })?;
+            collector.extend(&inputs).map_err(full)?;
+        }
+        rows += table.rows;
+    }
+    match rows {
+        0 => Err(input.error("the file has no rows")),
+        _ => Ok(Matrix { rows, cols, data: collector.finish().map_err(full)? }),
+    }
+}
