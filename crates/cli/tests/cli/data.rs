@@ -176,10 +176,13 @@ fn other_formats_are_trained_on() {
 #[test]
 fn rows_that_do_not_fit_in_memory_give_the_same_bytes() {
     let folder = Folder::new();
-    folder.write("c.csv", colours());
+    // Batches of more rows than are read from a file at once.
+    let (names, rows) =
+        (colours().lines().next().unwrap().to_owned(), colours().split_once('\n').unwrap().1.repeat(100));
+    folder.write("c.csv", format!("{names}\n{rows}"));
     for device in ["cpu", "gpu"] {
         for (out, memory) in [("a", ""), ("b", "--memory 1KiB")] {
-            let flags = "--missing mean --weights weight --hidden 5 --epochs 3 --batch 7";
+            let flags = "--missing mean --weights weight --hidden 5 --epochs 3 --batch 5000";
             let run = folder.wgrad_on(device, &[], &format!("train c.csv {flags} {memory} --out {out}.safetensors"));
             assert_eq!(run.code, 0, "{}", run.stderr);
         }
