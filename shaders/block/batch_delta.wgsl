@@ -1,4 +1,4 @@
-@group(0) @binding(7) var<storage, read> clock: array<u32>;
+@group(0) @binding(2) var<storage, read> clock: array<u32>;
 fn inside(unit: u32) -> f32 { return 1.0; }
 fn outside(unit: u32) -> f32 { return scale[unit]; }
 fn counted() -> u32 { return schedule[min(clock[0], arrayLength(&schedule) - 1u)].rows; }

@@ -47,8 +47,8 @@ pub(super) fn block<T: Real>(
         }
         Block::Normalize { over, activation, keep } => {
             let (statistics, scale, shift) = (views.read(0), views.read(1), views.read(2));
-            let (z, a) = (views.write(3), views.write(4));
-            let kept = if keep { views.write(5) } else { &mut [][..] };
+            let z = views.write(3);
+            let (kept, a) = if keep { (views.write(4), views.write(5)) } else { (&mut [][..], views.write(4)) };
             let matrices = [(z, cols), (a, cols), (kept, if keep { cols } else { 0 })];
             for_row_blocks(rows, light_rows(4 * cols), matrices, |first, [z, a, kept]| {
                 for (r, (z, n)) in z.chunks_exact_mut(cols).zip(a.chunks_exact_mut(cols)).enumerate() {
@@ -104,10 +104,11 @@ pub(super) fn block<T: Real>(
         Block::NormalizeDelta(over) => {
             let live = match over {
                 Over::Rows => rows,
-                Over::Columns => rows.min(views.entry(5).rows as usize),
+                Over::Columns => rows.min(views.entry(0).rows as usize),
             };
-            let (sums, statistics, scale) = (views.read(0), views.read(1), views.read(2));
-            let (normal, delta) = (views.read(3), views.write(4));
+            let first = if over == Over::Columns { 2 } else { 0 };
+            let [sums, statistics, scale, normal] = [0, 1, 2, 3].map(|i| views.read(first + i));
+            let delta = views.write(first + 4);
             let counted = if over == Over::Rows { cols } else { live };
             let share = T::one() / T::of(counted as f64);
             let items = over.items(rows, cols);
@@ -143,8 +144,9 @@ pub(super) fn block<T: Real>(
         Block::JoinDelta { activation, residual, dropout } => {
             let mask = Mask::of(&views, dropout, hyper);
             let first = if dropout { 2 } else { 0 };
-            let (flow, delta, stored) = (views.write(first), views.write(first + 1), views.read(first + 2));
-            let x = if residual { views.read(first + 3) } else { &[] };
+            let (flow, delta) = (views.write(first), views.write(first + 1));
+            let x = if residual { views.read(first + 2) } else { &[] };
+            let stored = views.read(first + if residual { 3 } else { 2 });
             for_row_blocks(rows, light_rows(4 * cols), [(flow, cols), (delta, cols)], |row, [flow, delta]| {
                 let start = row * cols;
                 for (i, (flow, delta)) in (start..).zip(flow.iter_mut().zip(delta.iter_mut())) {

@@ -149,9 +149,9 @@ impl Block {
                     binding(2, "scale", Read, Real),
                     binding(3, "shift", Read, Real),
                     binding(4, "z", Write, Real),
-                    binding(6, "a", Write, Real),
                 ];
                 all.extend(keep.then(|| binding(5, "preactivation", Write, Real)));
+                all.push(binding(6, "a", Write, Real));
                 all
             }
             Block::RunningStatistics => {
@@ -167,16 +167,14 @@ impl Block {
                 all
             }
             Block::NormalizeDelta(over) => {
-                let mut all = vec![
-                    binding(2, "sums", Read, Real),
-                    binding(3, "statistics", Read, Real),
-                    binding(4, "scale", Read, Real),
-                    binding(5, "normal", Read, Real),
-                    binding(6, "delta", Write, Real),
-                ];
-                if over == Over::Columns {
-                    all.extend([binding(1, "schedule", Read, Word), binding(7, "clock", Read, Word)]);
-                }
+                let mut all = if over == Over::Columns { step.to_vec() } else { Vec::new() };
+                all.extend([
+                    binding(3, "sums", Read, Real),
+                    binding(4, "statistics", Read, Real),
+                    binding(5, "scale", Read, Real),
+                    binding(6, "normal", Read, Real),
+                    binding(7, "delta", Write, Real),
+                ]);
                 all
             }
             Block::Join { residual, dropout } => {
@@ -188,8 +186,8 @@ impl Block {
             Block::JoinDelta { residual, dropout, .. } => {
                 let mut all = if dropout { step.to_vec() } else { Vec::new() };
                 all.extend([binding(3, "flow", Write, Real), binding(4, "delta", Write, Real)]);
-                all.push(binding(6, "stored", Read, Real));
                 all.extend(residual.then(|| binding(5, "x", Read, Real)));
+                all.push(binding(6, "stored", Read, Real));
                 all
             }
         }

@@ -39,8 +39,9 @@ impl Plan {
         }
         let (activation, keep) = (wiring.activation(i), wiring.keeps(i));
         let (scale, shift) = (wiring.param(i, Role::Scale)?, wiring.param(i, Role::Shift)?);
-        let mut bindings = vec![statistics, scale, shift, normal, self.grow(wiring.output(i))];
+        let mut bindings = vec![statistics, scale, shift, normal];
         bindings.extend(keep.then(|| self.grow(wiring.stored(i))));
+        bindings.push(self.grow(wiring.output(i)));
         let kernel = Kernel::Block(Block::Normalize { over, activation, keep });
         self.push(Phase::Forward, kernel, [batch, cols, second], bindings, format!("layers.{i} normalize"))
     }
@@ -64,8 +65,9 @@ impl Plan {
         let (activation, dropout) = (wiring.activation(i), wiring.drops(i));
         let residual = wiring.network.layers[i + 1].residual;
         let mut bindings = if dropout { self.step().to_vec() } else { Vec::new() };
-        bindings.extend([wiring.flow(i), wiring.delta(i), wiring.stored(i)]);
+        bindings.extend([wiring.flow(i), wiring.delta(i)]);
         bindings.extend(residual.then(|| wiring.flow(i + 1)));
+        bindings.push(wiring.stored(i));
         let kernel = Kernel::Block(Block::JoinDelta { activation, residual, dropout });
         self.push(Phase::Backward, kernel, [wiring.batch, layer.outputs], bindings, format!("layers.{i} delta"))?;
         self.mask(layer, i);
@@ -93,10 +95,8 @@ impl Plan {
                 (sums, batch)
             }
         };
-        let mut bindings = vec![sums, wiring.statistics(i), scale, normal, delta];
-        if over == Over::Columns {
-            bindings.extend(self.step());
-        }
+        let mut bindings = if over == Over::Columns { self.step().to_vec() } else { Vec::new() };
+        bindings.extend([sums, wiring.statistics(i), scale, normal, delta]);
         let kernel = Kernel::Block(Block::NormalizeDelta(over));
         self.push(Phase::Backward, kernel, [batch, cols, second], bindings, format!("layers.{i} delta of the sums"))
     }

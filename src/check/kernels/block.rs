@@ -58,7 +58,9 @@ pub(super) fn contents(
 ) -> Vec<Contents> {
     let size = x * y;
     let mut all = match kernel {
-        Block::Statistics(Over::Columns) | Block::RunningStatistics => step(x).to_vec(),
+        Block::Statistics(Over::Columns) | Block::NormalizeDelta(Over::Columns) | Block::RunningStatistics => {
+            step(x).to_vec()
+        }
         Block::Join { dropout: true, .. } | Block::JoinDelta { dropout: true, .. } => step(x).to_vec(),
         _ => Vec::new(),
     };
@@ -70,8 +72,9 @@ pub(super) fn contents(
         }
         Block::Normalize { over, keep, .. } => {
             let statistics = positive(real(z + over.items(x, y), 2.0));
-            let mut all = vec![statistics, real(y, 2.0), real(y, 2.0), real(size, 2.0), Contents::Poison(size)];
+            let mut all = vec![statistics, real(y, 2.0), real(y, 2.0), real(size, 2.0)];
             all.extend(keep.then_some(Contents::Poison(size)));
+            all.push(Contents::Poison(size));
             all
         }
         Block::RunningStatistics => vec![positive(real(2 * x, 2.0)), positive(real(y + x, 2.0))],
@@ -83,9 +86,7 @@ pub(super) fn contents(
         Block::NormalizeDelta(over) => {
             let items = over.items(x, y);
             let sums = real(z + items, 2.0);
-            let mut all = vec![sums, positive(real(2 * items, 2.0)), real(y, 2.0), real(size, 2.0), real(size, 2.0)];
-            all.extend((over == Over::Columns).then(|| step(x)).into_iter().flatten());
-            all
+            vec![sums, positive(real(2 * items, 2.0)), real(y, 2.0), real(size, 2.0), real(size, 2.0)]
         }
         Block::Join { residual, .. } => {
             let mut all = vec![real(size, 2.0), Contents::Poison(size)];
@@ -93,9 +94,9 @@ pub(super) fn contents(
             all
         }
         Block::JoinDelta { activation, residual, .. } => {
-            let stored = super::stored(activation, real(size, 4.0));
-            let mut all = vec![real(size, 2.0), Contents::Poison(size), stored];
+            let mut all = vec![real(size, 2.0), Contents::Poison(size)];
             all.extend(residual.then(|| real(size, 2.0)));
+            all.push(super::stored(activation, real(size, 4.0)));
             all
         }
     });
@@ -157,9 +158,10 @@ pub(super) fn bounds(
             }
             out[3] = error(&normals);
             if keep {
-                out[5] = error(&sums);
+                out[4] = error(&sums);
             }
-            out[4] = sums.into_iter().map(|n| Bounded::activation(activation, n).error).collect();
+            out[if keep { 5 } else { 4 }] =
+                sums.into_iter().map(|n| Bounded::activation(activation, n).error).collect();
         }
         Block::RunningStatistics => {
             let (statistics, running) = (given(2), given(3));
@@ -188,12 +190,13 @@ pub(super) fn bounds(
             }
         }
         Block::NormalizeDelta(over) => {
-            let [sums, statistics, scale, normal, delta] = [0, 1, 2, 3, 4].map(&given);
+            let first = if over == Over::Columns { 2 } else { 0 };
+            let [sums, statistics, scale, normal, delta] = [0, 1, 2, 3, 4].map(|i| given(first + i));
             let items = over.items(x, y);
             let live = if over == Over::Columns { live_rows(x) } else { x };
             let counted = if over == Over::Columns { live } else { y };
             let share = Bounded::factor(1.0 / counted as f64);
-            out[4] = vec![0.0; size];
+            out[first + 4] = vec![0.0; size];
             for i in 0..live * y {
                 let one = Bounded::given(1.0);
                 let (item, inside, outside) = match over {
@@ -201,7 +204,7 @@ pub(super) fn bounds(
                     Over::Columns => (i % y, one, scale[i % y]),
                 };
                 let terms = [delta[i] * inside, minus(sums[z + item] * share), minus(normal[i] * (sums[item] * share))];
-                out[4][i] = (outside * reach(statistics[items + item]) * Bounded::sum(terms.into_iter())).error;
+                out[first + 4][i] = (outside * reach(statistics[items + item]) * Bounded::sum(terms.into_iter())).error;
             }
         }
         Block::Join { residual, dropout } => {
@@ -215,8 +218,8 @@ pub(super) fn bounds(
         }
         Block::JoinDelta { activation, residual, dropout } => {
             let first = if dropout { 2 } else { 0 };
-            let (flow, stored) = (given(first), given(first + 2));
-            let beside = if residual { given(first + 3) } else { Vec::new() };
+            let (flow, stored) = (given(first), given(first + if residual { 3 } else { 2 }));
+            let beside = if residual { given(first + 2) } else { Vec::new() };
             for i in 0..size {
                 let total = Bounded::sum([Some(flow[i]), beside.get(i).copied()].into_iter().flatten());
                 out[first].push(total.error);
