@@ -245,6 +245,11 @@ impl Network {
         self.layers.iter().any(|layer| !layer.dropout.is_off())
     }
 
+    /// Whether every layer is nothing but `f(W x + b)`, as mixed precision needs it.
+    pub fn is_plain(&self) -> bool {
+        self.layers.iter().all(Layer::is_plain)
+    }
+
     /// Checks that every layer is nothing but `f(W x + b)`, for `what`, which takes no others.
     pub(crate) fn check_plain(&self, what: &str) -> Result<()> {
         let Some((i, layer)) = self.layers.iter().enumerate().find(|(_, layer)| !layer.is_plain()) else {

@@ -565,7 +565,7 @@ impl Plan {
             plan.unscale(Phase::Backward, gradients.into_iter().chain(input))?;
         }
         plan.change(&params, options)?;
-        plan.running_statistics(&wiring)?;
+        plan.running_statistics(&wiring, options.accumulates)?;
         plan.record(Phase::Finish, Kernel::LossSum, whole(Slot::RowLoss, options.batch), options.batch)?;
         plan.validate()?;
         Ok(plan)

@@ -92,7 +92,9 @@ pub struct TrainerOptions {
     /// kept as the best, and restored.
     pub average: Option<f32>,
     /// The most rows whose activations are on the device at a time, ≥ 1: a larger batch is cut into micro-batches, whose
-    /// gradients are summed before the update. It is the batch's gradient, up to the rounding of the sums.
+    /// gradients are summed before the update. It is the batch's gradient, up to the rounding of the sums. Batch
+    /// normalisation takes the statistics of each micro-batch, which the running statistics follow one by one; dropout draws
+    /// other masks.
     /// [`largest_micro_batch`] finds what fits. [`TrainerOptions::batch`] stays the batch of an update.
     pub micro_batch: Option<usize>,
 }

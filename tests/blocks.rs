@@ -170,6 +170,40 @@ fn averaged_parameters_have_the_running_statistics() {
     }
 }
 
+/// Each part of a batch moves them, not the last one alone.
+#[test]
+fn running_statistics_follow_every_micro_batch() {
+    let network = Network::new(1).layer(Layer::new(1, Activation::Linear).normalized(Normalization::Batch));
+    let params = Params::of(&network);
+    for device in devices() {
+        let options = TrainerOptions {
+            batch: 4,
+            micro_batch: Some(2),
+            learning_rate: 0.0,
+            ..TrainerOptions::new(Loss::MeanSquaredError)
+        };
+        let mut trainer = Trainer::new(&device, network.clone(), options).unwrap();
+        let before = trainer.parameters().unwrap();
+        let weight = before[params.named("layers.0.weight").unwrap().range()][0];
+        // Means 2 and 6, unbiased variances 2 and 8; then a batch of three rows, whose last part has one.
+        trainer.step(&Batch { inputs: &[1.0, 3.0, 4.0, 8.0], targets: &[0.0; 4] }).unwrap();
+        trainer.step(&Batch { inputs: &[1.0, 3.0, 10.0], targets: &[0.0; 3] }).unwrap();
+        let after = trainer.parameters().unwrap();
+        let follow =
+            |start: f32, found: [f32; 4]| found.iter().fold(start, |running, found| running + 0.1 * (found - running));
+        let mean = follow(0.0, [2.0, 6.0, 2.0, 10.0]) * weight;
+        let variance = follow(1.0, [2.0, 8.0, 2.0, 0.0].map(|variance| variance * weight * weight));
+        for (name, expected) in [("layers.0.running_mean", mean), ("layers.0.running_variance", variance)] {
+            let found = after[params.named(name).unwrap().range()][0];
+            assert!(
+                (found - expected).abs() < 1e-4 * expected.abs(),
+                "{name} {found}, {expected} on {}",
+                device.name()
+            );
+        }
+    }
+}
+
 fn initial(network: &Network) -> Vec<f32> {
     wgrad::init::initialize(network, &Params::of(network), Init::Auto, 1).unwrap()
 }

@@ -6,7 +6,7 @@ mod common;
 use std::ops::ControlFlow;
 use std::time::Duration;
 use wgrad::data::Task;
-use wgrad::train::{Control, Ended, Epoch, Observer};
+use wgrad::train::{Control, Ended, Epoch, Moment, Observer, Running};
 use wgrad::{Activation, Dataset, Device, Loss, Matrix, Network, Trainer, TrainerOptions};
 
 fn devices() -> [Device; 2] {
@@ -112,5 +112,47 @@ fn a_run_that_diverges_says_where_and_keeps_the_weights_of_before() {
         let mut one = trainer(&device, 0.05);
         one.fit(&good, None, 1, &mut ()).unwrap();
         assert_eq!(later.parameters().unwrap(), one.parameters().unwrap(), "{}", device.name());
+    }
+}
+
+/// Multiplies the rate by 3·10³⁸ after the first epoch.
+struct Blast;
+
+impl Observer for Blast {
+    fn callback(&mut self, moment: Moment<'_>, run: &mut Running<'_>) -> wgrad::Result<ControlFlow<()>> {
+        if let Moment::End(Epoch { number: 1, .. }) = moment {
+            run.scale_learning_rate(3e38)?;
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+/// Epochs of one step each: what that of the second leaves is in no loss any more.
+#[test]
+fn the_last_step_of_a_run_may_diverge_too() {
+    for device in devices() {
+        let far = data(20, 100.0);
+        for average in [None, Some(0.9)] {
+            let options = TrainerOptions { batch: 20, average, ..TrainerOptions::new(Loss::HalfSumOfSquares) };
+            let network = Network::new(1).dense(8, Activation::Relu).dense(1, Activation::Linear);
+            let trainer = || Trainer::new(&device, network.clone(), options).unwrap();
+            let mut once = trainer();
+            once.fit(&far, None, 1, &mut ()).unwrap();
+
+            let what = format!("average {average:?} on {}", device.name());
+            let control = Control { keep_good: true, ..Control::default() };
+            let mut watched = trainer();
+            let run = watched.fit_under(&control, &far, Some(&far), 2, &mut Blast).unwrap();
+            assert!(matches!(run.ended, Ended::Diverged { epoch: 2, step: 1, tensor: Some(_) }), "{what}: {run:?}");
+            assert_eq!((run.epochs.len(), run.restored), (1, Some(1)), "{what}");
+            assert_eq!(watched.parameters().unwrap(), once.averaged_parameters().unwrap(), "{what}");
+
+            let run = trainer().fit_under(&Control::default(), &far, None, 2, &mut Blast).unwrap();
+            assert!(matches!(run.ended, Ended::Diverged { epoch: 2, step: 1, tensor: Some(_) }), "{what}: {run:?}");
+            let mut single = trainer();
+            single.set_learning_rate(3e38).unwrap();
+            let error = single.partial_fit(&far).unwrap_err().to_string();
+            assert!(error.contains("what step 1 computes is not finite"), "{error}");
+        }
     }
 }

@@ -8,10 +8,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use wgrad::checkpoint::Checkpoint;
 use wgrad::data::Task;
+use wgrad::loss::Reduction;
 use wgrad::optimizer::Rule;
 use wgrad::plan::{Planner, Slot};
-use wgrad::train::{Control, Ended, Epoch, Observer, Run, State};
-use wgrad::{Activation, Dataset, Device, Loss, Matrix, Model, Network, Precision, Trainer, TrainerOptions};
+use wgrad::train::{Control, Ended, Epoch, Moment, Observer, Run, Running, State};
+use wgrad::{
+    Activation, Dataset, Device, Layer, Loss, Matrix, Model, Network, Normalization, Precision, Trainer,
+    TrainerOptions, Treatments,
+};
 
 const EPOCHS: usize = 6;
 
@@ -321,5 +325,79 @@ fn broken_checkpoints_are_refused() {
             Checkpoint::load(&at).and_then(|checkpoint| trainer(&Device::Cpu, fast).restore(&checkpoint.state))
         }));
         assert!(result.is_ok(), "byte {place}");
+    }
+}
+
+/// Layers with all that they can have, and all that is done around a step, together and in parts, with a rate that a callback
+/// halves in the second epoch.
+#[test]
+fn everything_together_goes_on_to_the_bit() {
+    struct Halver<'a>(Keeper<'a>);
+    impl Observer for Halver<'_> {
+        fn epoch(&mut self, epoch: &Epoch) -> ControlFlow<()> {
+            self.0.epoch(epoch)
+        }
+        fn callback(&mut self, moment: Moment<'_>, run: &mut Running<'_>) -> wgrad::Result<ControlFlow<()>> {
+            if moment == Moment::Begin(2) {
+                run.scale_learning_rate(0.5)?;
+            }
+            Ok(ControlFlow::Continue(()))
+        }
+        fn wants_state(&mut self, epoch: &Epoch) -> bool {
+            self.0.wants_state(epoch)
+        }
+        fn state(&mut self, state: State) -> wgrad::Result<()> {
+            let path = self.0.folder.join("last.safetensors");
+            let Model { network, .. } = model_of(&state);
+            let model = Model::new(network, state.parameters().to_vec())?;
+            Checkpoint { model, state, settings: None }.save(&path)?;
+            self.0.states.push(Checkpoint::load(&path)?.state);
+            Ok(())
+        }
+    }
+    fn layers() -> Network {
+        let hidden = |normalization| Layer::new(6, Activation::Tanh).normalized(normalization).dropout(0.3);
+        Network::new(2)
+            .layer(hidden(Normalization::Batch))
+            .layer(hidden(Normalization::Layer).residual())
+            .layer(hidden(Normalization::Batch).residual())
+            .dense(1, Activation::Linear)
+    }
+    fn model_of(state: &State) -> Model {
+        Model::new(layers(), state.parameters().to_vec()).unwrap()
+    }
+    let treatments = Treatments { l1: 1e-3, l2: 1e-3, clip_value: Some(0.5), clip_norm: Some(0.3) };
+    let all = TrainerOptions { treatments, weighted: true, average: Some(0.8), batch: 7, ..options(Rule::Adam) };
+    let cases = [
+        all,
+        TrainerOptions { micro_batch: Some(3), ..all },
+        TrainerOptions { micro_batch: Some(3), data_budget: 200, reduction: Some(Reduction::Sum), ..all },
+    ];
+    for device in [Device::Cpu, common::gpu()] {
+        for (number, options) in cases.into_iter().enumerate() {
+            let what = format!("case {number} on {}", device.name());
+            let fit = |from: Option<&State>, until: usize| {
+                let folder = tempfile::tempdir().unwrap();
+                let mut trainer = Trainer::new(&device, layers(), options).unwrap();
+                trainer.set_schedule(SCHEDULE.parse().unwrap(), EPOCHS);
+                if let Some(state) = from {
+                    trainer.restore(state).unwrap();
+                }
+                let mut keeper = Halver(Keeper { folder: folder.path(), until, states: Vec::new() });
+                let weights = (0..23).map(|i| 0.5 + (i % 3) as f32).collect();
+                let train = Dataset { weights: Some(weights), ..data(23, 0.0) };
+                let control = Control { patience: Some(1), keep_good: true, ..Control::default() };
+                let run = trainer.fit_under(&control, &train, Some(&data(11, 0.3)), EPOCHS, &mut keeper).unwrap();
+                (trainer.state().unwrap(), run, keeper.0.states)
+            };
+            let (whole, expected, states) = fit(None, usize::MAX);
+            assert!(states.len() >= 3, "{what}: {expected:?}");
+            for (done, state) in states.iter().enumerate() {
+                let (rest, found, later) = fit(Some(state), usize::MAX);
+                assert_same(&found, &since(&expected, done + 1), &what);
+                assert_same(&later[..], &states[done + 1..], &what);
+                assert_same(&rest, &whole, &what);
+            }
+        }
     }
 }

@@ -603,6 +603,14 @@ fn a_further_fit_goes_on() {
         let options = TrainerOptions { micro_batch: Some(2), batch: 8, ..TrainerOptions::new(Loss::MeanSquaredError) };
         let mut stopped = Trainer::new(&device, network(), options).unwrap();
         stopped.fit_under(&Control::default(), &waves(50, false), None, 1, &mut Stop).unwrap();
+        // What the batch left that did not end is in none to come.
+        let batch = waves(8, false);
+        let batch = Batch { inputs: &batch.inputs.data, targets: &batch.targets.data };
+        let values = stopped.parameters().unwrap();
+        let mut fresh = Trainer::with_parameters(&device, network(), &values, options).unwrap();
+        stopped.step(&batch).unwrap();
+        fresh.step(&batch).unwrap();
+        assert_eq!(stopped.parameters().unwrap(), fresh.parameters().unwrap(), "{}", device.name());
         assert!(stopped.partial_fit(&waves(50, false)).unwrap().loss.is_finite());
         let mut diverging = trainer_of(&device, 1e30);
         let error = diverging.partial_fit(&waves(50, false)).unwrap_err().to_string();

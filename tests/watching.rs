@@ -203,6 +203,44 @@ fn a_range_test_ends_where_the_steps_are_too_long() {
     }
 }
 
+/// Every batch has a rate, however many parts it is cut into.
+#[test]
+fn a_range_test_in_micro_batches_is_that_in_batches() {
+    for device in devices() {
+        let test = RangeTest { from: 1e-4, to: 10.0, steps: 40, ..RangeTest::default() };
+        let found = |micro_batch: Option<usize>| {
+            let options = TrainerOptions { batch: 4, micro_batch, ..TrainerOptions::new(Loss::HalfSumOfSquares) };
+            let network = Network::new(1).dense(1, Activation::Linear);
+            // 4 batches in a pass, of which the last has two rows.
+            Trainer::new(&device, network, options).unwrap().lr_find(&line(14), &test).unwrap()
+        };
+        let (whole, parts) = (found(None), found(Some(2)));
+        assert!(whole.points.len() > 10 && whole.diverged);
+        assert_eq!(whole.points.len(), parts.points.len(), "{}", device.name());
+        for (whole, part) in whole.points.iter().zip(&parts.points) {
+            assert_eq!(whole.rate, part.rate);
+            assert!((whole.loss - part.loss).abs() <= 1e-4 * whole.loss, "{whole:?} {part:?} on {}", device.name());
+        }
+    }
+}
+
+/// What a watcher saves is what the run would save.
+#[test]
+fn a_callback_sees_the_averaged_parameters() {
+    let options = TrainerOptions { average: Some(0.9), ..TrainerOptions::new(Loss::HalfSumOfSquares) };
+    let mut trainer = Trainer::new(&Device::Cpu, Network::new(1).dense(1, Activation::Linear), options).unwrap();
+    let mut seen = Vec::new();
+    let mut watch = Callback(|moment: Moment<'_>, run: &mut Running<'_>| {
+        if let Moment::End(_) = moment {
+            seen = run.parameters()?;
+        }
+        Ok(ControlFlow::Continue(()))
+    });
+    trainer.fit(&line(64), None, 2, &mut watch).unwrap();
+    assert_eq!(seen, trainer.averaged_parameters().unwrap());
+    assert_ne!(seen, trainer.parameters().unwrap());
+}
+
 #[test]
 fn a_range_test_leaves_no_trace() {
     for device in devices() {

@@ -101,16 +101,18 @@ impl Plan {
         self.push(Phase::Backward, kernel, [batch, cols, second], bindings, format!("layers.{i} delta of the sums"))
     }
 
-    /// The running statistics of every batch normalisation follow a step that trains.
-    pub(super) fn running_statistics(&mut self, wiring: &Wiring<'_>) -> Result<()> {
+    /// The running statistics of every batch normalisation follow a step that trains, be it on a micro-batch.
+    pub(super) fn running_statistics(&mut self, wiring: &Wiring<'_>, accumulates: bool) -> Result<()> {
         let layers = wiring.network.layers.iter().enumerate();
         for (i, layer) in layers.filter(|(_, layer)| layer.normalization == Normalization::Batch) {
             let (running, apart) = wiring.running(i)?;
             let [schedule, clock] = self.step();
             let bindings = vec![schedule, clock, wiring.statistics(i), running];
-            let kernel = Kernel::Block(Block::RunningStatistics);
-            let label = format!("layers.{i} running statistics");
-            self.push(Phase::Update, kernel, [layer.outputs, apart], bindings, label)?;
+            for phase in accumulates.then_some(Phase::Accumulate).into_iter().chain([Phase::Update]) {
+                let kernel = Kernel::Block(Block::RunningStatistics);
+                let label = format!("layers.{i} running statistics");
+                self.push(phase, kernel, [layer.outputs, apart], bindings.clone(), label)?;
+            }
         }
         Ok(())
     }

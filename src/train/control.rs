@@ -32,7 +32,7 @@ pub enum Ended {
     Threshold,
     /// [`Control::time`] was up.
     Time,
-    /// A loss was not finite.
+    /// A loss was not finite, or a parameter after the last step of an epoch whose weights are kept, or of the run.
     Diverged {
         /// The epoch, counted from 1.
         epoch: usize,
@@ -101,6 +101,11 @@ impl Watch {
             best_epoch,
             best: earlier.map(|(_, values)| values.clone()),
         }
+    }
+
+    /// Whether weights are kept aside.
+    pub(super) fn keeps(&self) -> bool {
+        self.control.patience.is_some() || self.control.keep_good
     }
 
     /// Whether the weights after `epoch` are to be kept as the best ones, and as good ones.

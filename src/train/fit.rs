@@ -53,6 +53,8 @@ impl Trainer {
         let over = history.last().and_then(|epoch| watch.over(epoch));
         let epochs = if over.is_some() { 0 } else { epochs };
         let mut ended = over.unwrap_or(Ended::Complete);
+        // The latest epoch and step, and whether the parameters behind them are known to be finite.
+        let mut latest = (done, 0, true);
         for number in done + 1..=epochs {
             if observer.callback(Moment::Begin(number), &mut self.running(0, data.rows()))?.is_break() {
                 ended = Ended::Observer;
@@ -62,6 +64,7 @@ impl Trainer {
             let entries = self.entries(order.len());
             let skipped_before = self.skipped_steps()?;
             let (mut stepped, steps) = (0, data.rows().div_ceil(self.options.batch));
+            latest = (number, steps, false);
             let trained = self.train_in_order(data, &order, &entries, |trainer, part| {
                 stepped += part.len();
                 let stopped =
@@ -72,6 +75,7 @@ impl Trainer {
             let loss = match trained {
                 Trained::Whole(loss) => loss,
                 Trained::Stopped => {
+                    latest.1 = stepped;
                     ended = Ended::Observer;
                     break;
                 }
@@ -80,6 +84,17 @@ impl Trainer {
                     break;
                 }
             };
+            // The last step's update is in no loss yet.
+            let values = match watch.keeps() {
+                true => Some(self.averaged_parameters()?),
+                false => None,
+            };
+            if let Some(values) = &values {
+                if !values.iter().all(|value| value.is_finite()) {
+                    break;
+                }
+                latest.2 = true;
+            }
             let began = self.epochs as f64;
             self.epochs += 1;
             let validated = match validation {
@@ -93,8 +108,7 @@ impl Trainer {
             (done, skipped_so_far) = (number, skipped_so_far + skipped);
             let epoch = Epoch { number, loss, skipped, validation: validated };
             let (best, good) = watch.wants(&epoch);
-            if best || good {
-                let values = self.averaged_parameters()?;
+            if let Some(values) = values {
                 watch.good = good.then(|| (number, values.clone()));
                 watch.best = if best { Some((number, values)) } else { watch.best };
             }
@@ -111,6 +125,12 @@ impl Trainer {
                 ended = why;
                 break;
             }
+        }
+        if let (epoch, step, false) = latest
+            && !matches!(ended, Ended::Diverged { .. })
+            && let Some(tensor) = self.first_not_finite()?
+        {
+            ended = Ended::Diverged { epoch, step, tensor: Some(tensor) };
         }
         let restored = match ended {
             Ended::Diverged { .. } => watch.best.or(watch.good),
@@ -141,9 +161,10 @@ impl Trainer {
     /// Those of [`Trainer::fit`], and where the loss is not finite.
     pub fn partial_fit(&mut self, data: &Dataset) -> Result<Epoch> {
         let Run { mut epochs, ended, .. } = self.fit_under(&Control::default(), data, None, 1, &mut ())?;
-        epochs.pop().ok_or_else(|| {
-            let step = if let Ended::Diverged { step, .. } = ended { step } else { 0 };
-            Error::data(&data.name, format!("the loss of step {step} is not finite: the training diverged"))
+        let diverged = if let Ended::Diverged { step, .. } = ended { Some(step) } else { None };
+        epochs.pop().filter(|_| diverged.is_none()).ok_or_else(|| {
+            let step = diverged.unwrap_or_default();
+            Error::data(&data.name, format!("what step {step} computes is not finite: the training diverged"))
         })
     }
 

@@ -1,6 +1,7 @@
 //! The learning-rate range test (Smith 2015, "Cyclical Learning Rates for Training Neural Networks").
 
 use super::Trainer;
+use super::micro::Micro;
 use super::sweep::Trained;
 use crate::data::{Dataset, epoch_order};
 use crate::{Error, Result};
@@ -120,14 +121,16 @@ impl Trainer {
     fn run_range_test(&mut self, data: &Dataset, test: &RangeTest) -> Result<RateRange> {
         let mut points: Vec<RangePoint> = Vec::with_capacity(test.steps);
         let (mut average, mut least) = (0.0, f64::INFINITY);
+        let micro = Micro::of(&self.options);
         let mut pass = 0;
         while points.len() < test.steps {
             let order = epoch_order(data.rows(), self.options.seed, self.epochs + pass);
             pass += 1;
             let mut entries = self.entries(order.len());
-            entries.truncate(test.steps - points.len());
+            entries.truncate((test.steps - points.len()) * micro.count);
             let first = points.len();
-            entries.iter_mut().enumerate().for_each(|(i, entry)| entry.learning_rate = test.rate(first + i));
+            let batch = |i: usize| first + micro.batch_of(i);
+            entries.iter_mut().enumerate().for_each(|(i, entry)| entry.learning_rate = test.rate(batch(i)));
             let rows = entries.iter().map(|entry| entry.rows as usize).sum::<usize>();
             let flow = self.train_in_order(data, &order[..rows], &entries, |_, part| {
                 for &loss in part {

@@ -115,7 +115,8 @@ impl State {
         self.run.as_ref().is_some_and(|run| run.waited == 0)
     }
 
-    /// Checks that it was made with these settings, whatever the planner and the precision were.
+    /// Checks that it was made with these settings, whatever may depend on the device: the planner, the precision and the
+    /// micro-batch, which [`Trainer::restore`] checks.
     ///
     /// # Errors
     /// [`Error::Config`] that names what differs.
@@ -126,7 +127,7 @@ impl State {
         schedule: Option<&Schedule>,
     ) -> Result<()> {
         let mut now = setup(network, options, options.learning_rate, schedule)?;
-        for name in ["planner", "precision"] {
+        for name in ["planner", "precision", "micro-batch"] {
             now.remove(name);
             now.extend(self.setup.get_key_value(name).map(|(name, value)| (name.clone(), value.clone())));
         }

@@ -159,28 +159,23 @@ impl Trainer {
         }
         let (micro, phases) = (Micro::of(&self.options), self.options.planner.gathered_step());
         let mut losses: Vec<f32> = Vec::with_capacity(entries.len());
-        if micro.count > 1 {
-            // A run that was stopped may have left the gradients of a batch that did not end.
-            self.executor.write(Slot::GradientSums, 0, &vec![0.0; self.params.len])?;
-        }
         let mut diverged = None;
         let flow = self.sweep(phases, data, order, entries, false, |trainer, _, part, _| {
             let before = losses.len();
             let bad = part.iter().position(|loss| !loss.is_finite());
             diverged = bad.map(|step| micro.batch_of(before + step) + 1);
-            losses.extend_from_slice(part);
-            if diverged.is_some() {
-                return Ok(ControlFlow::Break(()));
-            }
+            losses.extend_from_slice(&part[..bad.unwrap_or(part.len())]);
             let ended = micro.ended(before, entries.len())..micro.ended(losses.len(), entries.len());
             let parts = losses[ended.start * micro.count..].chunks(micro.count);
             let batches: Vec<f32> = parts.take(ended.len()).map(|parts| parts.iter().sum()).collect();
-            match batches.is_empty() {
-                true => Ok(ControlFlow::Continue(())),
-                false => progress(trainer, &batches),
-            }
-        })?;
-        Ok(match (diverged, flow) {
+            let flow = if batches.is_empty() { ControlFlow::Continue(()) } else { progress(trainer, &batches)? };
+            Ok(if diverged.is_some() { ControlFlow::Break(()) } else { flow })
+        });
+        if micro.count > 1 && !matches!(flow, Ok(ControlFlow::Continue(()))) {
+            // The batch that did not end leaves no gradients to the next one.
+            self.executor.write(Slot::GradientSums, 0, &vec![0.0; self.params.len])?;
+        }
+        Ok(match (diverged, flow?) {
             (Some(step), _) => Trained::Diverged(step),
             (None, ControlFlow::Break(())) => Trained::Stopped,
             (None, ControlFlow::Continue(())) => Trained::Whole(self.whole_loss(&losses, entries)),

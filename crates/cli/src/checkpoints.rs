@@ -138,14 +138,23 @@ impl Resumed {
 
     /// The settings of the run, changed by those given now.
     pub fn settings(&self, given: Settings) -> Result<Settings> {
+        let mut settings = self.own_settings()?.overridden_by(given)?;
+        // Device, planner and kernel variants, for the same bits.
+        settings.training.like = Some(self.path.clone());
+        Ok(settings)
+    }
+
+    /// Whether `folder` is where the run kept its log.
+    pub fn logged_to(&self, folder: &Path) -> Result<bool> {
+        let log = self.own_settings()?.output.log;
+        Ok(log.is_some_and(|log| std::path::absolute(folder).is_ok_and(|folder| folder == log)))
+    }
+
+    fn own_settings(&self) -> Result<Settings> {
         let refuse = |what: String| Error::Model { path: self.path.clone(), what };
         let Some(text) = &self.checkpoint.settings else {
             return Err(refuse("it does not say the settings of its run; give the data and all that differs".into()));
         };
-        let settings = Settings::parse(text).map_err(|what| refuse(format!("the settings in it: {what}")))?;
-        let mut settings = settings.overridden_by(given)?;
-        // Device, planner and kernel variants, for the same bits.
-        settings.training.like = Some(self.path.clone());
-        Ok(settings)
+        Settings::parse(text).map_err(|what| refuse(format!("the settings in it: {what}")))
     }
 }

@@ -19,7 +19,7 @@ use wgrad::plan::{Plan, Planner, TrainingOptions};
 use wgrad::train::{Control, largest_micro_batch, streamed_rows};
 use wgrad::tune::{self, Pinned, Tuner};
 use wgrad::{
-    Activation, Bias, Dataset, Device, Error, Init, Loss, Model, Network, Normalization, Optimizer, Params,
+    Activation, Bias, Dataset, Device, Error, Init, Loss, Model, Network, Normalization, Optimizer, Params, Precision,
     PrecisionChoice, Result, Trainer, TrainerOptions, Treatments,
 };
 
@@ -164,11 +164,8 @@ impl Job {
     /// Decides the precision for `device`, and says why it is what it is, as a clause.
     pub fn decide_precision(&mut self, device: &Device) -> Result<String> {
         let choice = self.settings.training.precision.unwrap_or_default();
-        if let (Loss::Equation(_), PrecisionChoice::Auto) = (self.options.loss, choice) {
-            return Ok("equations are computed in f32".into());
-        }
         let reason;
-        (self.options.precision, reason) = device.precision(choice)?;
+        (self.options.precision, reason) = precision_of(&self.network, self.options.loss, choice, device)?;
         Ok(reason)
     }
 
@@ -377,6 +374,24 @@ impl Job {
             ("average", number(training.average)),
         ];
         all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+}
+
+/// The precision that `choice` means for a network and its loss on `device`, and why, as a clause.
+pub fn precision_of(
+    network: &Network,
+    loss: Loss,
+    choice: PrecisionChoice,
+    device: &Device,
+) -> Result<(Precision, String)> {
+    let what = match loss {
+        Loss::Equation(_) => "equations are",
+        _ if !network.is_plain() => "layers with normalisation, dropout or residual connections are",
+        _ => return device.precision(choice),
+    };
+    match choice {
+        PrecisionChoice::Auto => Ok((Precision::F32, format!("{what} computed in f32"))),
+        _ => device.precision(choice),
     }
 }
 

@@ -1,7 +1,7 @@
 //! A training step to look at or to measure, as `plan` and `tune` take it.
 
 use crate::context::Context;
-use crate::job::Job;
+use crate::job::{Job, precision_of};
 use crate::settings::{Settings, activation_names, loss_names};
 use crate::sources::{Given, ending, unknown_data};
 use crate::tuning::PlannerChoice;
@@ -115,7 +115,7 @@ impl SubjectArgs {
 impl Subject {
     /// Decides the precision for `device`.
     pub fn decide_precision(&mut self, device: &Device) -> Result<()> {
-        self.options.precision = device.precision(self.precision)?.0;
+        self.options.precision = precision_of(&self.network, self.options.loss, self.precision, device)?.0;
         Ok(())
     }
 

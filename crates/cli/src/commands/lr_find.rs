@@ -58,6 +58,7 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let selection = job.select(&mut tuner)?;
     warn(&mut tuner);
     job.decide_precision(&selection.device)?;
+    job.decide_micro_batch(&selection.device)?;
     let (pinned, _) = job.choose(&mut tuner, &selection.device)?;
     context.tell("device", format_args!("{}: {}", selection.device.name(), selection.reason))?;
     context.tell("training", job.describe())?;

@@ -120,7 +120,11 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
     if args.tui {
         Tui::check(context.json)?;
     }
-    if let Some(folder) = &settings.output.log {
+    let logged = match (&resumed, &settings.output.log) {
+        (Some(resumed), Some(folder)) => resumed.logged_to(folder)?,
+        _ => false,
+    };
+    if let (Some(folder), false) = (&settings.output.log, logged) {
         Log::check(folder)?;
     }
     let mut job = Job::resolve(settings)?;
@@ -170,7 +174,10 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let log = match &job.settings.output.log {
         Some(folder) => {
             let run = json!({ "device": device.name(), "planner": pinned.planner.name() });
-            Some(Log::create(folder, &job, run)?)
+            Some(match resumed.as_ref().filter(|_| logged) {
+                Some(resumed) => Log::go_on(folder, &job, run, resumed.checkpoint.state.epochs())?,
+                None => Log::create(folder, &job, run)?,
+            })
         }
         None => None,
     };

@@ -41,6 +41,8 @@ pub struct Log {
     metrics: csv::Writer<File>,
     events: Events,
     run: Value,
+    /// Of the epochs that were there before, where a run goes on.
+    seconds: f64,
 }
 
 impl Log {
@@ -60,26 +62,54 @@ impl Log {
     /// Makes `folder` where it is not there yet, and begins the log of `job`; `run` says more about it.
     pub fn create(folder: &Path, job: &Job, run: Value) -> Result<Log> {
         Log::check(folder)?;
+        Log::begin(folder, job, run, &format!("{}\n", COLUMNS.join(",")), 0.0)
+    }
+
+    /// Goes on with the log in `folder` of a run that goes on after `done` epochs: what it says of later ones will be said
+    /// again. `run` says more about it. Where the folder holds no log any more, it begins one.
+    pub fn go_on(folder: &Path, job: &Job, run: Value, done: usize) -> Result<Log> {
+        let path = folder.join(METRICS);
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Log::create(folder, job, run),
+            text => text.map_err(|source| Error::Io { action: "read", path: path.clone(), source })?,
+        };
+        let epoch = |line: &str| line.split(',').next().and_then(|epoch| epoch.parse::<usize>().ok());
+        // A run that was killed may have left half a line.
+        let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        let kept: Vec<&str> = whole.filter(|line| epoch(line).is_none_or(|epoch| epoch <= done)).collect();
+        let column = COLUMNS.iter().position(|name| *name == "seconds").unwrap_or_default();
+        let seconds = kept.last().and_then(|line| line.split(',').nth(column)?.parse().ok()).unwrap_or_default();
+        let mut notes = super::runs::notes(folder)?;
+        if let (Value::Object(notes), Value::Object(run)) = (&mut notes, run) {
+            notes.extend(run);
+        }
+        Log::begin(folder, job, notes, &kept.concat(), seconds)
+    }
+
+    /// Begins with `metrics`, lines that took `seconds`.
+    fn begin(folder: &Path, job: &Job, run: Value, metrics: &str, seconds: f64) -> Result<Log> {
         fs::create_dir_all(folder).map_err(writing(folder))?;
         let mut settings = job.settings.clone();
         // Who trains by it again wants another folder.
         settings.output.log = None;
         write_text(&folder.join(CONFIG), &settings.to_toml()?)?;
         let path = folder.join(METRICS);
-        let file = File::create_new(&path).map_err(writing(&path))?;
+        write_text(&path, metrics)?;
+        let file = File::options().append(true).open(&path).map_err(writing(&path))?;
+        let started = run.get("started").cloned();
         let mut log = Log {
             folder: folder.to_owned(),
             metrics: csv::Writer::from_writer(file),
             events: Events::create(folder).map_err(writing(folder))?,
             run,
+            seconds,
         };
-        log.metrics.write_record(COLUMNS).map_err(io::Error::from).map_err(writing(&path))?;
-        log.metrics.flush().map_err(writing(&path))?;
+        let now = || json!(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()));
         let rows = |part: &Option<Dataset>| part.as_ref().map_or(0, Dataset::rows);
         log.note(json!({
             "wgrad": env!("CARGO_PKG_VERSION"),
             "state": "running",
-            "started": SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            "started": started.unwrap_or_else(now),
             "data": job.train.name,
             "rows": { "train": job.train.rows(), "validation": rows(&job.validation), "test": rows(&job.test) },
             "network": job.network.to_string(),
@@ -100,7 +130,7 @@ impl Log {
             number(record.r_squared),
             record.learning_rate.to_string(),
             format!("{:.1}", record.samples_per_second),
-            format!("{:.3}", record.seconds),
+            format!("{:.3}", self.seconds + record.seconds),
             record.gradient_norm().to_string(),
             record.skipped_steps.to_string(),
         ];
