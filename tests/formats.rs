@@ -49,8 +49,17 @@ fn one_table_in_every_format() {
     assert_eq!(data.inputs.row(1), [-2.0, 2.0, 0.0, 1.0, 0.0]);
     assert!(data.inputs.row(4)[0].is_nan() && data.inputs.row(4)[1..] == [5.0, 0.0, 0.0, 1.0]);
     assert_eq!(data.labels(), Some([0, 1].repeat(6)));
-    let others =
-        ["table.csv.gz", "table.tsv", "table.jsonl", "table.parquet", "zstd.parquet", "table.arrow", "stream.arrow"];
+    let others = [
+        "table.csv.gz",
+        "table.tsv",
+        "table.jsonl",
+        "table.parquet",
+        "zstd.parquet",
+        "delta.parquet",
+        "table.arrow",
+        "zstd.arrow",
+        "stream.arrow",
+    ];
     for (name, format) in others.into_iter().map(|name| (name, None)).chain([("semicolons.txt", format("csv:;"))]) {
         let other = read(name, &ReadOptions { format, ..table() }).unwrap();
         assert!(same(&other.inputs, &data.inputs), "{name}: {:?}", other.inputs);
@@ -164,7 +173,7 @@ fn broken_files() {
         ("nested.parquet", "column \"a\": expected numbers, texts or booleans, found the type List"),
         ("truncated-table.arrow", "cannot be read as an Arrow file"),
         ("magic-table.arrow", "cannot be read as an Arrow file"),
-        ("truncated-stream.arrow", "cannot be read as a file of the format Arrow"),
+        ("truncated-stream.arrow", "cannot be read as an Arrow file"),
         ("magic-stream.arrow", "cannot be read as an Arrow file"),
         ("infinite.arrow", "row 2, column \"a\": expected a finite 32-bit number, found inf"),
         ("bytes.arrow", "column \"a\": expected numbers, texts or booleans, found the type Binary"),
@@ -199,29 +208,102 @@ fn broken_files() {
 
 /// The options of the table, where the file is one.
 fn table_or_any(name: &str) -> ReadOptions {
-    if name.contains("table") || name.contains("stream") { table() } else { ReadOptions::default() }
+    if ["table", "stream", "zstd", "delta"].iter().any(|part| name.contains(part)) {
+        table()
+    } else {
+        ReadOptions::default()
+    }
+}
+
+thread_local! {
+    static QUIET: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// Runs `read` on files that may make a reader panic, without a word about it.
+fn quietly(read: impl FnOnce()) {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !QUIET.get() {
+            usual(panic);
+        }
+    }));
+    QUIET.set(true);
+    read();
+    QUIET.set(false);
 }
 
 /// A damaged file is refused or read, but never ends the program, wherever it is cut and whichever byte is changed.
 #[test]
 fn files_with_any_byte_changed_never_panic() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["table.csv.gz", "table.jsonl", "table.parquet", "stream.arrow", "arrays.npz", "floats.idx"] {
+    for name in [
+        "table.csv.gz",
+        "table.jsonl",
+        "table.parquet",
+        "zstd.parquet",
+        "delta.parquet",
+        "table.arrow",
+        "zstd.arrow",
+        "stream.arrow",
+        "arrays.npz",
+        "floats.idx",
+    ] {
         let whole = std::fs::read(path(name)).unwrap();
         let at = folder.path().join(name);
+        let read = |bytes: &[u8]| {
+            std::fs::write(&at, bytes).unwrap();
+            Survey::new(&at, &table_or_any(name)).and_then(|survey| survey.load()).is_err()
+        };
         let mut refused = 0;
-        for i in 0..whole.len() {
-            let mut bytes = whole.clone();
-            bytes[i] ^= if i % 2 == 0 { 0xFF } else { 0x01 };
-            std::fs::write(&at, &bytes).unwrap();
-            refused += usize::from(Survey::new(&at, &table_or_any(name)).and_then(|survey| survey.load()).is_err());
-            if i % 7 == 0 {
-                std::fs::write(&at, &whole[..i]).unwrap();
-                let _ = Survey::new(&at, &table_or_any(name)).and_then(|survey| survey.load());
+        quietly(|| {
+            for i in 0..whole.len() {
+                let mut bytes = whole.clone();
+                bytes[i] ^= if i % 2 == 0 { 0xFF } else { 0x01 };
+                refused += usize::from(read(&bytes));
+                if i % 23 == 0 {
+                    read(&whole[..i]);
+                }
             }
-        }
+        });
         assert!(refused > whole.len() / 20, "{name}: {refused} of {}", whole.len());
     }
+}
+
+/// What a file says about its own sizes is not believed: a reader that did would ask for more memory than there is.
+#[test]
+fn sizes_that_cannot_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let long = |factor: u64, length: u64| (length * factor + 1).to_le_bytes();
+    // The claim stands in front of a compressed buffer, whose length is that of the least frame behind it and more.
+    let lz4 = [0x04, 0x22, 0x4D, 0x18];
+    let zstd = [0x28, 0xB5, 0x2F, 0xFD];
+    let patch = |name: &str, from: &[u8], shift: isize, with: &[u8]| {
+        let mut bytes = std::fs::read(path(name)).unwrap();
+        let at = bytes.windows(from.len()).position(|window| window == from).unwrap();
+        let at = at.checked_add_signed(shift).unwrap();
+        bytes[at..at + with.len()].copy_from_slice(with);
+        let at = folder.path().join(name);
+        std::fs::write(&at, bytes).unwrap();
+        Survey::new(&at, &table_or_any(name)).err().map(message).unwrap_or_default()
+    };
+    for (name, frame, claim) in [
+        ("table.arrow", lz4, 1u64 << 40),
+        ("table.arrow", lz4, u64::from_le_bytes(long(255, 1 << 10))),
+        ("zstd.arrow", zstd, 1 << 40),
+        ("zstd.arrow", zstd, u64::from_le_bytes(long(32_768, 1 << 10))),
+    ] {
+        let error = patch(name, &frame, -8, &claim.to_le_bytes());
+        let expected = format!("decompress to {claim}, more than they can); write it again");
+        assert!(
+            error.contains("cannot be read as an Arrow file (it says that ") && error.contains(&expected),
+            "{error}"
+        );
+    }
+    // 12 texts in blocks of 128 with 4 parts; a dictionary of 3 texts.
+    let error = patch("delta.parquet", &[0x80, 0x01, 0x04, 12], 3, &[127]);
+    assert!(error.contains("a page of 12 values says that it has the lengths of more"), "{error}");
+    let error = patch("table.parquet", &[0x4C, 0x15, 2 * 3, 0x15], 2, &[2 * 63]);
+    assert!(error.contains("a dictionary of 63 values has 24 bytes"), "{error}");
 }
 
 #[test]

@@ -1,5 +1,9 @@
 //! Apache Parquet, and Arrow's IPC format.
 
+mod claims;
+mod ipc;
+mod pages;
+
 use arrow_array::cast::{AsArray, as_boolean_array};
 use arrow_array::types::{
     Date32Type, Date64Type, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
@@ -9,7 +13,7 @@ use arrow_array::{Array, ArrowPrimitiveType, RecordBatch};
 use arrow_ipc::reader::{FileReader, StreamReader};
 use arrow_schema::{ArrowError, DataType, Schema};
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::Result;
@@ -17,9 +21,8 @@ use crate::data::input::Input;
 use crate::data::table::{Column, Reader, Table, Tables, Texts, part};
 
 pub fn open_parquet(input: &Input) -> Result<Reader> {
-    let damaged = |error: parquet::errors::ParquetError| {
-        input.error(format!("cannot be read as a Parquet file ({error}); write it again"))
-    };
+    let refused = |what| input.error(format!("cannot be read as a Parquet file ({what}); write it again"));
+    let damaged = |error: parquet::errors::ParquetError| refused(error.to_string());
     let mut start = [0; 4];
     if input.file()?.read_exact(&mut start).is_err() || &start != b"PAR1" {
         return Err(input.error("cannot be read as a Parquet file: expected it to begin with PAR1; write it again"));
@@ -31,41 +34,51 @@ pub fn open_parquet(input: &Input) -> Result<Reader> {
         .ok_or_else(|| input.error(format!("cannot be read as a Parquet file: {DAMAGED}")))?
         .map_err(damaged)?;
     let schema = builder.schema().clone();
+    check_types(input, &schema)?;
+    let checked = caught(|| pages::check(input.file()?, builder.metadata()).map_err(refused));
+    checked.ok_or_else(|| input.error(format!("cannot be read as a Parquet file: {DAMAGED}")))??;
     let rows = part(schema.fields().len());
     let batches = builder.with_batch_size(rows).build().map_err(damaged)?;
-    open(input, "Parquet", &schema, Box::new(batches))
+    Ok(open(input, "Parquet", &schema, Box::new(batches)))
 }
 
 pub fn open_arrow(input: &Input) -> Result<Reader> {
     let damaged = |error: ArrowError| input.error(format!("cannot be read as an Arrow file ({error}); write it again"));
     let refused = || input.error(format!("cannot be read as an Arrow file: {DAMAGED}"));
-    let file = || Ok::<_, crate::Error>(BufReader::new(input.file()?));
+    let mut file = BufReader::new(input.file()?);
     let mut start = [0; 6];
-    let whole = file()?.read_exact(&mut start).is_ok() && &start == b"ARROW1";
+    let whole = file.read_exact(&mut start).is_ok() && &start == b"ARROW1";
+    ipc::check(&mut file, whole)
+        .map_err(|what| input.error(format!("cannot be read as an Arrow file ({what}); write it again")))?;
+    file.rewind().map_err(|error| input.unreadable(error))?;
     if whole {
-        let file = file()?;
         let batches = caught(|| FileReader::try_new(file, None)).ok_or_else(refused)?.map_err(damaged)?;
         let schema = batches.schema();
-        return open(input, "Arrow", &schema, Box::new(batches));
+        check_types(input, &schema)?;
+        return Ok(open(input, "Arrow", &schema, Box::new(batches)));
     }
-    let file = file()?;
     let batches = caught(|| StreamReader::try_new(file, None)).ok_or_else(refused)?.map_err(damaged)?;
     let schema = batches.schema();
-    open(input, "Arrow", &schema, Box::new(batches))
+    check_types(input, &schema)?;
+    Ok(open(input, "Arrow", &schema, Box::new(batches)))
 }
 
 type Batches = Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>>>;
 
-fn open(input: &Input, format: &'static str, schema: &Schema, batches: Batches) -> Result<Reader> {
+fn open(input: &Input, format: &'static str, schema: &Schema, batches: Batches) -> Reader {
     let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
+    let tables = Box::new(Columnar { input: input.clone(), format, batches, ready: None, done: 0 });
+    Reader { names, answers: None, tables }
+}
+
+fn check_types(input: &Input, schema: &Schema) -> Result<()> {
     for field in schema.fields() {
         if !is_readable(field.data_type()) {
             let what = format!("expected numbers, texts or booleans, found the type {}", field.data_type());
             return Err(input.error(format!("column {:?}: {what}; convert or drop the column", field.name())));
         }
     }
-    let tables = Box::new(Columnar { input: input.clone(), format, batches, ready: None, done: 0 });
-    Ok(Reader { names, answers: None, tables })
+    Ok(())
 }
 
 struct Columnar {

@@ -51,6 +51,15 @@ table.to_parquet(HERE / "table.parquet")
 category = table.assign(colour=table["colour"].astype("category"))
 category.to_parquet(HERE / "zstd.parquet", compression="zstd")
 pa.feather.write_feather(pa.Table.from_pandas(category, preserve_index=False), HERE / "table.arrow", compression="lz4")
+# Compressed buffers and counted texts claim how long they are, which a damaged file says wrongly.
+pa.feather.write_feather(pa.Table.from_pandas(category, preserve_index=False), HERE / "zstd.arrow", compression="zstd")
+pq.write_table(
+    pa.Table.from_pandas(table, preserve_index=False),
+    HERE / "delta.parquet",
+    compression="none",
+    use_dictionary=False,
+    column_encoding={"colour": "DELTA_LENGTH_BYTE_ARRAY", "kind": "DELTA_BYTE_ARRAY"},
+)
 with pa.OSFile(str(HERE / "stream.arrow"), "wb") as sink:
     batch = pa.Table.from_pandas(table, preserve_index=False)
     with pa.ipc.new_stream(sink, batch.schema) as stream:
