@@ -18,6 +18,12 @@ pub(super) const PREFIX: &str = "run.";
 /// The weights of the best epoch, where that is not the last.
 const BEST: &str = "run.best";
 
+/// The losses of the steps of an epoch that goes on.
+const LOSSES: &str = "run.losses";
+
+/// The weights before that epoch, where they are kept aside.
+const GOOD: &str = "run.good";
+
 /// The version of the format.
 const FORMAT: u64 = 1;
 
@@ -59,9 +65,13 @@ impl Checkpoint {
         // The model has the parameters, unless it has their average.
         let slots = slots.iter().filter(|(name, _)| averaged.is_some() || **name != Slot::Params.to_string());
         let slots = slots.map(|(name, values)| (format!("{PREFIX}{name}"), vec![values.len()], values.as_slice()));
-        let best = run.as_ref().and_then(|run| run.best.as_ref());
-        let best = best.map(|values| (BEST.to_owned(), vec![values.len()], values.as_slice()));
-        let tensors: Vec<_> = model.chain(slots).chain(best).collect();
+        let best = run.as_ref().and_then(|run| Some((BEST, run.best.as_ref()?)));
+        let within = run.as_ref().and_then(|run| run.within.as_ref());
+        let losses = within.map(|within| (LOSSES, &within.losses));
+        let good = within.and_then(|within| Some((GOOD, within.good.as_ref()?)));
+        let of_run = [best, losses, good].into_iter().flatten();
+        let of_run = of_run.map(|(name, values)| (name.to_owned(), vec![values.len()], values.as_slice()));
+        let tensors: Vec<_> = model.chain(slots).chain(of_run).collect();
         let tensors: Vec<_> = tensors.iter().map(|(name, shape, values)| (&**name, shape.clone(), *values)).collect();
         let description = Description {
             format: FORMAT,
@@ -96,12 +106,14 @@ impl Checkpoint {
             serde_json::from_value(value).map_err(unreadable)?;
         let model = load_from(&mut file, path, None)?;
         let mut slots = BTreeMap::new();
-        let mut best = None;
+        let (mut best, mut losses, mut good) = (None, None, None);
         for name in file.run_tensors() {
             let values = file.read_flat(&name)?;
-            match name == BEST {
-                true => best = Some(values),
-                false => drop(slots.insert(name[PREFIX.len()..].to_owned(), values)),
+            match &*name {
+                BEST => best = Some(values),
+                LOSSES => losses = Some(values),
+                GOOD => good = Some(values),
+                _ => drop(slots.insert(name[PREFIX.len()..].to_owned(), values)),
             }
         }
         let averaged = slots.contains_key(&Slot::Params.to_string()).then(|| model.values.clone());
@@ -110,15 +122,22 @@ impl Checkpoint {
         }
         if let Some(run) = &mut run {
             run.best = best;
-            let (epochs, len) = (run.last.number, model.values.len());
+            let (epochs, len, between) = (run.done(), model.values.len(), run.within.is_none());
             let sound = match (run.best_epoch, &run.best) {
                 (None, None) => true,
-                (Some(epoch), None) => epoch == epochs,
-                (Some(epoch), Some(best)) => epoch < epochs && best.len() == len,
+                (Some(epoch), None) => epoch == epochs && between,
+                (Some(epoch), Some(best)) => epoch < epochs + usize::from(!between) && best.len() == len,
                 (None, Some(_)) => false,
             };
             if !sound {
                 return Err(refuse("the weights of its best epoch are missing or of another network".into()));
+            }
+            if let Some(within) = &mut run.within {
+                within.losses = losses.filter(|losses| losses.len() >= within.steps).unwrap_or_default();
+                within.good = good.filter(|good| good.len() == len);
+                if within.losses.is_empty() {
+                    return Err(refuse("the losses of the epoch that it is in are missing".into()));
+                }
             }
         }
         Ok(Checkpoint { model, state: State { setup, slots, counts, run, averaged }, settings })

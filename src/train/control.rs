@@ -1,7 +1,7 @@
 //! When a run ends, and which weights it leaves.
 
 use super::Epoch;
-use super::state::{Fingerprints, Memory};
+use super::state::{Fingerprints, Memory, Within};
 use std::time::{Duration, Instant};
 
 /// When [`Trainer::fit_under`](super::Trainer::fit_under) ends a run before its last epoch. The default never does, and keeps
@@ -85,16 +85,29 @@ impl Watch {
         (self.least, self.waited) = (memory.least, memory.waited);
         let best = |epoch| (epoch, memory.best.as_ref().unwrap_or(&values).clone());
         self.best = memory.best_epoch.map(best);
-        self.good = self.control.keep_good.then_some((memory.last.number, values));
+        let good = match &memory.within {
+            None => Some(values),
+            Some(within) => within.good.clone(),
+        };
+        self.good = good.filter(|_| self.control.keep_good).map(|good| (memory.done(), good));
     }
 
-    /// What it remembers after the epoch `last`, with so many steps `skipped` until then.
-    pub(super) fn memory(&self, data: Fingerprints, last: &Epoch, skipped: usize) -> Memory {
+    /// What it remembers after the epoch `last`, with so many steps `skipped` until then, or `within` the one behind it.
+    pub(super) fn memory(
+        &self,
+        data: Fingerprints,
+        last: Option<&Epoch>,
+        skipped: usize,
+        within: Option<Within>,
+    ) -> Memory {
         let best_epoch = self.best.as_ref().map(|(epoch, _)| *epoch);
-        let earlier = self.best.as_ref().filter(|(epoch, _)| *epoch < last.number);
+        let done = last.map_or(0, |epoch| epoch.number);
+        let earlier = self.best.as_ref().filter(|(epoch, _)| *epoch < done || within.is_some());
+        let good = || self.good.as_ref().map(|(_, values)| values.clone());
         Memory {
             data,
-            last: last.clone(),
+            last: last.cloned(),
+            within: within.map(|within| Within { good: good(), ..within }),
             skipped,
             least: self.least,
             waited: self.waited,

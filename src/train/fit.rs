@@ -2,12 +2,12 @@
 
 use super::control::{Control, Ended, Run, Watch};
 use super::observer::{Moment, Observer};
-use super::state::{Fingerprints, State};
-use super::sweep::Trained;
+use super::state::{Fingerprints, State, Within};
+use super::sweep::{Flow, Trained};
 use super::{Epoch, Trainer};
 use crate::data::{Dataset, epoch_order};
 use crate::{Error, Result};
-use std::ops::ControlFlow;
+use std::cell::{Cell, RefCell};
 
 impl Trainer {
     /// Trains for `epochs` epochs over `data`, shuffled anew for each, and evaluates on `validation` after each. The data
@@ -43,11 +43,11 @@ impl Trainer {
         self.upload(data, validation)?;
         let mut watch = Watch::new(*control);
         let mut history = Vec::new();
-        let (mut fingerprints, mut skipped_so_far) = (None, 0);
+        let (mut fingerprints, mut skipped_so_far, mut within) = (None, 0, None);
         if let Some(memory) = self.resumed.take() {
             watch.resume(&memory, self.averaged_parameters()?);
-            (fingerprints, skipped_so_far) = (Some(memory.data), memory.skipped);
-            history.push(memory.last);
+            (fingerprints, skipped_so_far, within) = (Some(memory.data), memory.skipped, memory.within);
+            history.extend(memory.last);
         }
         let mut done = history.last().map_or(0, |epoch: &Epoch| epoch.number);
         let over = history.last().and_then(|epoch| watch.over(epoch));
@@ -56,26 +56,50 @@ impl Trainer {
         // The latest epoch and step, and whether the parameters behind them are known to be finite.
         let mut latest = (done, 0, true);
         for number in done + 1..=epochs {
-            if observer.callback(Moment::Begin(number), &mut self.running(0, data.rows()))?.is_break() {
+            // An epoch that goes on has begun before.
+            if within.is_none()
+                && observer.callback(Moment::Begin(number), &mut self.running(0, data.rows()))?.is_break()
+            {
                 ended = Ended::Observer;
                 break;
             }
             let order = epoch_order(data.rows(), self.options.seed, self.epochs);
-            let entries = self.entries(order.len());
-            let skipped_before = self.skipped_steps()?;
-            let (mut stepped, steps) = (0, data.rows().div_ceil(self.options.batch));
+            let begun = within.take();
+            let skipped_before = match &begun {
+                Some(Within { skipped, .. }) => *skipped,
+                None => self.skipped_steps()?,
+            };
+            let Within { losses, steps: stepped, .. } = begun.unwrap_or_default();
+            let entries = self.entries(order.len(), self.updates - stepped as u64);
+            let steps = data.rows().div_ceil(self.options.batch);
+            let stepped = Cell::new(stepped);
             latest = (number, steps, false);
-            let trained = self.train_in_order(data, &order, &entries, |trainer, part| {
-                stepped += part.len();
-                let stopped =
-                    observer.progress(number, stepped, steps, part.last().copied().unwrap_or(f32::NAN)).is_break();
-                let flow = observer.callback(Moment::Part(number), &mut trainer.running(stepped, data.rows()))?;
-                Ok(if stopped { ControlFlow::Break(()) } else { flow })
-            })?;
+            let observed = RefCell::new(&mut *observer);
+            let progress = |trainer: &mut Trainer, part: &[f32]| {
+                let mut observer = observed.borrow_mut();
+                let done = stepped.get() + part.len();
+                stepped.set(done);
+                let loss = part.last().copied().unwrap_or(f32::NAN);
+                let stopped = observer.progress(number, done, steps, loss).is_break();
+                let flow = observer.callback(Moment::Part(number), &mut trainer.running(done, data.rows()))?;
+                Ok(match stopped || flow.is_break() {
+                    true => Flow::Stop,
+                    false if done < steps && observer.wants_state_within(number, done, steps) => Flow::Settle,
+                    false => Flow::Go,
+                })
+            };
+            let settled = |trainer: &mut Trainer, losses: &[f32]| {
+                let data = fingerprints.get_or_insert_with(|| Fingerprints::of(data, validation)).clone();
+                let (losses, steps) = (losses.to_vec(), stepped.get());
+                let within = Within { losses, steps, skipped: skipped_before, good: None };
+                let run = Some(watch.memory(data, history.last(), skipped_so_far, Some(within)));
+                observed.borrow_mut().state(State { run, ..trainer.state()? })
+            };
+            let trained = self.train_in_order(data, &order, &entries, losses, progress, settled)?;
             let loss = match trained {
                 Trained::Whole(loss) => loss,
                 Trained::Stopped => {
-                    latest.1 = stepped;
+                    latest.1 = stepped.get();
                     ended = Ended::Observer;
                     break;
                 }
@@ -117,7 +141,7 @@ impl Trainer {
             let ends = (stopped || flow.is_break()).then_some(Ended::Observer).or_else(|| watch.ends(&epoch));
             if observer.wants_state(&epoch) {
                 let data = fingerprints.get_or_insert_with(|| Fingerprints::of(data, validation)).clone();
-                let run = Some(watch.memory(data, &epoch, skipped_so_far));
+                let run = Some(watch.memory(data, Some(&epoch), skipped_so_far, None));
                 observer.state(State { run, ..self.state()? })?;
             }
             history.push(epoch);
@@ -173,8 +197,8 @@ impl Trainer {
         data.validate_for_training()?;
         self.upload(data, None)?;
         let order: Vec<u32> = (0..data.rows() as u32).collect();
-        let entries = self.entries(order.len());
-        match self.train_in_order(data, &order, &entries, |_, _| Ok(ControlFlow::Continue(())))? {
+        let entries = self.entries(order.len(), self.updates);
+        match self.train_in_order(data, &order, &entries, Vec::new(), |_, _| Ok(Flow::Go), |_, _| Ok(()))? {
             Trained::Whole(loss) => Ok(loss),
             Trained::Stopped | Trained::Diverged(_) => Ok(f64::NAN),
         }

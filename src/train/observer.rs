@@ -27,7 +27,12 @@ pub trait Observer {
         false
     }
 
-    /// Takes where the run is after an epoch: a trainer that restores it goes on to the bit.
+    /// Whether [`Observer::state`] is to be called within this epoch, after `done` of `steps` steps or soon behind them.
+    fn wants_state_within(&mut self, _epoch: usize, _done: usize, _steps: usize) -> bool {
+        false
+    }
+
+    /// Takes where the run is after an epoch, or within one: a trainer that restores it goes on to the bit.
     fn state(&mut self, _state: State) -> Result<()> {
         Ok(())
     }
@@ -54,6 +59,11 @@ impl<A: Observer, B: Observer> Observer for (A, B) {
         self.1.wants_state(epoch) || first
     }
 
+    fn wants_state_within(&mut self, epoch: usize, done: usize, steps: usize) -> bool {
+        let first = self.0.wants_state_within(epoch, done, steps);
+        self.1.wants_state_within(epoch, done, steps) || first
+    }
+
     fn state(&mut self, state: State) -> Result<()> {
         self.0.state(state.clone())?;
         self.1.state(state)
@@ -77,6 +87,10 @@ impl<O: Observer> Observer for Option<O> {
         self.as_mut().is_some_and(|observer| observer.wants_state(epoch))
     }
 
+    fn wants_state_within(&mut self, epoch: usize, done: usize, steps: usize) -> bool {
+        self.as_mut().is_some_and(|observer| observer.wants_state_within(epoch, done, steps))
+    }
+
     fn state(&mut self, state: State) -> Result<()> {
         self.as_mut().map_or(Ok(()), |observer| observer.state(state))
     }
@@ -97,6 +111,10 @@ impl<O: Observer + ?Sized> Observer for &mut O {
 
     fn wants_state(&mut self, epoch: &Epoch) -> bool {
         (**self).wants_state(epoch)
+    }
+
+    fn wants_state_within(&mut self, epoch: usize, done: usize, steps: usize) -> bool {
+        (**self).wants_state_within(epoch, done, steps)
     }
 
     fn state(&mut self, state: State) -> Result<()> {

@@ -2,10 +2,9 @@
 
 use super::Trainer;
 use super::micro::Micro;
-use super::sweep::Trained;
+use super::sweep::{Flow, Trained};
 use crate::data::{Dataset, epoch_order};
 use crate::{Error, Result};
-use std::ops::ControlFlow;
 
 /// A learning-rate range test: what [`Trainer::lr_find`] tries.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -126,13 +125,14 @@ impl Trainer {
         while points.len() < test.steps {
             let order = epoch_order(data.rows(), self.options.seed, self.epochs + pass);
             pass += 1;
-            let mut entries = self.entries(order.len());
+            let mut entries = self.entries(order.len(), self.updates);
             entries.truncate((test.steps - points.len()) * micro.count);
             let first = points.len();
             let batch = |i: usize| first + micro.batch_of(i);
             entries.iter_mut().enumerate().for_each(|(i, entry)| entry.learning_rate = test.rate(batch(i)));
             let rows = entries.iter().map(|entry| entry.rows as usize).sum::<usize>();
-            let flow = self.train_in_order(data, &order[..rows], &entries, |_, part| {
+            let settled = |_: &mut Trainer, _: &[f32]| Ok(());
+            let progress = |_: &mut Trainer, part: &[f32]| {
                 for &loss in part {
                     let step = points.len();
                     average = test.smoothing * average + (1.0 - test.smoothing) * f64::from(loss);
@@ -140,12 +140,12 @@ impl Trainer {
                     points.push(RangePoint { rate: test.rate(step), loss, smoothed });
                     least = least.min(smoothed);
                     if smoothed > test.divergence * least {
-                        return Ok(ControlFlow::Break(()));
+                        return Ok(Flow::Stop);
                     }
                 }
-                Ok(ControlFlow::Continue(()))
-            })?;
-            match flow {
+                Ok(Flow::Go)
+            };
+            match self.train_in_order(data, &order[..rows], &entries, Vec::new(), progress, settled)? {
                 Trained::Whole(_) => {}
                 Trained::Stopped | Trained::Diverged(_) => return Ok(RateRange { points, diverged: true }),
             }

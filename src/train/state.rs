@@ -39,8 +39,10 @@ pub(crate) struct Counts {
 pub(crate) struct Memory {
     /// What [`fingerprint`] says of the data sets.
     pub(crate) data: Fingerprints,
-    /// The last epoch.
-    pub(crate) last: Epoch,
+    /// The last epoch that was completed.
+    pub(crate) last: Option<Epoch>,
+    /// Where it is in the epoch that goes on; `None` between epochs.
+    pub(crate) within: Option<Within>,
     /// Steps so far that changed nothing.
     pub(crate) skipped: usize,
     #[serde(with = "numbers")]
@@ -51,6 +53,29 @@ pub(crate) struct Memory {
     /// The weights of an earlier best epoch.
     #[serde(skip)]
     pub(crate) best: Option<Vec<f32>>,
+}
+
+/// How far an epoch is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Within {
+    /// The losses of its steps so far, one for each micro-batch.
+    #[serde(skip)]
+    pub(crate) losses: Vec<f32>,
+    /// Batches that it has trained on.
+    pub(crate) steps: usize,
+    /// Steps that had changed nothing when it began.
+    pub(crate) skipped: usize,
+    /// The weights after the epoch before, where they are kept aside.
+    #[serde(skip)]
+    pub(crate) good: Option<Vec<f32>>,
+}
+
+impl Memory {
+    /// How many epochs were completed.
+    pub(crate) fn done(&self) -> usize {
+        self.last.as_ref().map_or(0, |epoch| epoch.number)
+    }
 }
 
 /// Of the data to train on and of the validation's.
@@ -99,7 +124,12 @@ impl State {
 
     /// The epochs that the run completed; of all runs, where none goes on.
     pub fn epochs(&self) -> usize {
-        self.run.as_ref().map_or(self.counts.epochs as usize, |run| run.last.number)
+        self.run.as_ref().map_or(self.counts.epochs as usize, Memory::done)
+    }
+
+    /// The steps of the epoch behind those, where it is within one; 0 between epochs.
+    pub fn steps_within(&self) -> usize {
+        self.run.as_ref().and_then(|run| run.within.as_ref()).map_or(0, |within| within.steps)
     }
 
     /// The parameters to keep, averaged where the trainer averages them, laid out by [`Params`](crate::Params).
@@ -110,9 +140,10 @@ impl State {
         self.slots.get(&Slot::Params.to_string()).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether no epoch of the run had a smaller loss than its last one: the validation's, or that of training where there is none.
+    /// Whether it is that after an epoch, and none of the run had a smaller loss: the validation's, or that of training where
+    /// there is none.
     pub fn is_best(&self) -> bool {
-        self.run.as_ref().is_some_and(|run| run.waited == 0)
+        self.run.as_ref().is_some_and(|run| run.waited == 0 && run.within.is_none())
     }
 
     /// Checks that it was made with these settings, whatever may depend on the device: the planner, the precision and the

@@ -35,12 +35,12 @@ impl Trainer {
 
     /// The entries of the batches of `rows` samples, one for each micro-batch; the last batch may be smaller. In place of a
     /// rate they have the schedule's factor.
-    pub(super) fn entries(&self, rows: usize) -> Vec<ScheduleEntry> {
+    pub(super) fn entries(&self, rows: usize, updates: u64) -> Vec<ScheduleEntry> {
         let (batch, micro) = (self.options.batch, Micro::of(&self.options));
         let place = |first| self.region.map_or(first, |region| first % region);
         let step = 1.0 / rows.div_ceil(batch) as f64;
         let entry = |(i, first): (usize, usize)| {
-            let mut entry = self.entry(batch.min(rows - first), place(first), self.updates + i as u64);
+            let mut entry = self.entry(batch.min(rows - first), place(first), updates + i as u64);
             entry.learning_rate = self.factor(self.epochs as f64 + i as f64 * step, step);
             parts_of(micro, entry)
         };
@@ -145,22 +145,30 @@ impl Trainer {
         kept.into_iter().try_for_each(|(slot, values)| self.executor.write(slot, 0, &values))
     }
 
-    /// Trains over the rows of `data` in `order`, a step for each of `entries`, whose rates are factors on the learning rate.
-    /// `progress` gets the losses of each part.
+    /// Trains over the rows of `data` in `order`, a step for each of `entries`, whose rates are factors on the learning rate; those
+    /// that `losses` were already computed by are left out. `progress` gets the losses of each part, and where it asks to
+    /// settle, `settled` gets those of all steps so far once no more are under way.
     pub(super) fn train_in_order(
         &mut self,
         data: &Dataset,
         order: &[u32],
         entries: &[ScheduleEntry],
-        mut progress: impl FnMut(&mut Trainer, &[f32]) -> Result<ControlFlow<()>>,
+        mut losses: Vec<f32>,
+        mut progress: impl FnMut(&mut Trainer, &[f32]) -> Result<Flow>,
+        mut settled: impl FnMut(&mut Trainer, &[f32]) -> Result<()>,
     ) -> Result<Trained> {
         if self.region.is_none() {
             self.executor.write_words(Slot::Order, 0, order)?;
         }
         let (micro, phases) = (Micro::of(&self.options), self.options.planner.gathered_step());
-        let mut losses: Vec<f32> = Vec::with_capacity(entries.len());
+        let from = losses.len();
+        losses.reserve(entries.len() - from);
         let mut diverged = None;
-        let flow = self.sweep(phases, data, order, entries, false, |trainer, _, part, _| {
+        let flow = self.sweep(phases, data, order, entries, from, false, |trainer, part| {
+            let Part::Done { losses: part, .. } = part else {
+                settled(trainer, &losses)?;
+                return Ok(Flow::Go);
+            };
             let before = losses.len();
             let bad = part.iter().position(|loss| !loss.is_finite());
             diverged = bad.map(|step| micro.batch_of(before + step) + 1);
@@ -168,8 +176,8 @@ impl Trainer {
             let ended = micro.ended(before, entries.len())..micro.ended(losses.len(), entries.len());
             let parts = losses[ended.start * micro.count..].chunks(micro.count);
             let batches: Vec<f32> = parts.take(ended.len()).map(|parts| parts.iter().sum()).collect();
-            let flow = if batches.is_empty() { ControlFlow::Continue(()) } else { progress(trainer, &batches)? };
-            Ok(if diverged.is_some() { ControlFlow::Break(()) } else { flow })
+            let flow = if batches.is_empty() { Flow::Go } else { progress(trainer, &batches)? };
+            Ok(if diverged.is_some() { Flow::Stop } else { flow })
         });
         if micro.count > 1 && !matches!(flow, Ok(ControlFlow::Continue(()))) {
             // The batch that did not end leaves no gradients to the next one.
@@ -191,15 +199,15 @@ impl Trainer {
         if self.region.is_none() {
             self.executor.write_words(Slot::Order, 0, &order)?;
         }
-        let mut entries = self.entries(data.rows());
+        let mut entries = self.entries(data.rows(), self.updates);
         entries.iter_mut().for_each(|entry| entry.flags = 0);
         let mut losses = Vec::with_capacity(entries.len());
         let phases = self.options.planner.gathered_loss();
         if let Loss::Equation(_) = self.options.loss {
             // Its data are no targets that outputs could be compared with.
-            let _ = self.sweep(phases, data, &order, &entries, false, |_, _, part, _| {
-                losses.extend_from_slice(part);
-                Ok(ControlFlow::Continue(()))
+            let _ = self.sweep(phases, data, &order, &entries, 0, false, |_, part| {
+                losses.extend_from_slice(part.losses());
+                Ok(Flow::Go)
             })?;
             let loss = self.whole_loss(&losses, &entries);
             return Ok(Evaluation { loss, accuracy: None, r_squared: None, metrics: None });
@@ -208,10 +216,12 @@ impl Trainer {
         // The output slot holds logits where the loss contains the last activation.
         let logits = self.options.loss.training_activation(output) == Activation::Linear;
         let mut tally = Tally::new(data, if logits { output } else { Activation::Linear }, metrics);
-        let _ = self.sweep(phases, data, &order, &entries, true, |_, rows, part, outputs| {
-            losses.extend_from_slice(part);
-            tally.add(rows, outputs);
-            Ok(ControlFlow::Continue(()))
+        let _ = self.sweep(phases, data, &order, &entries, 0, true, |_, part| {
+            losses.extend_from_slice(part.losses());
+            if let Part::Done { rows, outputs, .. } = part {
+                tally.add(rows, outputs);
+            }
+            Ok(Flow::Go)
         })?;
         tally.finish(self.whole_loss(&losses, &entries), self.options.loss)
     }
@@ -250,17 +260,19 @@ impl Trainer {
         batches.map(|(losses, entries)| loss(losses) * rows(entries)).sum::<f64>() / rows(entries)
     }
 
-    /// Runs `phases` on every batch in `entries`, in parts as long as their [`Pace`] says. While one part runs, `take` gets
-    /// the numbers of the rows of the part before with its losses and, where `outputs` are wanted, its outputs, and the
-    /// rows of the next part are streamed. Where `take` changes the learning rate, the parts to come have the new one.
+    /// Runs `phases` on every batch in `entries` from number `from` on, in parts as long as their [`Pace`] says. While one part
+    /// runs, `take` gets the part before, with its outputs where `outputs` are wanted, and the rows of the next part are
+    /// streamed. Where `take` changes the learning rate, the parts to come have the new one; where it asks to settle, it
+    /// gets [`Part::Settled`] at the end of a batch with nothing under way.
     fn sweep(
         &mut self,
         phases: &'static [Phase],
         data: &Dataset,
         order: &[u32],
         entries: &[ScheduleEntry],
+        from: usize,
         outputs: bool,
-        mut take: impl FnMut(&mut Trainer, Range<usize>, &[f32], &[f32]) -> Result<ControlFlow<()>>,
+        mut take: impl FnMut(&mut Trainer, Part<'_>) -> Result<Flow>,
     ) -> Result<ControlFlow<()>> {
         let micro = Micro::of(&self.options);
         let rows = |steps: &Range<usize>| micro.rows_of(steps, order.len());
@@ -271,15 +283,19 @@ impl Trainer {
         let mut pace = self.paces.get(phases).copied().unwrap_or_default();
         let mut since = Instant::now();
         let mut pending = None;
-        let mut done = 0;
+        let (mut done, mut settling) = (from, false);
         while done < entries.len() || pending.is_some() {
-            let handed_over = if done < entries.len() {
+            let whole = done.is_multiple_of(micro.count);
+            let handed_over = if done < entries.len() && !(settling && whole) {
                 let at = done % scheduled;
-                if at == 0 {
-                    let entries = self.at_rate(&entries[done..entries.len().min(done + scheduled)]);
+                if at == 0 || done == from {
+                    let first = done - at;
+                    let entries = self.at_rate(&entries[first..entries.len().min(first + scheduled)]);
                     self.executor.schedule(&entries)?;
+                    self.executor.write_words(Slot::Clock, 0, &[at as u32])?;
                 }
                 let next = pace.steps().min(most).min(scheduled - at).min(entries.len() - done);
+                let next = if settling { next.min(micro.count - done % micro.count) } else { next };
                 let steps = done..done + next;
                 if let Some(region) = self.region {
                     feed::feed(self.executor.as_mut(), (region, self.options.weighted), data, order, rows(&steps))?;
@@ -311,13 +327,21 @@ impl Trainer {
                 since = Instant::now();
                 self.paces.insert(phases, pace);
                 let rate = self.options.learning_rate;
-                if take(self, rows(&steps), &losses, &outputs)?.is_break() {
-                    return Ok(ControlFlow::Break(()));
+                match take(self, Part::Done { rows: rows(&steps), losses: &losses, outputs: &outputs })? {
+                    Flow::Go => {}
+                    Flow::Settle => settling = true,
+                    Flow::Stop => return Ok(ControlFlow::Break(())),
                 }
                 if self.options.learning_rate != rate && done % scheduled > 0 {
                     let first = done - done % scheduled;
                     let entries = self.at_rate(&entries[first..entries.len().min(first + scheduled)]);
                     self.executor.write_words(Slot::Schedule, 0, bytemuck::cast_slice(&entries))?;
+                }
+            }
+            if settling && whole && pending.is_none() && done < entries.len() {
+                settling = false;
+                if let Flow::Stop = take(self, Part::Settled)? {
+                    return Ok(ControlFlow::Break(()));
                 }
             }
         }
@@ -333,6 +357,40 @@ pub(super) fn parts_of(micro: Micro, entry: ScheduleEntry) -> Vec<ScheduleEntry>
         ScheduleEntry { rows, first: entry.first + at, seed: entry.seed.wrapping_add(at), ..entry }
     };
     (0..entry.rows).step_by(micro.rows).map(part).collect()
+}
+
+/// What comes of a sweep.
+pub(super) enum Part<'a> {
+    /// Steps that were run.
+    Done {
+        /// The numbers of their rows in the order.
+        rows: Range<usize>,
+        losses: &'a [f32],
+        /// Where they are wanted.
+        outputs: &'a [f32],
+    },
+    /// Nothing is under way.
+    Settled,
+}
+
+impl Part<'_> {
+    fn losses(&self) -> &[f32] {
+        match self {
+            Part::Done { losses, .. } => losses,
+            Part::Settled => &[],
+        }
+    }
+}
+
+/// How a sweep goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// With the next part.
+    Go,
+    /// With the next part once nothing was under way for a moment.
+    Settle,
+    /// Not at all.
+    Stop,
 }
 
 /// What became of an epoch.

@@ -47,7 +47,7 @@ impl Rhythm {
     }
 }
 
-/// Writes checkpoints while a run goes on, each at the end of an epoch.
+/// Writes checkpoints while a run goes on, each at the end of an epoch, or within one where that takes long.
 pub struct Checkpoints<'a> {
     rhythm: Option<Rhythm>,
     model: &'a dyn Fn(&State) -> Model,
@@ -104,9 +104,14 @@ impl Observer for Checkpoints<'_> {
         self.wanted()
     }
 
+    fn wants_state_within(&mut self, _: usize, _: usize, _: usize) -> bool {
+        let time = self.rhythm.as_ref().and_then(|rhythm| rhythm.time);
+        time.is_some_and(|time| self.written.elapsed() >= time)
+    }
+
     fn state(&mut self, state: State) -> Result<()> {
         let Some(Rhythm { epochs, time, .. }) = &self.rhythm else { return Ok(()) };
-        let due = epochs.is_some_and(|every| state.epochs().is_multiple_of(every))
+        let due = epochs.is_some_and(|every| state.steps_within() == 0 && state.epochs().is_multiple_of(every))
             || time.is_some_and(|time| self.written.elapsed() >= time);
         let state = Arc::new(state);
         if state.is_best() {

@@ -130,8 +130,9 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let mut job = Job::resolve(settings)?;
     if let Some(Resumed { path, checkpoint }) = &resumed {
         checkpoint.state.check_settings(&job.network, &job.options, job.settings.training.schedule.as_ref())?;
-        let done = checkpoint.state.epochs();
-        context.tell("resumed", format_args!("{} after {done} of {} epochs", path.display(), job.epochs))?;
+        let (done, within) = (checkpoint.state.epochs(), checkpoint.state.steps_within());
+        let within = if within > 0 { format!(" and {within} steps") } else { String::new() };
+        context.tell("resumed", format_args!("{} after {done} of {} epochs{within}", path.display(), job.epochs))?;
     }
     let (device, pinned) = announce(&mut job, args.tune, context)?;
     // Until here there is nothing to save.

@@ -228,7 +228,7 @@ pub struct TrainingSettings {
     /// Write a checkpoint after every so many epochs, from which --resume goes on [default: 1 where --checkpoints says where]
     #[arg(long, value_name = "EPOCHS")]
     pub checkpoint_every: Option<usize>,
-    /// Write a checkpoint after the first epoch that ends so many minutes after the last one
+    /// Write a checkpoint so many minutes after the last one, within an epoch too
     #[arg(long, value_name = "MINUTES", allow_negative_numbers = true)]
     pub checkpoint_minutes: Option<f64>,
     /// The initial weights: auto, xavier_uniform, xavier_normal, he_uniform, he_normal, uniform:BOUND,

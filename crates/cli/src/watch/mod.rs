@@ -50,18 +50,19 @@ struct Recorder<'a> {
     data: &'a Dataset,
     started: Instant,
     epoch_started: Instant,
-    learning_rate: f32,
+    /// At its beginning; unknown of an epoch that a run goes on within.
+    learning_rate: Option<f32>,
 }
 
 impl<'a> Recorder<'a> {
     fn new(data: &'a Dataset) -> Self {
         let now = Instant::now();
-        Recorder { data, started: now, epoch_started: now, learning_rate: 0.0 }
+        Recorder { data, started: now, epoch_started: now, learning_rate: None }
     }
 
     fn begin(&mut self, run: &Running<'_>) {
         self.epoch_started = Instant::now();
-        self.learning_rate = run.learning_rate();
+        self.learning_rate = Some(run.learning_rate());
     }
 
     fn end(&self, epoch: &Epoch, run: &mut Running<'_>) -> Result<Record> {
@@ -73,7 +74,7 @@ impl<'a> Recorder<'a> {
             validation_loss: validation.map(|validation| validation.loss),
             accuracy: validation.and_then(|validation| validation.accuracy),
             r_squared: validation.and_then(|validation| validation.r_squared),
-            learning_rate: self.learning_rate,
+            learning_rate: self.learning_rate.unwrap_or_else(|| run.learning_rate()),
             samples_per_second: self.data.rows() as f64 / took.max(1e-9),
             seconds: self.started.elapsed().as_secs_f64(),
             gradient_norms: run.gradient_norms(self.data, SAMPLE)?,

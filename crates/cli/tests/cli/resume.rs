@@ -40,13 +40,13 @@ fn begun(folder: &Folder, arguments: &str, device: &str) -> Child {
 }
 
 /// The model file of a run that is stopped by `stop` and gone on with is that of the run as a whole.
-fn goes_on(device: &str, stop: impl Fn(&mut Child)) -> Folder {
+fn goes_on(device: &str, rhythm: &str, stop: impl Fn(&mut Child)) -> Folder {
     let folder = flowers();
     // Long enough that it can be stopped.
     let run = RUN.replace("--epochs 60", "--epochs 400").replace("--patience 50", "--patience 390");
     let whole = folder.wgrad_on(device, &[], &format!("{run} --out whole.safetensors"));
     assert_eq!(whole.code, 0, "{}", whole.stderr);
-    let mut child = begun(&folder, &format!("{run} --out m.safetensors --checkpoint-every 1"), device);
+    let mut child = begun(&folder, &format!("{run} --out m.safetensors {rhythm}"), device);
     stop(&mut child);
     child.wait().unwrap();
     let done = epochs(&folder.path("m.checkpoints/last.safetensors")).unwrap();
@@ -61,12 +61,23 @@ fn goes_on(device: &str, stop: impl Fn(&mut Child)) -> Folder {
 
 #[test]
 fn a_killed_run_goes_on_to_the_bit() {
-    goes_on("cpu", |child| child.kill().unwrap());
+    goes_on("cpu", "--checkpoint-every 1", |child| child.kill().unwrap());
 }
 
 #[test]
 fn a_killed_run_on_the_gpu_goes_on_to_the_bit() {
-    goes_on("gpu", |child| child.kill().unwrap());
+    goes_on("gpu", "--checkpoint-every 1", |child| child.kill().unwrap());
+}
+
+/// As often as can be, within epochs too: rows are streamed a few at a time.
+#[test]
+fn a_run_that_is_killed_within_an_epoch_goes_on_to_the_bit() {
+    for device in ["cpu", "gpu"] {
+        goes_on(device, "--checkpoint-minutes 0 --data-memory 1KiB", |child| {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        });
+    }
 }
 
 #[cfg(unix)]
@@ -77,7 +88,7 @@ fn an_interrupted_run_goes_on_to_the_bit() {
         assert!(done.success());
         assert_eq!(child.wait().unwrap().code(), Some(130));
     };
-    let folder = goes_on("cpu", interrupt);
+    let folder = goes_on("cpu", "--checkpoint-every 1", interrupt);
     // The run is at its end, and may be made longer.
     let more = folder.well("train --resume m.checkpoints/last.safetensors --epochs 402 --json").json();
     assert_eq!(more["epochs"], 402);
