@@ -180,8 +180,11 @@ impl Trainer {
             Ok(if diverged.is_some() { Flow::Stop } else { flow })
         });
         if micro.count > 1 && !matches!(flow, Ok(ControlFlow::Continue(()))) {
-            // The batch that did not end leaves no gradients to the next one.
+            // The batch that did not end leaves no gradients to the next one, nor an overflow of theirs.
             self.executor.write(Slot::GradientSums, 0, &vec![0.0; self.params.len])?;
+            if self.executor.plan().slot(Slot::Overflow).is_some() {
+                self.executor.write_words(Slot::Overflow, 0, &[0])?;
+            }
         }
         Ok(match (diverged, flow?) {
             (Some(step), _) => Trained::Diverged(step),

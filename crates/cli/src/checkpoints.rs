@@ -42,6 +42,12 @@ impl Rhythm {
             time => time.and_then(|time| time.ok()),
         };
         let folder = folder.unwrap_or_else(|| model.with_extension("checkpoints"));
+        if folder == model {
+            return refuse(format!(
+                "{} cannot be the model and the folder of checkpoints; name another",
+                folder.display()
+            ));
+        }
         let epochs = if time.is_none() { every.or(Some(1)) } else { every };
         Ok(Some(Rhythm { folder, epochs, time }))
     }

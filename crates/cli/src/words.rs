@@ -1,6 +1,7 @@
 //! How numbers and lists are written for people.
 
 use wgrad::train::Evaluation;
+use wgrad::{Layer, Network, Normalization};
 
 /// `text` without characters that could steer a terminal.
 pub fn printable(text: &str) -> String {
@@ -99,6 +100,34 @@ pub fn table(rows: &[Vec<String>]) -> String {
         fields.collect::<String>().trim_end().to_owned()
     };
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// What surrounds `f(W x + b)` in a layer, in words; nothing where nothing does.
+pub fn around(layer: &Layer) -> String {
+    let normalization = match layer.normalization {
+        Normalization::None => None,
+        Normalization::Layer => Some("layer normalisation".to_owned()),
+        Normalization::Batch => Some("batch normalisation".to_owned()),
+    };
+    let residual = layer.residual.then(|| "residual".to_owned());
+    let dropout = (!layer.dropout.is_off()).then(|| format!("dropout {}", layer.dropout.0));
+    [normalization, residual, dropout].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// The same of all layers of a network, as clauses behind others.
+pub fn surroundings(network: &Network) -> String {
+    let mut groups: Vec<(String, Vec<String>)> = Vec::new();
+    for (i, layer) in network.layers.iter().enumerate().filter(|(_, layer)| !layer.is_plain()) {
+        let words = around(layer);
+        match groups.iter_mut().find(|(known, _)| *known == words) {
+            Some((_, layers)) => layers.push(i.to_string()),
+            None => groups.push((words, vec![i.to_string()])),
+        }
+    }
+    let clause = |(words, layers): &(String, Vec<String>)| {
+        format!("; {words} in layer{} {}", if layers.len() > 1 { "s" } else { "" }, layers.join(", "))
+    };
+    groups.iter().map(clause).collect()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::sources::ModelArgs;
-use crate::words::{list, short, table};
+use crate::words::{around, list, short, table};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use wgrad::data::{InputKind, Task};
@@ -91,7 +91,9 @@ fn describe(model: &Model, tensors: &[Summary], context: &Context) -> Result<()>
 }
 
 fn layers(model: &Model) -> String {
-    let header = ["layer", "inputs", "outputs", "activation", "bias", "frozen"].map(String::from).to_vec();
+    let mut header = ["layer", "inputs", "outputs", "activation", "bias", "frozen"].map(String::from).to_vec();
+    let plain = model.network.is_plain();
+    header.extend((!plain).then(|| "around".to_owned()));
     let rows = model.network.layers.iter().enumerate().map(|(i, layer)| {
         let frozen = match (layer.freeze_weight, layer.freeze_bias) {
             (false, false) => "no",
@@ -100,14 +102,16 @@ fn layers(model: &Model) -> String {
             (true, true) => "yes",
         };
         let bias = json!(layer.bias);
-        vec![
+        let mut row = vec![
             i.to_string(),
             model.network.layer_inputs(i).to_string(),
             layer.outputs.to_string(),
             layer.activation.to_string(),
             bias.as_str().unwrap_or_default().to_owned(),
             frozen.to_owned(),
-        ]
+        ];
+        row.extend((!plain).then(|| around(layer)));
+        row
     });
     table(&std::iter::once(header).chain(rows).collect::<Vec<_>>())
 }

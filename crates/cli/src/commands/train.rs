@@ -15,7 +15,7 @@ use crate::tui::Tui;
 use crate::tuning::{TuneArgs, warn};
 use crate::watch::Watchers;
 use crate::watch::log::Log;
-use crate::words::{Score, describe, short};
+use crate::words::{Score, describe, short, surroundings};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -106,14 +106,21 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
         // What cross-validation came to was said before the run began.
         settings.data.folds = None;
     }
+    let saves = settings.data.folds.is_none() || settings.output.model.is_some();
+    if !saves {
+        check_folds_alone(&settings, args.tui)?;
+    }
     if args.print_config {
-        return print_config(&Job::resolve(settings)?.settings, context);
+        let mut complete = Job::resolve(settings)?.settings;
+        if !saves {
+            complete.output.model = None;
+        }
+        return print_config(&complete, context);
     }
     let data = match &settings.data.source {
         Some(Source::File(path)) => Some(path.as_path()),
         _ => None,
     };
-    let saves = settings.data.folds.is_none() || settings.output.model.is_some();
     if saves {
         check_destination(settings.output.destination(), data.as_slice())?;
     }
@@ -241,6 +248,21 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
     }
 }
 
+/// Refuses what needs a run besides those of the folds.
+fn check_folds_alone(settings: &Settings, tui: bool) -> Result<()> {
+    let Settings { training, output, .. } = settings;
+    let checkpoints =
+        training.checkpoint_every.is_some() || training.checkpoint_minutes.is_some() || output.checkpoints.is_some();
+    let wanted = [("--log", output.log.is_some()), ("checkpoints", checkpoints), ("--tui", tui)];
+    match wanted.into_iter().find(|(_, wanted)| *wanted) {
+        None => Ok(()),
+        Some((what, _)) => Err(Error::Config(format!(
+            "cross-validation alone leaves no model, and {what} would have none to follow; say --out to train one on all rows \
+             too, or leave {what} or --folds out"
+        ))),
+    }
+}
+
 /// Folds that were stopped say nothing of the rest, and leave no model.
 fn interrupted(context: &Context) -> Result<ExitCode> {
     context.tell("folds", "interrupted; nothing was saved")?;
@@ -276,7 +298,8 @@ fn announce(job: &mut Job, tune: TuneArgs, context: &Context) -> Result<(Device,
     if !job.columns.is_empty() {
         context.tell("columns", describe_columns(&job.columns))?;
     }
-    context.tell("network", format_args!("{}, {} parameters", job.network, wgrad::Params::of(&job.network).count()))?;
+    let parameters = wgrad::Params::of(&job.network).count();
+    context.tell("network", format_args!("{}, {parameters} parameters{}", job.network, surroundings(&job.network)))?;
     context.tell("training", job.describe())?;
     let mut tuner = tune.tuner(Effort::Budget);
     let selection = job.select(&mut tuner)?;

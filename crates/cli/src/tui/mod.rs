@@ -65,6 +65,8 @@ impl Action {
         }
         match key.code {
             KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => Some(Action::Stop),
+            // In other programs these do other things: Ctrl-L draws anew.
+            _ if key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) => None,
             KeyCode::Char('p' | ' ') => Some(Action::Pause),
             KeyCode::Char('s') => Some(Action::Save),
             KeyCode::Char('l') => Some(Action::LowerRate),
@@ -281,5 +283,7 @@ mod tests {
         assert_eq!((plain('s'), plain('l')), (Some(Action::Save), Some(Action::LowerRate)));
         assert_eq!([plain('q'), of(KeyCode::Char('c'), KeyModifiers::CONTROL)], [Some(Action::Stop); 2]);
         assert_eq!([plain('c'), plain('x'), of(KeyCode::Enter, KeyModifiers::NONE)], [None; 3]);
+        let held = |c| [KeyModifiers::CONTROL, KeyModifiers::ALT].map(|modifiers| of(KeyCode::Char(c), modifiers));
+        assert_eq!([held('l'), held('s'), held(' ')], [[None; 2]; 3]);
     }
 }

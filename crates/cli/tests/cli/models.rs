@@ -213,3 +213,24 @@ fn synthetic_data_are_drawn_by_the_seed() {
     folder.wgrad("train moons:1").refused(2, &["2 to 100000000 rows, found 1"]);
     folder.wgrad("train mons").refused(2, &["did you mean \"moons\"?"]);
 }
+
+#[test]
+fn what_surrounds_layers_is_said() {
+    let folder = Folder::new();
+    let run = folder.well(
+        "train moons:100 --epochs 2 --hidden 8,8,4 --normalization batch --residual --dropout 0.2 --precision auto --out m.safetensors",
+    );
+    let words =
+        "; batch normalisation, dropout 0.2 in layers 0, 2; batch normalisation, residual, dropout 0.2 in layer 1";
+    assert!(run.stdout.contains(words), "{}", run.stdout);
+    assert!(run.stdout.contains("f32: layers with normalisation"), "{}", run.stdout);
+    let run = folder.well("inspect m.safetensors").stdout;
+    let line = |start: &str| run.lines().find(|line| line.starts_with(start)).unwrap();
+    assert!(
+        line("layer ").ends_with("around") && line("1 ").ends_with("batch normalisation, residual, dropout 0.2"),
+        "{run}"
+    );
+    let plain = folder.well("train moons:100 --epochs 2 --hidden 8 --out m.safetensors").stdout;
+    assert!(plain.contains("network     2-8-2, 42 parameters\n"), "{plain}");
+    assert!(!folder.well("inspect m.safetensors").stdout.contains("around"));
+}

@@ -132,6 +132,7 @@ fn a_run_that_changed_is_refused() {
     refused("--batch 8", &["the batch was 32 and is 8"]);
     refused("--checkpoint-every 0", &["at least 1 epoch, found 0"]);
     refused("--checkpoint-minutes -1", &["at least 0"]);
+    folder.wgrad("train f.csv --checkpoint-every 1 --out a.checkpoints").refused(2, &["the folder of checkpoints"]);
     let text = String::from_utf8(folder.read("f.csv")).unwrap();
     folder.write("f.csv", text.replacen("iris", "tulip", 1));
     refused("--epochs 5", &["data changed", "rows, 4 inputs, 3 targets"]);
@@ -145,4 +146,42 @@ fn a_run_that_changed_is_refused() {
     let bytes = folder.read("m.checkpoints/last.safetensors");
     folder.write("m.checkpoints/last.safetensors", &bytes[..bytes.len() / 2]);
     folder.wgrad("train --resume m.checkpoints").refused(1, &["last.safetensors", "truncated"]);
+}
+
+/// Layers with all that they can have, all that is done around a step, and a log that goes on.
+#[test]
+fn everything_together_goes_on_to_the_bit() {
+    for device in ["cpu", "gpu"] {
+        let folder = flowers();
+        let run = "train f.csv --no-tune --hidden 8,8 --normalization batch --residual --dropout 0.2 --average 0.9 --batch 10 \
+                   --micro-batch 4 --class-weights balanced --label-smoothing 0.1 --l2 0.001 --clip-norm 1 --reduction sum \
+                   --lr 0.001 --patience 9";
+        folder.wgrad_on(device, &[], &format!("{run} --epochs 6 --out whole.safetensors --log whole"));
+        let first = folder.wgrad_on(
+            device,
+            &[],
+            &format!("{run} --epochs 3 --checkpoint-every 2 --out m.safetensors --log log"),
+        );
+        assert_eq!(first.code, 0, "{}", first.stderr);
+        // A run that is killed may have logged more epochs than its checkpoint has, the last of them by half.
+        let lines = |log: &str| String::from_utf8(folder.read(&format!("{log}/metrics.csv"))).unwrap();
+        let more = lines("log").lines().last().unwrap().replacen('3', "4", 1);
+        folder.write("log/metrics.csv", format!("{}{more}\n5,0.", lines("log")));
+        let resumed = folder.wgrad_on(device, &[], "train --resume m.checkpoints --epochs 6");
+        assert_eq!(resumed.code, 0, "{}", resumed.stderr);
+        assert!(folder.read("m.safetensors") == folder.read("whole.safetensors"), "the model differs on {device}");
+        let losses = |log: &str| -> Vec<String> {
+            lines(log).lines().map(|line| line.split(',').take(4).collect::<Vec<_>>().join(",")).collect()
+        };
+        assert_eq!(losses("log"), losses("whole"));
+        assert_eq!(losses("log").len(), 7);
+        let seconds: Vec<f64> =
+            lines("log").lines().skip(1).map(|line| line.split(',').nth(7).unwrap().parse().unwrap()).collect();
+        assert!(seconds.is_sorted(), "{seconds:?}");
+        folder.well("report log");
+        // Another folder holds another run.
+        folder
+            .wgrad_on(device, &[], "train --resume m.checkpoints --epochs 7 --log whole")
+            .refused(1, &["earlier run"]);
+    }
 }

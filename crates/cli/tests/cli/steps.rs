@@ -132,6 +132,11 @@ fn folds_judge_every_row_once() {
     // With --out a model of all rows comes after; a configuration says it too.
     let toml = folder.well("train f.csv --folds 5 --epochs 20 --hidden 8 --print-config").stdout;
     assert!(toml.contains("folds = 5"), "{toml}");
+    assert!(!toml.contains("model ="), "without --out there is none: {toml}");
+    for (flag, word) in [("--log log", "--log"), ("--checkpoint-every 1", "checkpoints"), ("--tui", "--tui")] {
+        let run = folder.wgrad(&format!("train f.csv --folds 5 {flag}"));
+        run.refused(2, &["leaves no model", word, "say --out"]);
+    }
     folder.write("f.toml", toml);
     let run = folder.well("train f.toml --out all.safetensors --json").json();
     assert_eq!(run["cross_validation"]["folds"], json["folds"]);
