@@ -249,10 +249,15 @@ fn files_with_any_byte_changed_never_panic() {
         "floats.idx",
     ] {
         let whole = std::fs::read(path(name)).unwrap();
-        let at = folder.path().join(name);
-        let read = |bytes: &[u8]| {
+        let mut files = 0;
+        let mut read = |bytes: &[u8]| {
+            // Each has a name of its own: to write over a file can mean to wait for the disk.
+            files += 1;
+            let at = folder.path().join(format!("{files}-{name}"));
             std::fs::write(&at, bytes).unwrap();
-            Survey::new(&at, &table_or_any(name)).and_then(|survey| survey.load()).is_err()
+            let failed = Survey::new(&at, &table_or_any(name)).and_then(|survey| survey.load()).is_err();
+            std::fs::remove_file(&at).unwrap();
+            failed
         };
         let mut refused = 0;
         quietly(|| {
@@ -389,6 +394,49 @@ fn weights_and_roles_that_do_not_fit() {
     assert!(error.contains("column \"id\" has 80 distinct texts in 80 rows, too many to be categories"), "{error}");
     let error = survey("a,y\n,1\n,2\n", ReadOptions { missing: Missing::Mean, ..ReadOptions::default() });
     assert_eq!(error, "a.csv: column \"a\" has no value in any row; ignore it");
+}
+
+#[test]
+fn texts_of_numbers_are_parsed_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().join("a.csv");
+    let rows = 30_000;
+    let number = |i: usize| (i as f32 * 0.37).sin() * 10f32.powi(i as i32 % 30 - 15);
+    let lines: String = (0..rows).map(|i| format!("{}, {:e},{}\n", number(i), number(i + 1), i % 3)).collect();
+    std::fs::write(&at, format!("a,b,y\n{lines}")).unwrap();
+    let inputs = read_inputs(&at, None, &Encoding::numbers(&names(&["a", "b"])), None).unwrap();
+    assert_eq!(inputs.data[..], (0..rows).flat_map(|i| [number(i), number(i + 1)]).collect::<Vec<_>>());
+    let survey = |options: ReadOptions| Survey::new(&at, &options).unwrap();
+    let all = [ReadOptions::default(), ReadOptions { memory: Some(1000), ..ReadOptions::default() }].map(survey);
+    let gaps = ReadOptions { missing: Missing::Mean, ..ReadOptions::default() };
+    std::fs::write(&at, "a,b,y\n1,NA,0\n,2,1\n").unwrap();
+    let gaps = survey(gaps);
+    std::fs::write(&at, "a,b,y\n1,2,0\nred,3,1\n").unwrap();
+    let texts = Survey::new(&at, &ReadOptions { categorical: names(&["a"]), ..ReadOptions::default() }).unwrap();
+    std::fs::remove_file(&at).unwrap();
+    for survey in all {
+        let data = survey.load().unwrap();
+        assert!(same(&data.inputs, &inputs) && data.labels().unwrap()[..4] == [0, 1, 2, 0]);
+        let parts = survey.load_parts(&[&[5, 29_999], &[], &[4, 6]]).unwrap();
+        let expected = [[5, 29_999].as_slice(), &[], &[4, 6]].map(|rows| inputs.select(rows));
+        assert!(parts.iter().zip(&expected).all(|(part, expected)| same(&part.inputs, expected)));
+    }
+    let data = gaps.load().unwrap().inputs.data;
+    assert!(data[0] == 1.0 && data[1].is_nan() && data[2].is_nan() && data[3] == 2.0);
+    assert!(texts.load().unwrap_err().to_string().contains("a.csv"), "other texts are read again");
+}
+
+#[test]
+fn numbers_that_differ_in_every_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().join("a.csv");
+    // More than are counted as classes could be; the first ones are those that were.
+    let value = |i: usize| ((i * 7919) % 70_001) as f32 / 8.0;
+    let lines: String = (0..70_001).map(|i| format!("1,{}\n", value(i))).collect();
+    std::fs::write(&at, format!("x,y\n{lines}{lines}")).unwrap();
+    let data = Survey::new(&at, &ReadOptions::default()).unwrap().load().unwrap();
+    assert_eq!(data.task, Task::Regression { outputs: names(&["y"]) });
+    assert_eq!(data.targets.data[..], (0..140_002).map(|i| value(i % 70_001)).collect::<Vec<_>>());
 }
 
 #[test]

@@ -214,8 +214,7 @@ fn a_schedule_sets_the_rate_of_each_step() {
         let progress = schedule.clone().start(6);
         for epoch in 0..6 {
             for (i, rows) in wgrad::data::epoch_order(10, 0, epoch).chunks(4).enumerate() {
-                let rows: Vec<usize> = rows.iter().map(|&row| row as usize).collect();
-                let batch = data.select(&rows);
+                let batch = data.select(rows);
                 let rate = 0.1 * progress.factor(epoch as f64 + i as f64 / 3.0, 1.0 / 3.0) as f32;
                 by_hand.set_learning_rate(rate).unwrap();
                 by_hand.step(&Batch { inputs: &batch.inputs.data, targets: &batch.targets.data }).unwrap();

@@ -92,7 +92,7 @@ fn every_planner_may_be_streamed_to() {
 #[test]
 fn a_misplaced_row_is_caught() {
     let (data, validation) = (dataset(149, false), dataset(40, false));
-    let mut order: Vec<usize> = (0..149).collect();
+    let mut order: Vec<u32> = (0..149).collect();
     order.swap(60, 61);
     for device in devices() {
         let resident = fit(&device, &data, &validation, options(Loss::MeanSquaredError, u64::MAX));
@@ -136,7 +136,7 @@ fn an_epoch_longer_than_the_schedule_is_whole() {
     whole.fit_in_order(&data).unwrap();
     let mut parts = Trainer::new(&Device::Cpu, network, options).unwrap();
     for rows in [0..1 << 20, 1 << 20..rows] {
-        parts.fit_in_order(&data.select(&rows.collect::<Vec<_>>())).unwrap();
+        parts.fit_in_order(&data.select(&rows.map(|row| row as u32).collect::<Vec<_>>())).unwrap();
     }
     assert_eq!(bits(&whole.parameters().unwrap()), bits(&parts.parameters().unwrap()));
 }

@@ -94,8 +94,8 @@ impl Matrix {
     ///
     /// # Panics
     /// Where a row number is not below `rows`.
-    pub fn select(&self, rows: &[usize]) -> Matrix {
-        let data = rows.iter().flat_map(|&row| self.row(row)).copied().collect();
+    pub fn select(&self, rows: &[u32]) -> Matrix {
+        let data = rows.iter().flat_map(|&row| self.row(row as usize)).copied().collect();
         Matrix { rows: rows.len(), cols: self.cols, data }
     }
 

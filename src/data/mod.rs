@@ -3,6 +3,7 @@
 
 mod csv;
 mod digits;
+mod draft;
 mod encoding;
 mod files;
 mod format;
@@ -99,19 +100,24 @@ impl Dataset {
     ///
     /// # Panics
     /// Where a row number is not below [`Dataset::rows`].
-    pub fn select(&self, rows: &[usize]) -> Dataset {
+    pub fn select(&self, rows: &[u32]) -> Dataset {
         Dataset {
             name: self.name.clone(),
             features: self.features.clone(),
             task: self.task.clone(),
             inputs: self.inputs.select(rows),
             targets: self.targets.select(rows),
-            weights: self.weights.as_ref().map(|weights| rows.iter().map(|&row| weights[row]).collect()),
+            weights: self.weights.as_ref().map(|weights| rows.iter().map(|&row| weights[row as usize]).collect()),
         }
     }
 
     /// Each row's class, counted from 0; `None` for regression.
-    pub fn labels(&self) -> Option<Vec<usize>> {
+    pub fn labels(&self) -> Option<Vec<u32>> {
+        Some(self.each_label()?.collect())
+    }
+
+    /// The same, one after another.
+    fn each_label(&self) -> Option<impl Iterator<Item = u32>> {
         let Task::Classification { .. } = self.task else { return None };
         let label = |row: &[f32]| {
             let mut best = 0;
@@ -120,10 +126,10 @@ impl Dataset {
                     best = class;
                 }
             }
-            best
+            best as u32
         };
         let cols = self.targets.cols.max(1);
-        Some(self.targets.blocks().flat_map(|block| block.chunks_exact(cols)).map(label).collect())
+        Some(self.targets.blocks().flat_map(move |block| block.chunks_exact(cols)).map(label))
     }
 
     /// Checks that it is sound: lengths and widths agree, there are rows, every number is finite, and some row counts.
@@ -164,11 +170,12 @@ impl Dataset {
     /// Checks that there is something to learn: a sound data set, and at least two classes where it has classes.
     pub fn validate_for_training(&self) -> Result<()> {
         self.validate()?;
-        if let (Task::Classification { classes }, Some(labels)) = (&self.task, self.labels())
-            && labels.iter().all(|label| *label == labels[0])
+        if let (Task::Classification { classes }, Some(mut labels)) = (&self.task, self.each_label())
+            && let Some(first) = labels.next()
+            && labels.all(|label| label == first)
         {
-            let only = classes.get(labels[0]).map_or("", |class| class.as_str());
-            let what = format!("all {} rows have the class {only:?}: classification needs at least two", labels.len());
+            let only = classes.get(first as usize).map_or("", |class| class.as_str());
+            let what = format!("all {} rows have the class {only:?}: classification needs at least two", self.rows());
             return Err(Error::data(&self.name, what));
         }
         Ok(())

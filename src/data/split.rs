@@ -11,11 +11,11 @@ use crate::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
     /// Rows to train on; never empty.
-    pub train: Vec<usize>,
+    pub train: Vec<u32>,
     /// Rows to watch training by.
-    pub validation: Vec<usize>,
+    pub validation: Vec<u32>,
     /// Rows to judge the trained network by.
-    pub test: Vec<usize>,
+    pub test: Vec<u32>,
 }
 
 /// Splits `rows` rows at random, the same way for the same `seed`.
@@ -25,39 +25,40 @@ pub struct Split {
 /// within one row.
 ///
 /// Rows are at most [`u32::MAX`], as [`epoch_order`] counts them.
-pub fn split(rows: usize, labels: Option<&[usize]>, test: f64, validation: f64, seed: u64) -> Result<Split> {
+pub fn split(rows: usize, labels: Option<&[u32]>, test: f64, validation: f64, seed: u64) -> Result<Split> {
     for (name, fraction) in [("test", test), ("validation", validation)] {
         if !(0.0..1.0).contains(&fraction) {
             let what = format!("the {name} fraction must be at least 0 and below 1, found {fraction}");
             return Err(Error::Config(what));
         }
     }
-    if u32::try_from(rows).is_err() {
-        return Err(Error::Config(format!("expected at most {} rows, found {rows}", u32::MAX)));
-    }
-    if let Some(labels) = labels.filter(|labels| labels.len() != rows) {
-        return Err(Error::shape("labels to split by", rows, labels.len()));
-    }
-    let class = |row: usize| labels.map_or(0, |labels| labels[row]);
+    let count = count(rows, labels)?;
+    let class = |row: u32| labels.map_or(0, |labels| labels[row as usize]);
     let mut sizes = BTreeMap::new();
-    for row in 0..rows {
+    for row in 0..count {
         *sizes.entry(class(row)).or_insert(0) += 1;
     }
     let mut for_test = shares(&sizes, test);
     let remaining = sizes.iter().map(|(class, size)| (*class, size - for_test[class])).collect();
     let mut for_validation = shares(&remaining, validation);
 
-    let mut order: Vec<u32> = (0..u32::try_from(rows).unwrap_or(u32::MAX)).collect();
+    let mut order: Vec<u32> = (0..count).collect();
     order.shuffle(&mut generator(seed, Purpose::Split));
-    let mut parts = Split { train: Vec::new(), validation: Vec::new(), test: Vec::new() };
-    let take = |left: &mut BTreeMap<usize, usize>, class| match left.get_mut(&class) {
+    let [held_out, watched] = [&for_test, &for_validation].map(|shares| shares.values().sum::<usize>());
+    // No more room than they need: of many rows these are what the memory holds.
+    let mut parts = Split {
+        train: Vec::with_capacity(rows - held_out - watched),
+        validation: Vec::with_capacity(watched),
+        test: Vec::with_capacity(held_out),
+    };
+    let take = |left: &mut BTreeMap<u32, usize>, class| match left.get_mut(&class) {
         Some(n) if *n > 0 => {
             *n -= 1;
             true
         }
         _ => false,
     };
-    for row in order.into_iter().map(|row| row as usize) {
+    for row in order {
         if take(&mut for_test, class(row)) {
             parts.test.push(row);
         } else if take(&mut for_validation, class(row)) {
@@ -82,27 +83,32 @@ pub fn split(rows: usize, labels: Option<&[usize]>, test: f64, validation: f64, 
 ///
 /// # Errors
 /// Where there are less than two folds, or not enough rows to give each one.
-pub fn folds(rows: usize, labels: Option<&[usize]>, count: usize, seed: u64) -> Result<Vec<Vec<usize>>> {
+pub fn folds(rows: usize, labels: Option<&[u32]>, count: usize, seed: u64) -> Result<Vec<Vec<u32>>> {
     if count < 2 || count > rows {
         return Err(Error::Config(format!("expected 2 to {rows} folds, one row each at least, found {count}")));
     }
-    if let Some(labels) = labels.filter(|labels| labels.len() != rows) {
-        return Err(Error::shape("labels to split by", rows, labels.len()));
-    }
-    let mut order: Vec<usize> = (0..rows).collect();
+    let mut order: Vec<u32> = (0..self::count(rows, labels)?).collect();
     order.shuffle(&mut generator(seed, Purpose::Split));
     // Class by class, round and round the folds.
-    order.sort_by_key(|&row| labels.map_or(0, |labels| labels[row]));
+    order.sort_by_key(|&row| labels.map_or(0, |labels| labels[row as usize]));
     let mut folds = vec![Vec::new(); count];
     order.into_iter().enumerate().for_each(|(i, row)| folds[i % count].push(row));
     Ok(folds)
 }
 
+/// How many rows there are, where they can be split.
+fn count(rows: usize, labels: Option<&[u32]>) -> Result<u32> {
+    if let Some(labels) = labels.filter(|labels| labels.len() != rows) {
+        return Err(Error::shape("labels to split by", rows, labels.len()));
+    }
+    u32::try_from(rows).map_err(|_| Error::Config(format!("expected at most {} rows, found {rows}", u32::MAX)))
+}
+
 /// How many of each class make up `fraction` of all: the largest-remainder method, so that the total is right and
 /// each class is within one of its own share.
-fn shares(sizes: &BTreeMap<usize, usize>, fraction: f64) -> BTreeMap<usize, usize> {
+fn shares(sizes: &BTreeMap<u32, usize>, fraction: f64) -> BTreeMap<u32, usize> {
     let share = |size: usize| fraction * size as f64;
-    let mut taken: BTreeMap<usize, usize> = sizes.iter().map(|(class, size)| (*class, share(*size) as usize)).collect();
+    let mut taken: BTreeMap<u32, usize> = sizes.iter().map(|(class, size)| (*class, share(*size) as usize)).collect();
     let total = share(sizes.values().sum()).round() as usize;
     let missing = total.saturating_sub(taken.values().sum());
     let mut by_remainder: Vec<_> = sizes.iter().filter(|(class, size)| taken[class] < **size).collect();
@@ -127,7 +133,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn assert_partition(split: &Split, rows: usize) {
+    fn assert_partition(split: &Split, rows: u32) {
         let mut all = [&split.train[..], &split.validation, &split.test].concat();
         all.sort_unstable();
         assert_eq!(all, (0..rows).collect::<Vec<_>>());
@@ -142,7 +148,7 @@ mod tests {
             (3, 0.0, 0.0, (3, 0, 0)),
             (1, 0.3, 0.4, (1, 0, 0)),
         ] {
-            let parts = split(rows, None, test, validation, 1).unwrap();
+            let parts = split(rows as usize, None, test, validation, 1).unwrap();
             assert_eq!((parts.train.len(), parts.validation.len(), parts.test.len()), sizes);
             assert_partition(&parts, rows);
         }
@@ -150,13 +156,13 @@ mod tests {
 
     #[test]
     fn classes_keep_their_proportions() {
-        let labels: Vec<usize> = (0..501).map(|row| [0, 0, 0, 0, 1, 1, 7][row % 7]).collect();
+        let labels: Vec<u32> = (0..501).map(|row| [0, 0, 0, 0, 1, 1, 7][row % 7]).collect();
         for seed in 0..20 {
             let parts = split(501, Some(&labels), 0.23, 0.31, seed).unwrap();
             assert_partition(&parts, 501);
             assert_eq!((parts.test.len(), parts.validation.len()), (115, 120));
             for class in [0, 1, 7] {
-                let count = |rows: &[usize]| rows.iter().filter(|row| labels[**row] == class).count() as f64;
+                let count = |rows: &[u32]| rows.iter().filter(|row| labels[**row as usize] == class).count() as f64;
                 let size = labels.iter().filter(|label| **label == class).count() as f64;
                 let test = count(&parts.test);
                 assert!((test - size * 0.23).abs() < 1.0);
@@ -187,7 +193,7 @@ mod tests {
 
     #[test]
     fn every_row_is_in_one_fold() {
-        let labels: Vec<usize> = (0..101).map(|row| [0, 0, 0, 3, 1, 0, 7][row % 7]).collect();
+        let labels: Vec<u32> = (0..101).map(|row| [0, 0, 0, 3, 1, 0, 7][row % 7]).collect();
         for (labels, count) in [(None, 2), (None, 101), (Some(&labels[..]), 5), (Some(&labels[..]), 7)] {
             let all = folds(101, labels, count, 4).unwrap();
             assert_eq!(all.len(), count);
@@ -197,7 +203,8 @@ mod tests {
             let differ_by_one = |sizes: Vec<usize>| sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= 1;
             assert!(differ_by_one(all.iter().map(Vec::len).collect()));
             for class in labels.map_or(vec![], |labels| labels.to_vec()) {
-                let of_class = |fold: &Vec<usize>| fold.iter().filter(|&&row| labels.unwrap()[row] == class).count();
+                let of_class =
+                    |fold: &Vec<u32>| fold.iter().filter(|&&row| labels.unwrap()[row as usize] == class).count();
                 assert!(differ_by_one(all.iter().map(of_class).collect()), "class {class}");
             }
             assert_eq!(all, folds(101, labels, count, 4).unwrap());

@@ -3,12 +3,15 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
+
+use super::draft::Draft;
 use super::encoding::{Encoder, Encoding, InputColumn, InputKind, Missing, Unknown};
 use super::format::Format;
 use super::input::Input;
 use super::join::Join;
-use super::numbers::Collector;
-use super::table::{Cell, Column, Reader, Table, list, missing};
+use super::numbers::{Collector, Numbers};
+use super::table::{Cell, Column, Reader, Table, list, missing, part};
 use super::target::{Answers, Known, Spot, Target, TaskHint, decide};
 use super::{Dataset, Matrix, Task};
 use crate::Result;
@@ -64,6 +67,8 @@ pub struct Survey {
     answers: Answers,
     weights: Option<Vec<f32>>,
     memory: Option<u64>,
+    /// The inputs, where the first pass had them all.
+    draft: Option<Numbers>,
 }
 
 /// Above this, distinct texts are taken for something else than categories, unless each is in two rows on average.
@@ -240,11 +245,16 @@ impl Survey {
         }
         let refuse = options.missing == Missing::Error;
         let mut profiles: Vec<_> = places.iter().map(|place| Profile::new(forced.contains(place), refuse)).collect();
+        let mut draft = Draft::new(&files.data);
         let pass = Pass::new(&files, reader, &targets, weights)?;
         let (names, rows, targets, weights) = pass.run(|table, names, first| {
-            for (&place, profile) in places.iter().zip(&mut profiles) {
-                profile.add(&files.data, &names[place], &table.columns[place], table, first)?;
-            }
+            let columns = places
+                .par_iter()
+                .zip(&mut profiles)
+                .map(|(&place, profile)| profile.add(&files.data, &names[place], &table.columns[place], table, first));
+            // Of several errors, that of the first column.
+            let columns: Vec<_> = columns.collect::<Vec<_>>().into_iter().collect::<Result<_>>()?;
+            draft.extend(&columns, table.rows);
             Ok(())
         })?;
         let (task, answers) = decide(&files.data, targets, options.task)?;
@@ -256,8 +266,8 @@ impl Survey {
             summaries.push(summary);
         }
         let keep_missing = !refuse;
-        let memory = options.memory;
-        Ok(Survey { files, rows, encoding, places, summaries, keep_missing, task, answers, weights, memory })
+        let (memory, draft) = (options.memory, draft.finish(rows, places.len()));
+        Ok(Survey { files, rows, encoding, places, summaries, keep_missing, task, answers, weights, memory, draft })
     }
 
     /// Reads a file to judge a trained network by: inputs as `encoding` says, answers as `task` says.
@@ -329,6 +339,10 @@ impl Survey {
             Task::Classification { classes } => classes.as_slice(),
             Task::Regression { .. } => &[],
         };
+        if classes.len() > Known::MOST {
+            let (found, most) = (classes.len(), Known::MOST);
+            return Err(files.data.error(format!("the network tells {found} classes apart; expected at most {most}")));
+        }
         let known = Known::new(classes);
         let mut labels = Vec::new();
         let mut label_of = |table: &Table, names: &[String], first: usize| {
@@ -362,6 +376,7 @@ impl Survey {
             answers,
             weights,
             memory,
+            draft: None,
         })
     }
 
@@ -397,16 +412,16 @@ impl Survey {
     }
 
     /// Each row's class, counted from 0; `None` for a regression.
-    pub fn labels(&self) -> Option<Vec<usize>> {
+    pub fn labels(&self) -> Option<Vec<u32>> {
         match &self.answers {
-            Answers::Classes(labels) => Some(labels.iter().map(|label| *label as usize).collect()),
+            Answers::Classes(labels) => Some(labels.iter().map(|label| u32::from(*label)).collect()),
             Answers::Numbers(_) => None,
         }
     }
 
     /// Loads all rows in their order.
     pub fn load(&self) -> Result<Dataset> {
-        let all: Vec<usize> = (0..self.rows).collect();
+        let all: Vec<u32> = (0..self.rows as u32).collect();
         match self.load_parts(&[&all])?.pop() {
             Some(data) => Ok(data),
             None => Err(self.files.data.error("expected rows, found none")),
@@ -421,15 +436,22 @@ impl Survey {
     ///
     /// # Panics
     /// Where a row number is not below [`Survey::rows`].
-    pub fn load_parts(&self, parts: &[&[usize]]) -> Result<Vec<Dataset>> {
+    pub fn load_parts(&self, parts: &[&[u32]]) -> Result<Vec<Dataset>> {
         let (cols, outputs) = (self.encoding.width(), self.task.outputs());
         let mut sets: Vec<Dataset> = parts.iter().map(|rows| self.part(rows, cols, outputs)).collect::<Result<_>>()?;
-        // Where each row goes: the part and the place in it.
-        let mut homes = vec![(u32::MAX, 0u32); self.rows];
-        for (rows, part) in parts.iter().zip(0..) {
-            for (&row, place) in rows.iter().zip(0..) {
-                homes[row] = (part, place);
+        let homes = Homes::new(parts, self.rows);
+        if let Some(draft) = &self.draft {
+            let block = part(cols);
+            for (numbers, first) in draft.chunks(block * cols).zip((0..).step_by(block)) {
+                for (row, from) in numbers.chunks_exact(cols).zip(first..) {
+                    if let Some((part, place)) = homes.of(from) {
+                        sets[part].inputs.data[place * cols..][..cols].copy_from_slice(row);
+                    }
+                }
+                draft.release();
+                sets.iter().for_each(|set| set.inputs.data.release());
             }
+            return Ok(sets);
         }
         let reader = self.files.open()?;
         let encoder = Encoder::new(&self.encoding, &self.places, self.keep_missing);
@@ -437,11 +459,13 @@ impl Survey {
         let mut first = 0;
         let changed = || self.files.data.error("the file changed while it was read; start again");
         while let Some(table) = tables.next()? {
-            let homes = homes.get(first..first + table.rows).ok_or_else(changed)?;
-            for (row, &(part, place)) in homes.iter().enumerate() {
-                let Some(set) = sets.get_mut(part as usize) else { continue };
-                let from = place as usize * cols;
-                encoder.encode(&table, row, &mut set.inputs.data[from..from + cols]).map_err(|(column, what)| {
+            if first + table.rows > self.rows {
+                return Err(changed());
+            }
+            for row in 0..table.rows {
+                let Some((part, place)) = homes.of(first + row) else { continue };
+                let inputs = &mut sets[part].inputs.data[place * cols..][..cols];
+                encoder.encode(&table, row, inputs).map_err(|(column, what)| {
                     let at = table.at.get(row).copied();
                     self.files.data.error_at(first + row, at, &names[column], what)
                 })?;
@@ -456,16 +480,16 @@ impl Survey {
     }
 
     /// A data set of `rows` with its answers, but without its inputs.
-    fn part(&self, rows: &[usize], cols: usize, outputs: usize) -> Result<Dataset> {
+    fn part(&self, rows: &[u32], cols: usize, outputs: usize) -> Result<Dataset> {
         let zeros = |cols| match self.is_large() {
             true => Matrix::zeros_in_file(rows.len(), cols, self.files.data.folder()),
             false => Ok(Matrix::zeros(rows.len(), cols)),
         };
         let mut targets = zeros(outputs)?;
         targets.each_row_mut(|i, target| match &self.answers {
-            Answers::Classes(labels) => target[labels[rows[i]] as usize] = 1.0,
+            Answers::Classes(labels) => target[usize::from(labels[rows[i] as usize])] = 1.0,
             Answers::Numbers(columns) => {
-                target.iter_mut().zip(columns).for_each(|(target, numbers)| *target = numbers[rows[i]]);
+                target.iter_mut().zip(columns).for_each(|(target, numbers)| *target = numbers[rows[i] as usize]);
             }
         });
         Ok(Dataset {
@@ -474,8 +498,40 @@ impl Survey {
             task: self.task.clone(),
             inputs: zeros(cols)?,
             targets,
-            weights: self.weights.as_ref().map(|weights| rows.iter().map(|&row| weights[row]).collect()),
+            weights: self.weights.as_ref().map(|weights| rows.iter().map(|&row| weights[row as usize]).collect()),
         })
+    }
+}
+
+/// Where each row goes: its place among the rows of all parts, one part behind the other.
+struct Homes {
+    places: Vec<u32>,
+    /// Where each part begins.
+    starts: Vec<u32>,
+}
+
+impl Homes {
+    const NONE: u32 = u32::MAX;
+
+    fn new(parts: &[&[u32]], rows: usize) -> Homes {
+        let mut places = vec![Homes::NONE; rows];
+        let mut starts = Vec::new();
+        let mut next = 0;
+        for rows in parts {
+            starts.push(next);
+            for &row in *rows {
+                places[row as usize] = next;
+                next += 1;
+            }
+        }
+        Homes { places, starts }
+    }
+
+    /// The part that `row` goes to, and its place in it.
+    fn of(&self, row: usize) -> Option<(usize, usize)> {
+        let place = Some(self.places[row]).filter(|place| *place != Homes::NONE)?;
+        let part = self.starts.partition_point(|start| *start <= place) - 1;
+        Some((part, (place - self.starts[part]) as usize))
     }
 }
 
@@ -497,12 +553,13 @@ impl<'a> Pass<'a> {
         Ok(Pass { files, reader, targets, weights: weights.map(|column| (column, Vec::new())) })
     }
 
-    /// Hands each table to `see`, with the columns' names and the number of its first row.
-    fn run(mut self, mut see: impl FnMut(&Table, &[String], usize) -> Result<()>) -> Result<Read> {
+    /// Hands each table to `see`, with the columns' names and the number of its first row, while the next one is read.
+    fn run(mut self, mut see: impl FnMut(&Table, &[String], usize) -> Result<()> + Send) -> Result<Read> {
         let input = &self.files.data;
-        let names = self.reader.names;
+        let Reader { names, mut tables, .. } = self.reader;
         let mut first = 0;
-        while let Some(table) = self.reader.tables.next()? {
+        let mut next = tables.next()?;
+        while let Some(table) = next {
             for row in 0..table.rows {
                 let spot = Spot { row: first + row, at: table.at.get(row).copied() };
                 let bad = |column: usize, what| input.error_at(spot.row, spot.at, &names[column], what);
@@ -517,11 +574,17 @@ impl<'a> Pass<'a> {
                     weights.push(weight);
                 }
             }
-            see(&table, &names, first)?;
+            let (seen, read) = rayon::join(|| see(&table, &names, first), || tables.next());
+            seen?;
+            next = read?;
             first += table.rows;
         }
         if first == 0 {
             return Err(input.error("the file has no rows"));
+        }
+        // Row numbers are u32, as shaders count.
+        if first >= u32::MAX as usize {
+            return Err(input.error(format!("the file has {first} rows; expected fewer than {}", u32::MAX)));
         }
         let weights = self.weights.map(|(_, weights)| weights);
         if weights.as_ref().is_some_and(|weights| weights.iter().all(|weight| *weight == 0.0)) {
@@ -557,7 +620,10 @@ impl Profile {
         }
     }
 
-    fn add(&mut self, input: &Input, name: &str, column: &Column, table: &Table, first: usize) -> Result<()> {
+    /// Takes rows of a column, and gives their numbers as inputs are: NaN where they are missing, and fewer where some value is
+    /// no number.
+    fn add(&mut self, input: &Input, name: &str, column: &Column, table: &Table, first: usize) -> Result<Vec<f32>> {
+        let mut numbers = Vec::with_capacity(table.rows);
         for row in 0..table.rows {
             let spot = Spot { row: first + row, at: table.at.get(row).copied() };
             let bad = |what| input.error_at(spot.row, spot.at, name, what);
@@ -566,16 +632,23 @@ impl Profile {
                 Cell::Missing(found) if self.refuse_missing => {
                     return Err(bad(format!("{}, or have missing values imputed", missing(found))));
                 }
-                Cell::Missing(_) => self.missing += 1,
+                Cell::Missing(_) => {
+                    self.missing += 1;
+                    numbers.push(f32::NAN);
+                }
                 _ if self.forced => self.take(cell),
                 Cell::Number(x) => {
                     self.numbers = true;
                     if !(x as f32).is_finite() {
                         return Err(bad(cell.number().err().unwrap_or_default()));
                     }
+                    numbers.push(x as f32);
                 }
                 Cell::Text(text) => match text.parse::<f32>() {
-                    Ok(x) if x.is_finite() => self.numbers = true,
+                    Ok(x) if x.is_finite() => {
+                        self.numbers = true;
+                        numbers.push(x);
+                    }
                     Ok(_) => return Err(bad(cell.number().err().unwrap_or_default())),
                     Err(_) => {
                         if self.first_text.is_none() {
@@ -586,7 +659,7 @@ impl Profile {
                 },
             }
         }
-        Ok(())
+        Ok(numbers)
     }
 
     fn take(&mut self, cell: Cell<'_>) {

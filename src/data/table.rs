@@ -28,7 +28,7 @@ pub(super) struct Reader {
 }
 
 /// Reads a file part by part.
-pub(super) trait Tables {
+pub(super) trait Tables: Send {
     /// The next rows; `None` where there are no more.
     fn next(&mut self) -> crate::Result<Option<Table>>;
 }
@@ -49,6 +49,17 @@ pub(super) struct Texts {
 }
 
 impl Texts {
+    /// Makes room for so many texts of so many bytes together.
+    pub fn reserve(&mut self, texts: usize, bytes: usize) {
+        self.ends.reserve(texts);
+        self.text.reserve(bytes);
+    }
+
+    /// How many bytes they have together.
+    pub fn bytes(&self) -> usize {
+        self.text.len()
+    }
+
     pub fn push(&mut self, text: &str) {
         self.text.push_str(text);
         self.ends.push(self.text.len());
@@ -103,6 +114,10 @@ impl Column {
 
 /// What pandas, R and SQL write where there is no value, and what older data sets have instead.
 fn says_missing(text: &str) -> bool {
+    // Most cells are numbers.
+    if text.starts_with(|first: char| first.is_ascii_digit() || first == '-') {
+        return false;
+    }
     matches!(text, "" | "NA" | "N/A" | "?") || text.eq_ignore_ascii_case("nan") || text.eq_ignore_ascii_case("null")
 }
 

@@ -59,25 +59,27 @@ pub(super) struct Target {
     rows: usize,
     /// Whether there are other targets, so that it can only hold numbers.
     alone: bool,
-    /// The values as numbers.
-    numbers: Vec<f32>,
     /// The first value that is none, and what is wrong with it.
     no_number: Option<(Spot, String)>,
     /// The first value that a class of numbers cannot have.
     first_text: Option<(Spot, String)>,
-    /// The distinct values, and which of them each row has; nothing where there are too many.
-    distinct: HashMap<String, u32>,
-    codes: Vec<u32>,
+    /// The distinct values in the order in which they come, and the number of each: NaN where it is none.
+    distinct: HashMap<String, u16>,
+    numbers_of: Vec<f32>,
+    /// Which of them each row has, as long as they are not too many to be counted.
+    codes: Vec<u16>,
     many: bool,
+    /// The values as numbers, where they are not counted.
+    numbers: Vec<f32>,
 }
 
 /// More distinct values are not counted.
-const MOST_DISTINCT: usize = 100_000;
+const MOST_DISTINCT: usize = u16::MAX as usize;
 
 /// The answers of all rows.
 pub(super) enum Answers {
     /// The class of each row.
-    Classes(Vec<u32>),
+    Classes(Vec<u16>),
     /// The numbers of each row, column by column.
     Numbers(Vec<Vec<f32>>),
 }
@@ -88,18 +90,26 @@ impl Target {
             name: name.to_owned(),
             rows: 0,
             alone,
-            numbers: Vec::new(),
             no_number: None,
             first_text: None,
             distinct: HashMap::new(),
+            numbers_of: Vec::new(),
             codes: Vec::new(),
-            many: false,
+            many: !alone,
+            numbers: Vec::new(),
         }
     }
 
     /// Takes the value in `row` of `column`, or says what is wrong with it.
     pub fn push(&mut self, column: &Column, row: usize, spot: Spot) -> Result<(), String> {
         let cell = column.cell(row);
+        if let (false, Cell::Text(text)) = (self.many, cell)
+            && let Some(code) = self.distinct.get(text)
+        {
+            self.codes.push(*code);
+            self.rows += 1;
+            return Ok(());
+        }
         let text = cell.text();
         match cell {
             Cell::Missing("") => return Err(missing("")),
@@ -112,7 +122,7 @@ impl Target {
             _ => {}
         }
         let number = cell.number();
-        self.numbers.push(*number.as_ref().unwrap_or(&f32::NAN));
+        let value = *number.as_ref().unwrap_or(&f32::NAN);
         if let (Err(what), None) = (number, &self.no_number) {
             self.no_number = Some((spot, what));
         }
@@ -120,19 +130,17 @@ impl Target {
             self.first_text = Some((spot, text.clone()));
         }
         self.rows += 1;
-        if self.alone && !self.many {
-            let next = self.distinct.len() as u32;
-            match self.distinct.get(&text) {
-                Some(code) => self.codes.push(*code),
-                None => {
-                    self.distinct.insert(text, next);
-                    self.codes.push(next);
-                }
+        if !self.many {
+            let next = self.distinct.len();
+            let code = *self.distinct.entry(text).or_insert(next as u16);
+            if next < MOST_DISTINCT || usize::from(code) < next {
+                self.numbers_of.resize(self.distinct.len(), value);
+                self.codes.push(code);
+                return Ok(());
             }
-            if self.distinct.len() > MOST_DISTINCT {
-                (self.many, self.codes) = (true, Vec::new());
-            }
+            (self.many, self.numbers) = (true, self.decoded());
         }
+        self.numbers.push(value);
         Ok(())
     }
 
@@ -140,9 +148,15 @@ impl Target {
         input.error_at(spot.row, spot.at, &self.name, what)
     }
 
-    fn into_numbers(self, input: &Input) -> Result<Vec<f32>> {
+    /// The numbers of the counted values, which are then counted no more.
+    fn decoded(&mut self) -> Vec<f32> {
+        std::mem::take(&mut self.codes).into_iter().map(|code| self.numbers_of[usize::from(code)]).collect()
+    }
+
+    fn into_numbers(mut self, input: &Input) -> Result<Vec<f32>> {
         match &self.no_number {
-            None => Ok(self.numbers),
+            None if self.many => Ok(self.numbers),
+            None => Ok(self.decoded()),
             Some((spot, what)) => Err(self.error(input, *spot, format!("target: {what}"))),
         }
     }
@@ -203,8 +217,8 @@ pub(super) fn decide(input: &Input, mut targets: Vec<Target>, hint: TaskHint) ->
             for (text, code) in &target.distinct {
                 class_of[*code as usize] = known.find(text).map_err(|what| input.error(what))?;
             }
-            let codes = std::mem::take(&mut target.codes);
-            let labels = codes.into_iter().map(|code| class_of[code as usize]).collect();
+            let mut labels = std::mem::take(&mut target.codes);
+            labels.iter_mut().for_each(|label| *label = class_of[usize::from(*label)]);
             return Ok((Task::Classification { classes }, Answers::Classes(labels)));
         }
     } else if hint == TaskHint::Classification {
@@ -225,11 +239,14 @@ fn as_number(text: &str) -> Option<f64> {
 /// Classes by their labels.
 pub(super) struct Known<'a> {
     classes: &'a [String],
-    by_text: HashMap<&'a str, u32>,
-    by_number: HashMap<u64, u32>,
+    by_text: HashMap<&'a str, u16>,
+    by_number: HashMap<u64, u16>,
 }
 
 impl<'a> Known<'a> {
+    /// How many classes there may be.
+    pub const MOST: usize = u16::MAX as usize;
+
     pub fn new(classes: &'a [String]) -> Self {
         let by_number = classes.iter().zip(0..).filter_map(|(class, i)| Some((as_number(class)?.to_bits(), i)));
         let by_text = classes.iter().map(String::as_str).zip(0..);
@@ -237,7 +254,7 @@ impl<'a> Known<'a> {
     }
 
     /// The class that a label means, or that it is none.
-    pub fn find(&self, text: &str) -> Result<u32, String> {
+    pub fn find(&self, text: &str) -> Result<u16, String> {
         let known = self.by_text.get(text).or_else(|| self.by_number.get(&as_number(text)?.to_bits()));
         known.copied().ok_or_else(|| {
             let hint = match as_number(text) {

@@ -62,16 +62,16 @@ impl ClassWeights {
     /// # Errors
     /// Where the data set has no classes, or none of a label that is named.
     pub fn of(&self, data: &Dataset) -> Result<Vec<f32>> {
-        let (Task::Classification { classes }, Some(labels)) = (&data.task, data.labels()) else {
+        let (Task::Classification { classes }, Some(labels)) = (&data.task, data.each_label()) else {
             let what = "class weights are for classes, but its targets are numbers; leave them out, or set the task";
             return Err(Error::data(&data.name, what.to_owned()));
         };
         match self {
             ClassWeights::Balanced => {
                 let mut counts = vec![0usize; classes.len()];
-                labels.iter().for_each(|&label| counts[label] += 1);
+                labels.for_each(|label| counts[label as usize] += 1);
                 let present = counts.iter().filter(|&&count| count > 0).count();
-                let weight = |count: usize| (labels.len() as f64 / (present * count) as f64) as f32;
+                let weight = |count: usize| (data.rows() as f64 / (present * count) as f64) as f32;
                 Ok(counts.into_iter().map(|count| if count > 0 { weight(count) } else { 1.0 }).collect())
             }
             ClassWeights::Given(pairs) => {
@@ -100,9 +100,9 @@ impl Dataset {
     /// Those of [`ClassWeights::of`], and where no row would count.
     pub fn weigh_classes(&mut self, weights: &ClassWeights) -> Result<()> {
         let of_class = weights.of(self)?;
-        let labels = self.labels().unwrap_or_default();
         let mut rows = self.weights.take().unwrap_or_else(|| vec![1.0; self.rows()]);
-        rows.iter_mut().zip(labels).for_each(|(weight, label)| *weight *= of_class[label]);
+        let labels = self.each_label().into_iter().flatten();
+        rows.iter_mut().zip(labels).for_each(|(weight, label)| *weight *= of_class[label as usize]);
         self.weights = Some(rows);
         self.validate()
     }

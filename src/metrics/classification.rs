@@ -98,6 +98,7 @@ impl Classification {
             answered[answer] += 1;
             rows[label] += 1;
         }
+        drop(answers);
         let scores = |class: usize| Scores::of(right[class], answered[class], rows[class]);
         let occurring = (0..count).filter(|&class| rows[class] + answered[class] > 0);
 
@@ -109,12 +110,15 @@ impl Classification {
             Some(share(*sum))
         });
 
-        let scored: Vec<Vec<f64>> = each().map(|row| shares(probabilities, outputs.row(row))).collect();
+        // [rows, classes]
+        let mut scored = vec![0.0; targets.rows * count];
+        let rows_of = scored.par_chunks_exact_mut(count).enumerate();
+        rows_of.for_each(|(row, scores)| scores.copy_from_slice(&shares(probabilities, outputs.row(row))));
         Classification {
             accuracy: share(right.iter().sum()),
             top_k_accuracy: top.collect(),
             roc_auc: roc_auc(&scored, &labels, count, probabilities),
-            log_loss: (probabilities != Probabilities::None).then(|| log_loss(&scored, &labels)),
+            log_loss: (probabilities != Probabilities::None).then(|| log_loss(&scored, &labels, count)),
             classes: (0..count)
                 .map(|class| ClassScores { name: names[class].clone(), scores: scores(class), rows: rows[class] })
                 .collect(),
@@ -143,23 +147,24 @@ fn place(outputs: &[f32], class: usize) -> usize {
     outputs.iter().enumerate().filter(|&(i, other)| i != class && !behind((i, other))).count()
 }
 
-fn log_loss(probabilities: &[Vec<f64>], labels: &[usize]) -> f64 {
+fn log_loss(probabilities: &[f64], labels: &[usize], classes: usize) -> f64 {
     // scikit-learn's limits. `clamp` keeps NaN.
-    let of = |(row, &label): (&Vec<f64>, &usize)| -row[label].clamp(f64::EPSILON, 1.0 - f64::EPSILON).ln();
-    probabilities.iter().zip(labels).map(of).sum::<f64>() / labels.len() as f64
+    let of = |(row, &label): (&[f64], &usize)| -row[label].clamp(f64::EPSILON, 1.0 - f64::EPSILON).ln();
+    probabilities.chunks_exact(classes).zip(labels).map(of).sum::<f64>() / labels.len() as f64
 }
 
-fn roc_auc(scored: &[Vec<f64>], labels: &[usize], classes: usize, probabilities: Probabilities) -> Option<f64> {
-    if scored.iter().flatten().any(|score| score.is_nan()) {
+fn roc_auc(scored: &[f64], labels: &[usize], classes: usize, probabilities: Probabilities) -> Option<f64> {
+    if scored.iter().any(|score| score.is_nan()) {
         return None;
     }
     if classes == 2 {
         // Outputs that are no probabilities say by their difference which class it is; one of two probabilities says all.
         let first = if probabilities == Probabilities::None { 1.0 } else { 0.0 };
-        return area(scored.iter().map(|row| row[1] - first * row[0]), labels, 1);
+        return area(scored.chunks_exact(2).map(|row| row[1] - first * row[0]), labels, 1);
     }
-    let area_of = |class: usize| area(scored.iter().map(|row| row[class]), labels, class);
-    let areas: Vec<f64> = (0..classes).into_par_iter().filter_map(area_of).collect();
+    // One after another: each takes memory for all rows.
+    let area_of = |class: usize| area(scored.chunks_exact(classes).map(|row| row[class]), labels, class);
+    let areas: Vec<f64> = (0..classes).filter_map(area_of).collect();
     (!areas.is_empty()).then(|| areas.iter().sum::<f64>() / areas.len() as f64)
 }
 
@@ -167,7 +172,7 @@ fn roc_auc(scored: &[Vec<f64>], labels: &[usize], classes: usize, probabilities:
 /// rows exceed the least that they could be by. `None` without rows of both kinds.
 fn area(scores: impl Iterator<Item = f64>, labels: &[usize], class: usize) -> Option<f64> {
     let mut rows: Vec<(f64, bool)> = scores.zip(labels.iter().map(|&label| label == class)).collect();
-    rows.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    rows.par_sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
     let (mut below, mut above, mut pairs) = (0.0, 0.0, 0.0);
     for equal in rows.chunk_by(|a, b| a.0 == b.0) {
         let own = equal.iter().filter(|(_, own)| *own).count() as f64;

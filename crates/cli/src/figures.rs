@@ -234,7 +234,7 @@ impl Plane {
             (0..data.rows()).map(|row| Point {
                 x: raw(&scaling, 0, data.inputs.row(row)[0]),
                 y: raw(&scaling, 1, data.inputs.row(row)[1]),
-                class: labels.as_ref().map(|labels| labels[row]),
+                class: labels.as_ref().map(|labels| labels[row] as usize),
             })
         });
         Boundary {
@@ -286,7 +286,7 @@ pub fn weights(model: &Model) -> Vec<Histogram> {
 /// The histograms of what each layer puts out for `inputs`, which are scaled as the model wants them.
 pub fn activations(model: &Model, device: &Device, inputs: &Matrix) -> Result<Vec<Histogram>> {
     let rows = inputs.rows.min(1024);
-    let inputs = inputs.select(&(0..rows).collect::<Vec<_>>());
+    let inputs = inputs.select(&(0..rows as u32).collect::<Vec<_>>());
     let all = model.network.layers.len();
     (1..=all)
         .map(|layers| {

@@ -191,19 +191,20 @@ impl Job {
         };
         let seed = self.options.seed;
         let folds = folds(data.rows(), data.labels().as_deref(), count, seed)?;
-        let fold = move |test: Vec<usize>| {
+        let fold = move |test: Vec<u32>| {
             move || {
                 let mut settings = self.settings.clone();
                 let mut held_out = vec![false; data.rows()];
-                test.iter().for_each(|&row| held_out[row] = true);
-                let others: Vec<usize> = (0..data.rows()).filter(|&row| !held_out[row]).collect();
+                test.iter().for_each(|&row| held_out[row as usize] = true);
+                let others: Vec<u32> = (0..data.rows() as u32).filter(|&row| !held_out[row as usize]).collect();
                 let share = match settings.data.validation {
                     Some(Validation::Share(share)) => share,
                     Some(Validation::File(_)) | None => 0.0,
                 };
-                let labels = data.labels().map(|labels| others.iter().map(|&row| labels[row]).collect::<Vec<_>>());
+                let labels =
+                    data.labels().map(|labels| others.iter().map(|&row| labels[row as usize]).collect::<Vec<_>>());
                 let inner = split(others.len(), labels.as_deref(), 0.0, share, seed)?;
-                let of = |rows: Vec<usize>| rows.into_iter().map(|row| others[row]).collect();
+                let of = |rows: Vec<u32>| rows.into_iter().map(|row| others[row as usize]).collect();
                 let rows = Split { train: of(inner.train), validation: of(inner.validation), test };
                 let given = self.weights.as_ref().map(|_| self.scaling.clone());
                 let mut parts = Parts::of_rows(data, &rows, *fitted)?;

@@ -11,6 +11,7 @@ mod folds;
 mod interrupt;
 mod job;
 mod judged;
+mod panics;
 mod picture;
 mod progress;
 mod recorded;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         // SAFETY: nothing else runs yet that could read the environment.
         unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
     }
+    panics::silence_readers();
     let Cli { context, command } = Cli::parse();
     command.run(&context).unwrap_or_else(|error| context::fail(&error))
 }

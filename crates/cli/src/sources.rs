@@ -98,7 +98,7 @@ impl Loaded {
     }
 
     /// Each row's class, where there are classes.
-    pub fn labels(&self) -> Option<Vec<usize>> {
+    pub fn labels(&self) -> Option<Vec<u32>> {
         match self {
             Loaded::Whole(data) => data.labels(),
             Loaded::File(survey) => survey.labels(),
@@ -122,7 +122,7 @@ impl Loaded {
     }
 
     /// The rows of each part.
-    pub fn parts(&self, parts: &[&[usize]]) -> Result<Vec<Dataset>> {
+    pub fn parts(&self, parts: &[&[u32]]) -> Result<Vec<Dataset>> {
         match self {
             Loaded::Whole(data) => Ok(parts.iter().map(|rows| data.select(rows)).collect()),
             Loaded::File(survey) => survey.load_parts(parts),

@@ -63,7 +63,7 @@ pub fn open_arrow(input: &Input) -> Result<Reader> {
     Ok(open(input, "Arrow", &schema, Box::new(batches)))
 }
 
-type Batches = Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>>>;
+type Batches = Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>> + Send>;
 
 fn open(input: &Input, format: &'static str, schema: &Schema, batches: Batches) -> Reader {
     let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();

@@ -37,6 +37,9 @@ pub struct Args {
     /// The column with the answers; several, separated by commas [default: the outputs by name, else the last]
     #[arg(long, value_name = "COLUMN")]
     target: Option<String>,
+    /// The column that says how much each row counts in the loss: numbers of at least 0
+    #[arg(long, value_name = "COLUMN")]
+    weights: Option<String>,
     #[command(flatten)]
     tune: TuneArgs,
 }
@@ -47,6 +50,7 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         format: args.format.clone(),
         labels: args.labels.clone(),
         target: args.target.clone(),
+        weights: args.weights.clone(),
         memory: Some(MEMORY.0),
         ..ReadOptions::default()
     };

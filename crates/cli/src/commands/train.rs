@@ -317,6 +317,12 @@ fn announce(job: &mut Job, tune: TuneArgs, context: &Context) -> Result<(Device,
     Ok((selection.device, pinned))
 }
 
+/// What a column of inputs holds, for machines.
+fn column(ColumnSummary { name, categories, missing }: &ColumnSummary) -> Value {
+    let kind = if categories.is_some() { "category" } else { "number" };
+    json!({ "name": name, "kind": kind, "categories": categories, "missing": missing })
+}
+
 /// What the columns hold: how many are numbers, then each that is not, or that has missing values.
 fn describe_columns(columns: &[ColumnSummary]) -> String {
     const SHOWN: usize = 8;
@@ -529,6 +535,7 @@ impl Run<'_> {
                 "interrupted": self.interrupted(),
                 "restored_epoch": self.fitted.restored,
                 "metrics": self.metrics,
+                "columns": self.job.columns.iter().map(column).collect::<Vec<_>>(),
             });
             self.results(&mut value);
             if let Some(folds) = &self.folds {

@@ -84,7 +84,7 @@ pub struct Tui {
     model: Model,
     destination: PathBuf,
     /// Inputs and classes that the confusion matrix is of.
-    judged: Option<(Matrix, Vec<usize>)>,
+    judged: Option<(Matrix, Vec<u32>)>,
     /// The grid of the decision boundary.
     grid: Option<Matrix>,
     drawn: Instant,
@@ -125,7 +125,7 @@ impl Tui {
         let few = matches!(&job.train.task, Task::Classification { classes } if classes.len() <= MOST_CLASSES);
         let judged = match (&job.validation, labels) {
             (Some(data), Some(labels)) if few => {
-                let rows: Vec<usize> = (0..data.rows().min(ROWS)).collect();
+                let rows: Vec<u32> = (0..data.rows().min(ROWS) as u32).collect();
                 Some((data.inputs.select(&rows), labels[..rows.len()].to_vec()))
             }
             _ => None,
@@ -244,7 +244,7 @@ impl Tui {
             let outputs = predict(inputs)?;
             let classes = outputs.cols;
             let mut counts = vec![vec![0; classes]; classes];
-            labels.iter().enumerate().for_each(|(row, &label)| counts[label][argmax(outputs.row(row))] += 1);
+            labels.iter().enumerate().for_each(|(row, &label)| counts[label as usize][argmax(outputs.row(row))] += 1);
             self.state.confusion = Some(counts);
         }
         if let Some(grid) = &self.grid {

@@ -45,6 +45,12 @@ fn what_was_fitted_goes_along_with_the_model() {
     for word in ["columns     1 of numbers", "size: numbers, 9 missing; colour: 3 categories"] {
         assert!(run.stdout.contains(word), "{word}: {}", run.stdout);
     }
+    let json = folder.well("train c.csv --target kind --weights weight --missing median --epochs 1 --json").json();
+    let columns = serde_json::json!([
+        { "name": "size", "kind": "number", "categories": null, "missing": 9 },
+        { "name": "colour", "kind": "category", "categories": 3, "missing": 0 },
+    ]);
+    assert_eq!(json["columns"], columns);
     let model = Model::load(&folder.path("c.safetensors")).unwrap();
     assert_eq!(model.features, ["size", "colour=blue", "colour=green", "colour=red", "colour=?"]);
     let encoding = model.encoding.unwrap();
@@ -56,6 +62,11 @@ fn what_was_fitted_goes_along_with_the_model() {
     // Other formats, other orders, missing values and new colours.
     let json = folder.well("evaluate c.safetensors c.csv --target kind --json").json();
     assert_eq!(json["accuracy"], 1.0, "{json}");
+    let weighted = folder.well("evaluate c.safetensors c.csv --target kind --weights weight --json").json();
+    assert!(weighted["loss"].as_f64().unwrap() > 0.0 && weighted["loss"] != json["loss"], "{weighted} {json}");
+    folder
+        .wgrad("evaluate c.safetensors c.csv --target kind --weights wieght")
+        .refused(1, &["did you mean \"weight\"?"]);
     let answers = |name: &str, text: &str| {
         folder.write(name, text);
         folder.well(&format!("predict c.safetensors {name}")).stdout
@@ -171,6 +182,18 @@ fn other_formats_are_trained_on() {
     let csv = std::fs::read(data("table.csv.gz")).unwrap();
     let output = with_stdin(&folder, "train - --missing mean --hidden 4 --epochs 1", &csv);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_reader_that_panics_at_a_damaged_file_is_silent() {
+    let folder = Folder::new();
+    let table = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/formats/table.parquet");
+    let mut bytes = std::fs::read(table).unwrap();
+    bytes[303] ^= 1;
+    folder.write("t.parquet", bytes);
+    let run = folder.wgrad("train t.parquet --missing mean");
+    let error = "error: t.parquet: cannot be read as a file of the format Parquet: it is damaged; write it again\n";
+    assert_eq!((run.code, run.stderr.as_str()), (1, error));
 }
 
 #[test]
