@@ -29,7 +29,7 @@ use crate::gpu::VariantChoice;
 use crate::init::{Init, initialize};
 use crate::kernel::mixed::SCALER_LEN;
 use crate::loss::{Loss, Reduction};
-use crate::network::Network;
+use crate::network::{Layer, Network, Normalization};
 use crate::optimizer::Optimizer;
 use crate::pace::Pace;
 use crate::params::Params;
@@ -222,6 +222,14 @@ impl Trainer {
         check_learning_rate(options.learning_rate)?;
         if options.micro_batch == Some(0) {
             return Err(Error::Config("a micro-batch needs at least 1 row, found 0".into()));
+        }
+        let by_batch = |layer: &Layer| layer.normalization == Normalization::Batch;
+        if Micro::of(&options).rows == 1 && network.layers.iter().any(by_batch) {
+            return Err(Error::Config(
+                "batch normalisation takes batches, or micro-batches, of at least 2 rows: one row less its own mean is 0, \
+                 found 1; use larger ones, or layer normalisation"
+                    .into(),
+            ));
         }
         Self::wired(device, network, values, options, variants, 0, Plan::training)
     }

@@ -206,6 +206,9 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let fitted = fitted?;
     let diverged = diverged(&job, &fitted);
     if let (Some(error), None) = (&diverged, fitted.restored) {
+        if let Some(log) = &mut log {
+            log.note(json!({ "state": ended(&fitted.ended), "seconds": seconds, "epochs": fitted.done() }))?;
+        }
         return Err(Error::Data {
             place: error.0.clone(),
             what: format!("{}; nothing was saved; {}", error.1, error.2),
@@ -353,6 +356,18 @@ fn diverged(job: &Job, fitted: &wgrad::train::Run) -> Option<(String, String, St
     Some((format!("epoch {epoch}, step {step}"), what, advice))
 }
 
+/// What the log says of how a run ended.
+fn ended(ended: &Ended) -> &'static str {
+    match ended {
+        Ended::Complete => "complete",
+        Ended::Observer => "interrupted",
+        Ended::Patience => "ended early: the loss fell no further",
+        Ended::Threshold => "ended early: the loss was reached",
+        Ended::Time => "ended early: the time was up",
+        Ended::Diverged { .. } => "diverged",
+    }
+}
+
 /// A training run that ended.
 struct Run<'a> {
     job: &'a Job,
@@ -456,16 +471,8 @@ impl Run<'_> {
 
     /// What the log says about the run in the end.
     fn summary(&self) -> Value {
-        let state = match self.fitted.ended {
-            Ended::Complete => "complete",
-            Ended::Observer => "interrupted",
-            Ended::Patience => "ended early: the loss fell no further",
-            Ended::Threshold => "ended early: the loss was reached",
-            Ended::Time => "ended early: the time was up",
-            Ended::Diverged { .. } => "diverged",
-        };
         let mut summary = json!({
-            "state": state,
+            "state": ended(&self.fitted.ended),
             "seconds": self.seconds,
             "restored_epoch": self.fitted.restored,
             "metrics": self.metrics,
