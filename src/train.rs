@@ -93,8 +93,8 @@ pub struct TrainerOptions {
     pub average: Option<f32>,
     /// The most rows whose activations are on the device at a time, ≥ 1: a larger batch is cut into micro-batches, whose
     /// gradients are summed before the update. It is the batch's gradient, up to the rounding of the sums. Batch
-    /// normalisation takes the statistics of each micro-batch, which the running statistics follow one by one; dropout draws
-    /// other masks.
+    /// normalisation takes the statistics of each micro-batch, which the running statistics follow one by one; dropout
+    /// draws other masks.
     /// [`largest_micro_batch`] finds what fits. [`TrainerOptions::batch`] stays the batch of an update.
     pub micro_batch: Option<usize>,
 }
@@ -226,8 +226,8 @@ impl Trainer {
         let by_batch = |layer: &Layer| layer.normalization == Normalization::Batch;
         if Micro::of(&options).rows == 1 && network.layers.iter().any(by_batch) {
             return Err(Error::Config(
-                "batch normalisation takes batches, or micro-batches, of at least 2 rows: one row less its own mean is 0, \
-                 found 1; use larger ones, or layer normalisation"
+                "batch normalisation takes batches, or micro-batches, of at least 2 rows, found 1: one row less its own \
+                 mean is 0; use larger ones, or layer normalisation"
                     .into(),
             ));
         }

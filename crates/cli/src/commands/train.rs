@@ -259,8 +259,8 @@ fn check_folds_alone(settings: &Settings, tui: bool) -> Result<()> {
     match wanted.into_iter().find(|(_, wanted)| *wanted) {
         None => Ok(()),
         Some((what, _)) => Err(Error::Config(format!(
-            "cross-validation alone leaves no model, and {what} would have none to follow; say --out to train one on all rows \
-             too, or leave {what} or --folds out"
+            "cross-validation alone leaves no model, and {what} would have none to follow; say --out to train one on all \
+             rows too, or leave {what} or --folds out"
         ))),
     }
 }
