@@ -29,7 +29,7 @@ use crate::gpu::VariantChoice;
 use crate::init::{Init, initialize};
 use crate::kernel::mixed::SCALER_LEN;
 use crate::loss::{Loss, Reduction};
-use crate::network::Network;
+use crate::network::{Layer, Network, Normalization};
 use crate::optimizer::Optimizer;
 use crate::pace::Pace;
 use crate::params::Params;
@@ -93,8 +93,8 @@ pub struct TrainerOptions {
     pub average: Option<f32>,
     /// The most rows whose activations are on the device at a time, ≥ 1: a larger batch is cut into micro-batches, whose
     /// gradients are summed before the update. It is the batch's gradient, up to the rounding of the sums. Batch
-    /// normalisation takes the statistics of each micro-batch, which the running statistics follow one by one; dropout draws
-    /// other masks.
+    /// normalisation takes the statistics of each micro-batch, which the running statistics follow one by one; dropout
+    /// draws other masks.
     /// [`largest_micro_batch`] finds what fits. [`TrainerOptions::batch`] stays the batch of an update.
     pub micro_batch: Option<usize>,
 }
@@ -222,6 +222,14 @@ impl Trainer {
         check_learning_rate(options.learning_rate)?;
         if options.micro_batch == Some(0) {
             return Err(Error::Config("a micro-batch needs at least 1 row, found 0".into()));
+        }
+        let by_batch = |layer: &Layer| layer.normalization == Normalization::Batch;
+        if Micro::of(&options).rows == 1 && network.layers.iter().any(by_batch) {
+            return Err(Error::Config(
+                "batch normalisation takes batches, or micro-batches, of at least 2 rows, found 1: one row less its own \
+                 mean is 0; use larger ones, or layer normalisation"
+                    .into(),
+            ));
         }
         Self::wired(device, network, values, options, variants, 0, Plan::training)
     }

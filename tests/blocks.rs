@@ -252,6 +252,14 @@ fn what_does_not_fit_is_refused() {
     let half = TrainingOptions { precision: Precision::F16, ..options };
     let found = Plan::training(&network, &half).unwrap_err().to_string();
     assert!(found.contains("mixed precision") && found.contains("normalisation"), "{found}");
+
+    // A row by itself is its own mean.
+    let network = Network::new(3).layer(plain(4).normalized(Normalization::Batch)).layer(plain(2));
+    for (batch, micro_batch) in [(1, None), (8, Some(1))] {
+        let options = TrainerOptions { batch, micro_batch, ..TrainerOptions::new(Loss::MeanSquaredError) };
+        let found = Trainer::new(&Device::Cpu, network.clone(), options).err().unwrap().to_string();
+        assert!(found.contains("batch normalisation") && found.contains("at least 2 rows"), "{found}");
+    }
 }
 
 /// A sequence of PyTorch's modules has no place for a residual connection, and scaled inputs go by the first weights then.

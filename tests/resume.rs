@@ -333,8 +333,8 @@ fn broken_checkpoints_are_refused() {
     }
 }
 
-/// Layers with all that they can have, and all that is done around a step, together and in parts, with a rate that a callback
-/// halves in the second epoch.
+/// Layers with all that they can have, and all that is done around a step, together and in parts, with a rate that a
+/// callback halves in the second epoch.
 #[test]
 fn everything_together_goes_on_to_the_bit() {
     struct Halver<'a>(Keeper<'a>);

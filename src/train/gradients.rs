@@ -19,7 +19,8 @@ pub struct Gradients {
     pub input: Vec<f32>,
 }
 
-/// Forward and backward once on `device`: the loss of `batch` and every gradient, those of frozen parameters too.
+/// Forward and backward once on `device`: the loss of `batch` and every gradient, those of frozen parameters too. It is
+/// that of a training step: batch normalisation takes the statistics of the batch, and units drop out, always the same.
 /// `values` are the parameters, laid out by [`Params::of`].
 pub fn gradients(
     device: &Device,

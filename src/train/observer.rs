@@ -167,8 +167,8 @@ impl Running<'_> {
         self.trainer.set_learning_rate(self.trainer.options.learning_rate * factor)
     }
 
-    /// The parameters to save, or to compute outputs with, laid out by [`Params::of`](crate::Params::of) the network: their
-    /// average where the trainer averages them. Waits for the steps handed over so far.
+    /// The parameters to save, or to compute outputs with, laid out by [`Params::of`](crate::Params::of) the network:
+    /// their average where the trainer averages them. Waits for the steps handed over so far.
     pub fn parameters(&mut self) -> Result<Vec<f32>> {
         self.trainer.averaged_parameters()
     }

@@ -146,8 +146,8 @@ impl State {
         self.run.as_ref().is_some_and(|run| run.waited == 0 && run.within.is_none())
     }
 
-    /// Checks that it was made with these settings, whatever may depend on the device: the planner, the precision and the
-    /// micro-batch, which [`Trainer::restore`] checks.
+    /// Checks that it was made with these settings, whatever may depend on the device: the planner, the precision and
+    /// the micro-batch, which [`Trainer::restore`] checks.
     ///
     /// # Errors
     /// [`Error::Config`] that names what differs.

@@ -19,7 +19,8 @@ use wgrad::{Batch, Error, Loss, Matrix, Model, Result};
                   --inputs x.npy --targets t.npy --out g.safetensors\n\nThe gradients are called like the parameters, \
                   layers.0.weight and so on, also where the model file has the names of a torch.nn.Sequential; the \
                   gradient with respect to the inputs is called input, and the metadata hold the loss. Inputs go into \
-                  the network as they are: a model's scaling is not applied."
+                  the network as they are: a model's scaling is not applied. The network is as in training: batch \
+                  normalisation takes the statistics of these rows, and units drop out, always the same."
 )]
 pub struct Args {
     #[command(flatten)]

@@ -207,6 +207,9 @@ pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let fitted = fitted?;
     let diverged = diverged(&job, &fitted);
     if let (Some(error), None) = (&diverged, fitted.restored) {
+        if let Some(log) = &mut log {
+            log.note(json!({ "state": ended(&fitted.ended), "seconds": seconds, "epochs": fitted.done() }))?;
+        }
         return Err(Error::Data {
             place: error.0.clone(),
             what: format!("{}; nothing was saved; {}", error.1, error.2),
@@ -257,8 +260,8 @@ fn check_folds_alone(settings: &Settings, tui: bool) -> Result<()> {
     match wanted.into_iter().find(|(_, wanted)| *wanted) {
         None => Ok(()),
         Some((what, _)) => Err(Error::Config(format!(
-            "cross-validation alone leaves no model, and {what} would have none to follow; say --out to train one on all rows \
-             too, or leave {what} or --folds out"
+            "cross-validation alone leaves no model, and {what} would have none to follow; say --out to train one on all \
+             rows too, or leave {what} or --folds out"
         ))),
     }
 }
@@ -358,6 +361,18 @@ fn diverged(job: &Job, fitted: &wgrad::train::Run) -> Option<(String, String, St
     let what = format!("the loss is not finite: the training diverged{tensor}");
     let advice = format!("try a smaller --lr than {rate}{scaling}{targets}");
     Some((format!("epoch {epoch}, step {step}"), what, advice))
+}
+
+/// What the log says of how a run ended.
+fn ended(ended: &Ended) -> &'static str {
+    match ended {
+        Ended::Complete => "complete",
+        Ended::Observer => "interrupted",
+        Ended::Patience => "ended early: the loss fell no further",
+        Ended::Threshold => "ended early: the loss was reached",
+        Ended::Time => "ended early: the time was up",
+        Ended::Diverged { .. } => "diverged",
+    }
 }
 
 /// A training run that ended.
@@ -463,16 +478,8 @@ impl Run<'_> {
 
     /// What the log says about the run in the end.
     fn summary(&self) -> Value {
-        let state = match self.fitted.ended {
-            Ended::Complete => "complete",
-            Ended::Observer => "interrupted",
-            Ended::Patience => "ended early: the loss fell no further",
-            Ended::Threshold => "ended early: the loss was reached",
-            Ended::Time => "ended early: the time was up",
-            Ended::Diverged { .. } => "diverged",
-        };
         let mut summary = json!({
-            "state": state,
+            "state": ended(&self.fitted.ended),
             "seconds": self.seconds,
             "restored_epoch": self.fitted.restored,
             "metrics": self.metrics,

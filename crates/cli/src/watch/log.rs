@@ -65,8 +65,8 @@ impl Log {
         Log::begin(folder, job, run, &format!("{}\n", COLUMNS.join(",")), 0.0)
     }
 
-    /// Goes on with the log in `folder` of a run that goes on after `done` epochs: what it says of later ones will be said
-    /// again. `run` says more about it. Where the folder holds no log any more, it begins one.
+    /// Goes on with the log in `folder` of a run that goes on after `done` epochs: what it says of later ones will be
+    /// said again. `run` says more about it. Where the folder holds no log any more, it begins one.
     pub fn go_on(folder: &Path, job: &Job, run: Value, done: usize) -> Result<Log> {
         let path = folder.join(METRICS);
         let text = match fs::read_to_string(&path) {

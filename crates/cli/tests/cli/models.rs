@@ -218,7 +218,8 @@ fn synthetic_data_are_drawn_by_the_seed() {
 fn what_surrounds_layers_is_said() {
     let folder = Folder::new();
     let run = folder.well(
-        "train moons:100 --epochs 2 --hidden 8,8,4 --normalization batch --residual --dropout 0.2 --precision auto --out m.safetensors",
+        "train moons:100 --epochs 2 --hidden 8,8,4 --normalization batch --residual --dropout 0.2 --precision auto \
+         --out m.safetensors",
     );
     let words =
         "; batch normalisation, dropout 0.2 in layers 0, 2; batch normalisation, residual, dropout 0.2 in layer 1";

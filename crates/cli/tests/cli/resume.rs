@@ -153,9 +153,9 @@ fn a_run_that_changed_is_refused() {
 fn everything_together_goes_on_to_the_bit() {
     for device in ["cpu", "gpu"] {
         let folder = flowers();
-        let run = "train f.csv --no-tune --hidden 8,8 --normalization batch --residual --dropout 0.2 --average 0.9 --batch 10 \
-                   --micro-batch 4 --class-weights balanced --label-smoothing 0.1 --l2 0.001 --clip-norm 1 --reduction sum \
-                   --lr 0.001 --patience 9";
+        let run = "train f.csv --no-tune --hidden 8,8 --normalization batch --residual --dropout 0.2 --average 0.9 \
+                   --batch 10 --micro-batch 4 --class-weights balanced --label-smoothing 0.1 --l2 0.001 --clip-norm 1 \
+                   --reduction sum --lr 0.001 --patience 9";
         folder.wgrad_on(device, &[], &format!("{run} --epochs 6 --out whole.safetensors --log whole"));
         let first = folder.wgrad_on(
             device,

@@ -198,13 +198,15 @@ fn a_destination_is_refused_before_training() {
 fn a_diverged_run_leaves_the_old_model() {
     let folder = Folder::new();
     folder.write("model.safetensors", "precious");
-    let run = folder.wgrad("train digits --lr 1e30 --scaling none --json");
+    let run = folder.wgrad("train digits --lr 1e30 --scaling none --log log --json");
     run.refused(
         1,
         &["the loss is not finite", "layers.0.weight", "nothing was saved", "--lr", "--scaling", "epoch 1, step"],
     );
     assert!(run.stdout.is_empty());
     assert_eq!(folder.read("model.safetensors"), b"precious");
+    let log = String::from_utf8(folder.read("log/run.json")).unwrap();
+    assert!(log.contains("\"state\": \"diverged\""), "{log}");
 }
 
 #[test]
