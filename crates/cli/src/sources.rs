@@ -85,7 +85,7 @@ pub enum Loaded {
     /// All of them are in memory.
     Whole(Dataset),
     /// They are read from a file once it is known where each goes.
-    File(Survey),
+    File(Box<Survey>),
 }
 
 impl Loaded {
@@ -135,9 +135,9 @@ impl Source {
     pub fn load(&self, options: &ReadOptions, origin: Option<&Model>, seed: u64) -> Result<Loaded> {
         let data = match (self, origin) {
             (Source::File(path), Some(Model { encoding: Some(encoding), task: Some(task), .. })) => {
-                return Survey::like(path, options, encoding, task).map(Loaded::File);
+                return Survey::like(path, options, encoding, task).map(Box::new).map(Loaded::File);
             }
-            (Source::File(path), _) => return Survey::new(path, options).map(Loaded::File),
+            (Source::File(path), _) => return Survey::new(path, options).map(Box::new).map(Loaded::File),
             (Source::Digits, _) => Dataset::digits(),
             (Source::Synthetic(synthetic), _) => synthetic.generate(seed)?,
         };
