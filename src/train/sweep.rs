@@ -164,7 +164,7 @@ impl Trainer {
         let from = losses.len();
         losses.reserve(entries.len() - from);
         let mut diverged = None;
-        let flow = self.sweep(phases, data, order, entries, from, false, |trainer, part| {
+        let flow = self.sweep(phases, Course { data, order, entries, from }, false, |trainer, part| {
             let Part::Done { losses: part, .. } = part else {
                 settled(trainer, &losses)?;
                 return Ok(Flow::Go);
@@ -206,9 +206,10 @@ impl Trainer {
         entries.iter_mut().for_each(|entry| entry.flags = 0);
         let mut losses = Vec::with_capacity(entries.len());
         let phases = self.options.planner.gathered_loss();
+        let course = Course { data, order: &order, entries: &entries, from: 0 };
         if let Loss::Equation(_) = self.options.loss {
             // Its data are no targets that outputs could be compared with.
-            let _ = self.sweep(phases, data, &order, &entries, 0, false, |_, part| {
+            let _ = self.sweep(phases, course, false, |_, part| {
                 losses.extend_from_slice(part.losses());
                 Ok(Flow::Go)
             })?;
@@ -219,7 +220,7 @@ impl Trainer {
         // The output slot holds logits where the loss contains the last activation.
         let logits = self.options.loss.training_activation(output) == Activation::Linear;
         let mut tally = Tally::new(data, if logits { output } else { Activation::Linear }, metrics);
-        let _ = self.sweep(phases, data, &order, &entries, 0, true, |_, part| {
+        let _ = self.sweep(phases, course, true, |_, part| {
             losses.extend_from_slice(part.losses());
             if let Part::Done { rows, outputs, .. } = part {
                 tally.add(rows, outputs);
@@ -263,17 +264,14 @@ impl Trainer {
         batches.map(|(losses, entries)| loss(losses) * rows(entries)).sum::<f64>() / rows(entries)
     }
 
-    /// Runs `phases` on every batch in `entries` from number `from` on, in parts as long as their [`Pace`] says. While one part
+    /// Runs `phases` on every batch of the course, in parts as long as their [`Pace`] says. While one part
     /// runs, `take` gets the part before, with its outputs where `outputs` are wanted, and the rows of the next part are
     /// streamed. Where `take` changes the learning rate, the parts to come have the new one; where it asks to settle, it
     /// gets [`Part::Settled`] at the end of a batch with nothing under way.
     fn sweep(
         &mut self,
         phases: &'static [Phase],
-        data: &Dataset,
-        order: &[u32],
-        entries: &[ScheduleEntry],
-        from: usize,
+        Course { data, order, entries, from }: Course<'_>,
         outputs: bool,
         mut take: impl FnMut(&mut Trainer, Part<'_>) -> Result<Flow>,
     ) -> Result<ControlFlow<()>> {
@@ -360,6 +358,16 @@ pub(super) fn parts_of(micro: Micro, entry: ScheduleEntry) -> Vec<ScheduleEntry>
         ScheduleEntry { rows, first: entry.first + at, seed: entry.seed.wrapping_add(at), ..entry }
     };
     (0..entry.rows).step_by(micro.rows).map(part).collect()
+}
+
+/// The batches of a sweep.
+#[derive(Clone, Copy)]
+struct Course<'a> {
+    data: &'a Dataset,
+    order: &'a [u32],
+    entries: &'a [ScheduleEntry],
+    /// The number of the first batch; those before are done.
+    from: usize,
 }
 
 /// What comes of a sweep.
