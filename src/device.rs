@@ -124,7 +124,7 @@ impl Device {
             }
             (PrecisionChoice::Auto, Device::Cpu) => Ok((Precision::F32, "the CPU has no cooperative matrices".into())),
             (PrecisionChoice::Auto, Device::Gpu(gpu)) => {
-                let precision = if gpu.cooperative().is_some() { Precision::F16 } else { Precision::F32 };
+                let precision = if gpu.cooperative().is_empty() { Precision::F32 } else { Precision::F16 };
                 Ok((precision, gpu.cooperative_reason()))
             }
         }

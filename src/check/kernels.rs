@@ -92,7 +92,7 @@ pub(super) fn is_checked(kernel: &Kernel, number: usize, variant: Variant) -> bo
         }
         Variant::Broadcast(broadcast) => broadcast.rows as usize / 8 + usize::from(broadcast.vector),
         Variant::TiledVector => 0,
-        Variant::Cooperative(matrices) => 2 + usize::from(matrices.vector),
+        Variant::Cooperative(matrices) => 2 + usize::from(matrices.vector) + 2 * usize::from(matrices.is_enlarged()),
         Variant::Naive if kernel.repeats() => return (number + 1).is_multiple_of(4),
         Variant::Lanes(lanes) if kernel.repeats() => return (number + lanes.ilog2() as usize / 2).is_multiple_of(4),
         _ => return true,

@@ -21,8 +21,13 @@ pub(super) fn switched_off() -> bool {
     std::env::var(SWITCHED_OFF).is_ok_and(|value| !matches!(value.as_str(), "" | "0"))
 }
 
-/// The square matrices of f16 with sums in f32 among `properties`, the largest first.
-pub(super) fn candidates(properties: &[CooperativeMatrixProperties], subgroup: Option<u32>) -> Vec<Cooperative> {
+/// The square matrices of f16 with sums in f32 among `properties`, the largest first, each in tiles of both sizes where
+/// `workgroup_memory`, in bytes, takes them.
+pub(super) fn candidates(
+    properties: &[CooperativeMatrixProperties],
+    subgroup: Option<u32>,
+    workgroup_memory: u32,
+) -> Vec<Cooperative> {
     // Four subgroups are a workgroup.
     let Some(lanes) = subgroup.filter(|lanes| *lanes <= 64) else { return Vec::new() };
     let offered = |size: &u32| {
@@ -32,8 +37,13 @@ pub(super) fn candidates(properties: &[CooperativeMatrixProperties], subgroup: O
                 && p.cr_type == CooperativeScalarType::F32
         })
     };
-    [16, 8].into_iter().filter(offered).map(|size| Cooperative::new(size, lanes)).collect()
+    let sizes = [16, 8].into_iter().filter(offered).map(|size| Cooperative::new(size, lanes));
+    let tiles = sizes.flat_map(|usual| [usual, usual.enlarged()]);
+    tiles.filter(|matrices| matrices.workgroup_bytes() <= workgroup_memory).collect()
 }
+
+/// Rows and columns from which on enlarged tiles are many enough to be worth a measurement.
+const WORTH_ENLARGING: u32 = 512;
 
 impl Gpu {
     /// The variants of `kernel` by cooperative matrices that the device offers, proven or not.
@@ -50,27 +60,40 @@ impl Gpu {
         }
     }
 
-    /// The cooperative matrices that passed their self-test, which the first call runs.
-    pub fn cooperative(self: &Arc<Self>) -> Option<Cooperative> {
-        *self.trusted.get_or_init(|| self.cooperative.iter().copied().find(|matrices| passes(self, *matrices)))
+    /// The cooperative matrices that passed their self-test, which the first call runs: of one size, in one or two tiles.
+    pub fn cooperative(self: &Arc<Self>) -> &[Cooperative] {
+        self.trusted.get_or_init(|| {
+            let passed = self.cooperative.iter().copied().filter(|matrices| passes(self, *matrices));
+            let mut passed: Vec<_> = passed.collect();
+            let largest = passed.first().map(|matrices| matrices.size);
+            passed.retain(|matrices| Some(matrices.size) == largest);
+            passed
+        })
     }
 
-    /// The variant by cooperative matrices for a dispatch of `kernel`, where it has one worth it.
-    pub(super) fn cooperative_for(self: &Arc<Self>, kernel: &Kernel, dims: [u32; 4]) -> Option<Variant> {
-        let worth_it = match kernel {
-            Kernel::Mixed(Mixed::Matmul { .. }) => dims[0].min(dims[1]) >= 16,
-            Kernel::Fused(fused) => fused.takes_matrices(),
-            _ => false,
+    /// The variants by cooperative matrices for a dispatch of `kernel`, where it has some worth it, the most likely first.
+    pub(super) fn cooperative_for(self: &Arc<Self>, kernel: &Kernel, dims: [u32; 4]) -> Vec<Variant> {
+        let (worth_it, large) = match kernel {
+            Kernel::Mixed(Mixed::Matmul { .. }) => {
+                (dims[0].min(dims[1]) >= 16, dims[0].min(dims[1]) >= WORTH_ENLARGING)
+            }
+            // A slab is as wide as a layer: an enlarged tile takes all of it.
+            Kernel::Fused(fused) => (fused.takes_matrices(), true),
+            _ => (false, false),
         };
-        let matrices = if worth_it { self.cooperative()? } else { return None };
-        let vectors = Variant::Cooperative(matrices.on_vectors());
-        Some(if kernel.runs(vectors, dims) { vectors } else { Variant::Cooperative(matrices) })
+        let trusted = if worth_it { self.cooperative() } else { &[] };
+        let wanted = trusted.iter().filter(|matrices| large || **matrices == trusted[0]);
+        let best = wanted.map(|matrices| {
+            let vectors = Variant::Cooperative(matrices.on_vectors());
+            if kernel.runs(vectors, dims) { vectors } else { Variant::Cooperative(*matrices) }
+        });
+        best.collect()
     }
 
     /// Why [`Gpu::cooperative`] is what it is, as a clause.
     pub(crate) fn cooperative_reason(self: &Arc<Self>) -> String {
         let name = &self.info.name;
-        match self.cooperative() {
+        match self.cooperative().first() {
             Some(Cooperative { size, .. }) => {
                 format!("the cooperative matrices of {name}, {size}×{size}, passed their self-test")
             }
@@ -127,11 +150,13 @@ mod tests {
             saturating_accumulation: false,
         };
         let nvidia = [offer([16, 8, 16], F16, F32), offer([16; 3], F16, F16), offer([16; 3], F16, F32)];
-        assert_eq!(candidates(&nvidia, Some(32)), [Cooperative::new(16, 32)]);
-        assert_eq!(candidates(&nvidia, None), []);
-        assert_eq!(candidates(&nvidia, Some(128)), []);
-        assert_eq!(candidates(&nvidia[..2], Some(32)), []);
+        let usual = Cooperative::new(16, 32);
+        assert_eq!(candidates(&nvidia, Some(32), 48 << 10), [usual, usual.enlarged()]);
+        assert_eq!(candidates(&nvidia, Some(32), 16 << 10), [usual], "what WebGPU promises takes the usual tile alone");
+        assert_eq!(candidates(&nvidia, None, 48 << 10), []);
+        assert_eq!(candidates(&nvidia, Some(128), 48 << 10), []);
+        assert_eq!(candidates(&nvidia[..2], Some(32), 48 << 10), []);
         let apple = [offer([8; 3], F32, F32), offer([8; 3], F16, F32)];
-        assert_eq!(candidates(&apple, Some(32)), [Cooperative::new(8, 32)]);
+        assert_eq!(candidates(&apple, Some(32), 16 << 10), [Cooperative::new(8, 32)]);
     }
 }

@@ -331,11 +331,13 @@ impl Gpu {
     /// The variants of `kernel` to choose from over `dims`, the heuristic's choice first. Those by cooperative matrices are
     /// among them once they passed their self-test; those that emulate some are for checks alone.
     pub fn candidates(self: &Arc<Gpu>, kernel: &Kernel, dims: [u32; 4]) -> Vec<Variant> {
-        let cooperative = self.cooperative_for(kernel, dims);
-        let preferred = cooperative.unwrap_or_else(|| kernel.heuristic(dims, self.subgroup()));
-        let proven = |variant: &Variant| !matches!(variant, Variant::Cooperative(_));
-        let others = kernel.variants(self.subgroup()).into_iter().filter(proven).filter(|other| *other != preferred);
-        std::iter::once(preferred).chain(others).filter(|variant| self.takes(kernel, dims, *variant)).collect()
+        let mut all = self.cooperative_for(kernel, dims);
+        let preferred = kernel.heuristic(dims, self.subgroup());
+        let plain = |variant: &Variant| !matches!(variant, Variant::Cooperative(_)) && *variant != preferred;
+        all.push(preferred);
+        all.extend(kernel.variants(self.subgroup()).into_iter().filter(plain));
+        all.retain(|variant| self.takes(kernel, dims, *variant));
+        all
     }
 
     /// Whether `variant` of `kernel` runs over `dims` within what the driver allows.

@@ -24,7 +24,7 @@ pub struct Gpu {
     /// The cooperative matrices that the device offers.
     cooperative: Vec<Cooperative>,
     /// Those of them that passed their self-test, once it ran.
-    trusted: OnceLock<Option<Cooperative>>,
+    trusted: OnceLock<Vec<Cooperative>>,
     /// What the driver reported outside of any call that could return it.
     fault: Arc<Mutex<Fault>>,
 }
@@ -95,7 +95,8 @@ impl Gpu {
         };
         let needed = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16;
         if gpu.device.features().contains(needed) && !cooperative::switched_off() {
-            gpu.cooperative = cooperative::candidates(&adapter.cooperative_matrix_properties(), gpu.subgroup());
+            let memory = gpu.device.limits().max_compute_workgroup_storage_size;
+            gpu.cooperative = cooperative::candidates(&adapter.cooperative_matrix_properties(), gpu.subgroup(), memory);
         }
         Arc::new(gpu)
     }

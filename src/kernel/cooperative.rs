@@ -35,6 +35,23 @@ impl Cooperative {
         Cooperative { size, lanes, across: 32 / size, vector: false, emulated: false }
     }
 
+    /// With twice as many matrices in each direction: half as many loads for a product, and four times the sums, which
+    /// take registers.
+    pub fn enlarged(self) -> Self {
+        Cooperative { across: 2 * self.across, ..self }
+    }
+
+    /// Whether its tiles are those of [`Cooperative::enlarged`].
+    pub fn is_enlarged(&self) -> bool {
+        let usual = if self.emulated { Cooperative::EMULATED } else { Cooperative::new(self.size, self.lanes) };
+        self.across > usual.across
+    }
+
+    /// Bytes of workgroup memory of a kernel: of strips, finished matrices, and a fused step's results.
+    pub fn workgroup_bytes(&self) -> u32 {
+        2 * 2 * self.tile() * STRIDE + 4 * 4 * self.size * self.size + 8 * self.workgroup()
+    }
+
     /// The same on vectors of four.
     pub fn on_vectors(self) -> Self {
         Cooperative { vector: true, ..self }
@@ -162,10 +179,13 @@ impl Cooperative {
 impl std::fmt::Display for Cooperative {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Cooperative { size, lanes, vector, emulated, .. } = self;
-        let elements = if *vector { "v" } else { "" };
         match emulated {
-            true => write!(f, "emulated{size}x{size}{elements}"),
-            false => write!(f, "cooperative{size}x{size}x{lanes}{elements}"),
+            true => write!(f, "emulated{size}x{size}")?,
+            false => write!(f, "cooperative{size}x{size}x{lanes}")?,
         }
+        if self.is_enlarged() {
+            write!(f, "t{}", self.tile())?;
+        }
+        f.write_str(if *vector { "v" } else { "" })
     }
 }

@@ -131,7 +131,8 @@ impl Mixed {
     pub(super) fn variants(self) -> Vec<Variant> {
         match (self, self.base()) {
             (Mixed::Matmul { .. }, _) => {
-                let emulated = [Cooperative::EMULATED, Cooperative::EMULATED.on_vectors()].map(Variant::Cooperative);
+                let usual = Cooperative::EMULATED;
+                let emulated = [usual, usual.on_vectors(), usual.enlarged()].map(Variant::Cooperative);
                 [vec![Variant::Naive, Variant::Tiled], emulated.to_vec()].concat()
             }
             (_, Some(kernel)) => kernel.variants(None),
