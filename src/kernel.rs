@@ -258,6 +258,13 @@ impl std::fmt::Display for Variant {
     }
 }
 
+/// Multiplications below which a software rasteriser takes less for a product by the naive text than for handing it over,
+/// and compiles that in a tenth of a second less.
+const LEAST_UNROLLED: f64 = 16384.0;
+
+/// Losses that one lane of a software rasteriser sums in less time than handing a dispatch over takes.
+const MOST_IN_TURN: u32 = 8192;
+
 /// WebGPU's largest number of workgroups in one dimension.
 pub const MAX_WORKGROUPS: u32 = 65_535;
 
@@ -459,11 +466,13 @@ impl Kernel {
 
     /// The variant to run for these sizes where nothing was measured.
     pub fn heuristic(&self, dims: [u32; 4], subgroup: Option<u32>) -> Variant {
-        let [x, y, ..] = dims;
+        let [x, y, z, _] = dims;
         // Eight lanes are a software rasteriser's, where what counts is few loads per multiplication, and a barrier costs
         // more than what it saves. Larger subgroups are a GPU's, whose invocations share workgroup memory better.
         let software = subgroup == Some(8);
+        let operations = f64::from(x) * f64::from(y) * f64::from(z);
         match self {
+            Kernel::Matmul { .. } if software && operations < LEAST_UNROLLED => Variant::Naive,
             Kernel::Matmul { form, .. } if software && x.min(y) >= 4 => {
                 // What few rows do not fill is computed in vain.
                 let wasteful = u64::from(x.next_multiple_of(24)) * 20 > u64::from(x) * 21;
@@ -482,6 +491,7 @@ impl Kernel {
                 _ => Variant::Lanes(64),
             },
             Kernel::Fused(fused) => fused.heuristic(subgroup),
+            Kernel::LossSum if software && x <= MOST_IN_TURN => Variant::Naive,
             Kernel::LossSum if x > 1 => Variant::Lanes(256),
             Kernel::ColumnSum => match (x >= 64 && !software, y.is_multiple_of(4)) {
                 (false, false) => Variant::Naive,

@@ -13,12 +13,13 @@ fn load(base: u32, first: u32, rows: u32, live: u32, order_first: u32, local: u3
     let alive = r < rows && first + r < live;
     let sample = sample_of(select(0u, first + r, alive), order_first);
     let at = base + layer_of(0u).input + r * stride;
-    for (var i = 0u; i < stride; i += 4u) {
+    // Not from a constant on, or Mesa would unroll the loop, which it compiles for a second then.
+    for (var to = at; to < at + stride; to += 4u) {
       var x = vec4<f32>();
       if alive {
-        x = inputs_at(sample, i);
+        x = inputs_at(sample, to - at);
       }
-      set_vector(at + i, x);
+      set_vector(to, x);
     }
   }
 }

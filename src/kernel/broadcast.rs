@@ -23,7 +23,8 @@ impl Broadcast {
 
     /// Iterations of all loops of an invocation.
     pub fn loop_iterations(&self, terms: u64) -> u64 {
-        terms / 4 + 3 + u64::from(self.rows)
+        let elements = if self.vector { 1 } else { 5 };
+        terms / 4 + 3 + u64::from(self.rows) * elements + u64::from(self.rows) / STEP as u64
     }
 
     /// The entry point. It calls the form's `a_at` and `b_at`, the product's `part_of` and the epilogue.
@@ -82,22 +83,14 @@ impl Broadcast {
             }
             writeln!(w, "  }}")?;
         }
-        // A loop, so that the epilogue with its activation is compiled once and not for every row.
-        let sums: Vec<_> = (0..rows).map(|r| format!("c{r}")).collect();
-        writeln!(w, "  var sums = array<vec4<f32>, {rows}>({});", sums.join(", "))?;
-        writeln!(w, "  let live = min({rows}u, u.dims.x - min(row, u.dims.x));")?;
-        writeln!(w, "  for (var r = 0u; r < live; r++) {{")?;
-        if vector {
-            writeln!(w, "    if col < u.dims.y {{ epilogue(part.first_row + row + r, col, sums[r]); }}")?;
-        } else {
-            for (e, x) in (0..).zip(ELEMENTS) {
-                writeln!(
-                    w,
-                    "    if col + {e}u < u.dims.y {{ epilogue(part.first_row + row + r, col + {e}u, sums[r].{x}); }}"
-                )?;
+        writeln!(w, "  let end = row + min({rows}u, u.dims.x - min(row, u.dims.x));")?;
+        each_sum(w, "  ", rows as usize, |w, sum| {
+            if vector {
+                return writeln!(w, "      if col < u.dims.y {{ epilogue(part.first_row + r, col, {sum}); }}");
             }
-        }
-        writeln!(w, "  }}")?;
+            writeln!(w, "      for (var j = col; j < min(col + 4u, u.dims.y); j++) {{")?;
+            writeln!(w, "        epilogue(part.first_row + r, j, {sum}[j - col]);\n      }}")
+        })?;
         writeln!(w, "}}")
     }
 
@@ -220,6 +213,36 @@ impl Broadcast {
         }
         Ok(())
     }
+}
+
+/// Sums that [`each_sum`] moves up at once: a number that makes the moves few.
+const STEP: usize = 4;
+
+/// Does `what` with the sum of each row `r` from `row` to `end`, of the `rows` variables `c0`, `c1`, …, a multiple of
+/// [`STEP`]. It is a loop so that `what` is compiled once and not for every row, and the sums move up in it: what drivers
+/// make of an array takes them several times as long to compile as all the rest. Nor does it begin at a constant, or Mesa
+/// would unroll it.
+pub(super) fn each_sum(
+    w: &mut String,
+    indent: &str,
+    rows: usize,
+    what: impl FnOnce(&mut String, &str) -> std::fmt::Result,
+) -> std::fmt::Result {
+    let moved = |name: &str, count: usize, by: usize| {
+        (0..count).map(|i| format!("{name}{i} = {name}{};", i + by)).collect::<Vec<_>>().join(" ")
+    };
+    writeln!(w, "{indent}for (var first_row = row; first_row < end; first_row += {STEP}u) {{")?;
+    for i in 0..STEP {
+        writeln!(w, "{indent}  var next{i} = c{i};")?;
+    }
+    writeln!(w, "{indent}  for (var r = first_row; r < min(first_row + {STEP}u, end); r++) {{")?;
+    what(w, "next0")?;
+    writeln!(w, "{indent}    {}", moved("next", STEP - 1, 1))?;
+    writeln!(w, "{indent}  }}")?;
+    if rows > STEP {
+        writeln!(w, "{indent}  {}", moved("c", rows - STEP, STEP))?;
+    }
+    writeln!(w, "{indent}}}")
 }
 
 const ELEMENTS: [&str; 4] = ["x", "y", "z", "w"];

@@ -215,18 +215,33 @@ pub(super) fn guess_step(device: &Device, plan: &Plan) -> f64 {
     steps.map(|step| guess(device, &step.kernel, step.uniform.dims)).sum()
 }
 
-/// Bytes of the text of an unrolled matrix product.
-const UNROLLED: f64 = 14e3;
+/// Bytes of a text that a software rasteriser compiles in a second.
+const COMPILED_IN_A_SECOND: f64 = 21e3;
 
 /// A guess of the time that a driver takes to compile `variant`; nothing where it did. It grows faster than the text does:
-/// by its square, between what two versions of Mesa were seen to take for products and for whole fused networks.
+/// by its square, between what Mesa 25.0.7 was seen to take for products and for whole fused networks; 22.3.6 takes less.
 pub(super) fn compiling(gpu: &Gpu, kernel: &Kernel, variant: Variant) -> Duration {
     let text = kernel.wgsl(variant);
-    let unrolled = if is_software(gpu) { 1.0 } else { 0.1 };
-    match gpu.has_compiled(&text) {
-        true => Duration::ZERO,
-        false => Duration::from_secs_f64(unrolled * (text.len() as f64 / UNROLLED).powi(2)),
+    if gpu.has_compiled(&text) {
+        return Duration::ZERO;
     }
+    let seconds = (text.len() as f64 / COMPILED_IN_A_SECOND).powi(2);
+    Duration::from_secs_f64(match (is_software(gpu), has_barriers(&text)) {
+        (true, true) => 6.0 * seconds,
+        (true, false) => seconds,
+        (false, _) => 0.2 * seconds,
+    })
+}
+
+/// Whether `text` waits for other invocations. That cuts a software rasteriser's program into coroutines, which are slow to
+/// run and slowest to compile.
+fn has_barriers(text: &str) -> bool {
+    text.contains("workgroupBarrier")
+}
+
+/// Whether `variant` is not worth its compilation beside `preferred`: on a software rasteriser it alone has barriers.
+pub(super) fn is_hopeless(gpu: &Gpu, kernel: &Kernel, variant: Variant, preferred: Variant) -> bool {
+    is_software(gpu) && has_barriers(&kernel.wgsl(variant)) && !has_barriers(&kernel.wgsl(preferred))
 }
 
 /// The same for the steps of a plan as the heuristic has them.

@@ -1,7 +1,8 @@
 //! One call's measuring, with its budget.
 
 use super::measure::{
-    agrees, capped_batch, compiling, compiling_plan, heuristic, is_software, raced_seconds, rehearse, seconds,
+    agrees, capped_batch, compiling, compiling_plan, heuristic, is_hopeless, is_software, raced_seconds, rehearse,
+    seconds,
 };
 use super::{Effort, Job, Outcome, Source, Verdict, fastest};
 use crate::device::Device;
@@ -14,6 +15,9 @@ use std::time::{Duration, Instant};
 
 /// How much faster than the heuristic's variant another one has to be: noise must not decide.
 const CLEARLY: f64 = 0.95;
+
+/// The shortest expected compilation that says how slow the device compiles; what is run besides takes longer than others.
+const LEAST_GUESS: Duration = Duration::from_millis(50);
 
 /// How long measuring may take on a device.
 #[derive(Clone, Copy)]
@@ -52,7 +56,8 @@ pub(super) struct Session<'a> {
     pub(super) share: f64,
     /// The longest that a candidate of a kernel took, compilation included.
     longest: Duration,
-    /// How much slower than expected a plan was compiled, at the worst; at least 1, since caches make some of it quick.
+    /// How much slower than expected a text or a plan was compiled, at the worst: the machine may be busy. At least 1, since
+    /// caches make some of it quick.
     slowness: f64,
     tamper: &'a dyn Fn(Variant, &mut Plan),
     pub(super) measured: bool,
@@ -101,6 +106,13 @@ impl<'a> Session<'a> {
         self.ends_before(self.limits.kernels.mul_f64(self.share), expected)
     }
 
+    /// Learns from a compilation that was expected to take as long as `guess`.
+    fn compiled(&mut self, guess: Duration, took: Duration) {
+        if guess >= LEAST_GUESS {
+            self.slowness = self.slowness.max(took.as_secs_f64() / guess.as_secs_f64());
+        }
+    }
+
     fn ends_before(&mut self, limit: Duration, expected: Duration) -> bool {
         let ok = self.elapsed() + expected < limit;
         if !ok && self.incomplete.is_none() {
@@ -114,14 +126,20 @@ impl<'a> Session<'a> {
         let device = Device::Gpu(gpu.clone());
         let (kernel, dims) = (verdict.kernel.clone(), verdict.timed_dims);
         let mut best: Option<(Variant, f64)> = None;
-        for (variant, outcome) in verdict.candidates.iter_mut().take(self.most) {
-            if !self.may_measure(compiling(gpu, &kernel, *variant)) {
+        let (most, preferred) = (self.most, verdict.winner);
+        let hopeful =
+            |(variant, _): &&mut (Variant, _)| most == usize::MAX || !is_hopeless(gpu, &kernel, *variant, preferred);
+        for (variant, outcome) in verdict.candidates.iter_mut().filter(hopeful).take(most) {
+            let guess = compiling(gpu, &kernel, *variant);
+            if !self.may_measure(guess) {
                 break;
             }
             self.measured = true;
             let begin = Instant::now();
             let tamper = |plan: &mut Plan| (self.tamper)(*variant, plan);
-            *outcome = match agrees(&device, &kernel, *variant, &tamper) {
+            let agreed = agrees(&device, &kernel, *variant, &tamper);
+            self.compiled(guess, begin.elapsed());
+            *outcome = match agreed {
                 Ok(()) => match raced_seconds(&device, &kernel, *variant, dims, best.map(|(_, seconds)| seconds)) {
                     Ok(seconds) => Outcome::Seconds(seconds),
                     Err(error) => Outcome::Excluded(error.to_string()),
@@ -188,9 +206,7 @@ impl<'a> Session<'a> {
             let outcome = plan.and_then(|plan| {
                 self.check(device, &plan)?;
                 let step = rehearse(device, job, &plan, VariantChoice::Heuristic)?;
-                if !guess.is_zero() {
-                    self.slowness = self.slowness.max(begin.elapsed().as_secs_f64() / guess.as_secs_f64());
-                }
+                self.compiled(guess, begin.elapsed());
                 seconds(step, rival)
             });
             standings[i].1 = Outcome::from(outcome);
@@ -242,5 +258,36 @@ impl Verdict {
             gpu.info().name,
             why.join("; ")
         )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(spent: u64) -> Session<'static> {
+        let limits = Limits::within(Duration::from_secs(10));
+        Session::new(Effort::Budget, limits, Duration::from_secs(spent), &|_, _| {})
+    }
+
+    #[test]
+    fn nothing_is_begun_that_a_busy_machine_ends_too_late() {
+        let second = Duration::from_secs(1);
+        let mut quiet = session(6);
+        quiet.compiled(second, second / 2);
+        assert!(quiet.may_measure(3 * second), "quicker than expected is no reason to hope");
+        assert!(!quiet.may_measure(4 * second));
+        assert!(quiet.incomplete.is_some_and(|why| why.contains("were spent")));
+
+        let mut busy = session(6);
+        busy.compiled(second, 3 * second);
+        busy.compiled(second, second);
+        assert!(busy.may_measure(second));
+        assert!(!busy.may_measure(2 * second), "it was seen to take three times as long");
+
+        let mut small = session(6);
+        small.compiled(LEAST_GUESS / 2, second);
+        assert!(small.may_measure(3 * second), "a small text says nothing of how slow a device compiles");
+        assert!(!session(10).may_measure(Duration::ZERO));
     }
 }

@@ -3,6 +3,7 @@
 //! within the subgroup. Everything is read and written as vectors of four, terms of the sums too: a load costs the same
 //! for four numbers as for one. The texts are generated because their inner parts are unrolled.
 
+use crate::kernel::broadcast::each_sum;
 use std::fmt::{Result, Write};
 
 /// Lanes of a subgroup, and rows that share one load of the left operand.
@@ -39,24 +40,23 @@ fn forward(layer: Layer, l: u32, base: u32, rows: u32, lane: u32) {
     }
     turn(w)?;
     writeln!(w, "      }}")?;
-    array(w)?;
     w.push_str(
         "      let bias = bias_at(layer, col);
       let wanted = vec4<u32>(col, col + 1u, col + 2u, col + 3u) < vec4<u32>(layer.outputs);
-      for (var r = row; r < select(row, row + 32u, col < layer.outputs); r++) {
-        let z = select(vec4<f32>(), sums[r - row] + bias, wanted);
-        let at = base / 4u + r * stride + col / 4u;
-        if layer.stored != layer.output {
-          scratch[layer.stored / 4u + at] = z;
-        }
-        scratch[layer.output / 4u + at] = select(vec4<f32>(), activate(l, z), wanted);
-      }
-    }
-  }
-}
+      let end = select(row, row + 32u, col < layer.outputs);
 ",
     );
-    Ok(())
+    rows(
+        w,
+        "          let z = select(vec4<f32>(), SUM + bias, wanted);
+          let at = base / 4u + r * stride + col / 4u;
+          if layer.stored != layer.output {
+            scratch[layer.stored / 4u + at] = z;
+          }
+          scratch[layer.output / 4u + at] = select(vec4<f32>(), activate(l, z), wanted);
+",
+    )?;
+    writeln!(w, "    }}\n  }}\n}}")
 }
 
 pub(super) fn backward(w: &mut String) -> Result {
@@ -84,22 +84,18 @@ fn backward(layer: Layer, l: u32, base: u32, first: u32, rows: u32, lane: u32) {
     }
     turn(w)?;
     writeln!(w, "      }}")?;
-    array(w)?;
-    w.push_str(
-        "      for (var r = row; r < select(row, row + 32u, col < layer.inputs); r++) {
-        if l > 0u {
-          let at = base / 4u + r * stride + col / 4u;
-          scratch[layer.below / 4u + at] = sums[r - row] * derivative(l - 1u, scratch[layer.below_stored / 4u + at]);
-        } else if r < rows {
-          input_gradient_at(first + r, col, sums[r - row]);
-        }
-      }
-    }
-  }
-}
+    writeln!(w, "      let end = select(row, row + 32u, col < layer.inputs);")?;
+    rows(
+        w,
+        "          if l > 0u {
+            let at = base / 4u + r * stride + col / 4u;
+            scratch[layer.below / 4u + at] = SUM * derivative(l - 1u, scratch[layer.below_stored / 4u + at]);
+          } else if r < rows {
+            input_gradient_at(first + r, col, SUM);
+          }
 ",
-    );
-    Ok(())
+    )?;
+    writeln!(w, "    }}\n  }}\n}}")
 }
 
 pub(super) fn gradients(w: &mut String) -> Result {
@@ -137,13 +133,13 @@ fn weight_gradient(layer: Layer, base: u32, gradients: u32, rows: u32, add: bool
         }
     }
     writeln!(w, "      }}")?;
-    array(w)?;
+    writeln!(
+        w,
+        "      let end = select(row, min(row + 32u, layer.outputs), layer.wants_weight && col < layer.inputs);"
+    )?;
+    rows(w, "          accumulate((gradients + layer.weight_gradient) / 4u + r * stride + col / 4u, SUM, add);\n")?;
     w.push_str(
-        "      let end = select(row, min(row + 32u, layer.outputs), layer.wants_weight && col < layer.inputs);
-      for (var j = row; j < end; j++) {
-        accumulate((gradients + layer.weight_gradient) / 4u + j * stride + col / 4u, sums[j - row], add);
-      }
-      // Each lane has summed the deltas of four units.
+        "      // Each lane has summed the deltas of four units.
       if first == 0u && layer.wants_bias && row + 4u * lane < layer.outputs {
         accumulate((gradients + layer.bias_gradient + row) / 4u + lane, bias, add);
       }
@@ -166,11 +162,9 @@ fn sums(w: &mut String) -> Result {
     (0..super::TILE_ROWS).try_for_each(|r| writeln!(w, "      var c{r} = vec4<f32>();"))
 }
 
-/// A loop over an array compiles the epilogue once and not for every row. It begins at the tile's row: from a constant on,
-/// Mesa would unroll it.
-fn array(w: &mut String) -> Result {
-    let all: Vec<_> = (0..super::TILE_ROWS).map(|r| format!("c{r}")).collect();
-    writeln!(w, "      var sums = array<vec4<f32>, {}>({});", all.len(), all.join(", "))
+/// Does `what` with each row's `SUM`.
+fn rows(w: &mut String, what: &str) -> Result {
+    each_sum(w, "      ", super::TILE_ROWS, |w, sum| w.write_str(&what.replace("SUM", sum)))
 }
 
 /// Four terms of every sum.
