@@ -65,8 +65,8 @@ pub enum Slot {
     Joined(usize),
     /// `∂loss/∂y` of what every second layer puts out, where its delta does not come from a product at once.
     Flow(usize),
-    /// `δ = ∂loss/∂z` of every second layer, `[batch, widest]`: a layer's delta is dead once the next one is known.
-    Delta(usize),
+    /// `∂loss/∂z` of the last layer, `[batch, outputs]`, where it cannot take the place of the output.
+    Delta,
     /// `∂loss/∂input`, `[batch, inputs]`.
     InputGradient,
     /// What the fused kernels scribble on.
@@ -118,7 +118,7 @@ impl std::fmt::Display for Slot {
             Slot::Statistics(i) => format!("statistics.{i}"),
             Slot::Joined(i) => format!("joined.{i}"),
             Slot::Flow(i) => format!("flow.{i}"),
-            Slot::Delta(i) => format!("delta.{i}"),
+            Slot::Delta => "delta".to_owned(),
             Slot::InputGradient => "input_gradient".to_owned(),
             Slot::Scratch => "scratch".to_owned(),
             Slot::Partials => "partials".to_owned(),
@@ -506,6 +506,8 @@ impl Plan {
 
     /// The layer-wise training step: one matrix product per layer forward, two backward, then the update.
     ///
+    /// A delta takes the place of what its `f′` is computed from, once the weight gradient of the layer above has read it.
+    ///
     /// The four equations, with ⊙ the element-wise product: `δ_L = ∇_a C ⊙ f′(z_L)` (kernel `loss`),
     /// `δ_l = (δ_{l+1} W_{l+1}) ⊙ f′(z_l)` (`matmul_nn × f′`), `∂C/∂b_l = Σ_rows δ_l` (`column_sum`),
     /// `∂C/∂W_l = δ_lᵀ a_{l-1}` (`matmul_tn`). Rows of a matrix are samples.
@@ -532,16 +534,12 @@ impl Plan {
         let mut bindings = vec![
             plan.words(Slot::Schedule, options.steps * ScheduleEntry::WORDS),
             plan.words(Slot::Clock, 1),
-            wiring.output(last),
-            plan.add(Slot::Target, options.batch * options.target_width(network)),
             wiring.delta(last),
+            plan.add(Slot::Target, options.batch * options.target_width(network)),
             plan.add(Slot::RowLoss, options.batch),
         ];
         if activation.stored() == Stored::Preactivation {
             bindings.push(wiring.stored(last));
-        }
-        for i in 0..=last {
-            plan.grow(wiring.delta(i));
         }
         bindings.extend((precision == Precision::F16).then(|| plan.add(Slot::Scaler, SCALER_LEN)));
         plan.push(
@@ -676,7 +674,7 @@ impl Plan {
                 Phase::Backward,
                 wiring.precision.of(Kernel::Matmul { form: Form::Nn, epilogue }),
                 [batch, inputs, outputs],
-                vec![wiring.delta(i), weight, wiring.delta(i - 1), wiring.stored(i - 1)],
+                vec![wiring.delta(i), weight, wiring.delta(i - 1)],
                 format!("layers.{} delta", i - 1),
             )?;
             self.begin_weight(wiring, i)?;
@@ -1024,8 +1022,15 @@ impl Wiring<'_> {
         }
     }
 
+    /// Where `δ = ∂loss/∂z` of layer `i` goes: in place of what it is computed from element by element, and nothing needs
+    /// any more. An equation takes other outputs than the one whose delta it writes, so the last layer's has a place of its
+    /// own there; in the layers below, the jets of the pre-activations are what derivatives need.
     fn delta(&self, i: usize) -> Binding {
-        whole(Slot::Delta(i % 2), self.batch * self.network.layers[i].outputs)
+        match (self.loss, self.is_last(i)) {
+            (Some(Loss::Equation(_)), true) => whole(Slot::Delta, self.batch * self.network.outputs()),
+            (Some(Loss::Equation(_)), false) | (_, true) => self.output(i),
+            (_, false) => self.stored(i),
+        }
     }
 
     fn trainable_below(&self, i: usize) -> bool {

@@ -67,7 +67,6 @@ impl Plan {
         let mut bindings = if dropout { self.step().to_vec() } else { Vec::new() };
         bindings.extend([wiring.flow(i), wiring.delta(i)]);
         bindings.extend(residual.then(|| wiring.flow(i + 1)));
-        bindings.push(wiring.stored(i));
         let kernel = Kernel::Block(Block::JoinDelta { activation, residual, dropout });
         self.push(Phase::Backward, kernel, [wiring.batch, layer.outputs], bindings, format!("layers.{i} delta"))?;
         self.mask(layer, i);

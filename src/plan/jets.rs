@@ -43,9 +43,6 @@ impl Plan {
         }
         plan.add(Slot::Params, params.len);
         plan.jet_forward(&wiring, components)?;
-        for i in 0..=last {
-            plan.grow(wiring.delta(i));
-        }
         let data = equation.text().data.len();
         let of_rows = vec![
             plan.words(Slot::Schedule, options.steps * ScheduleEntry::WORDS),
@@ -55,7 +52,8 @@ impl Plan {
             plan.add(Slot::Target, (options.batch * data).max(1)),
         ];
         let dims = [options.batch, network.outputs(), network.inputs, data];
-        let bindings = [of_rows.clone(), vec![wiring.delta(last), plan.add(Slot::RowLoss, options.batch)]].concat();
+        let bindings =
+            [of_rows.clone(), vec![plan.grow(wiring.delta(last)), plan.add(Slot::RowLoss, options.batch)]].concat();
         plan.push(Phase::Loss, jet(components, JetPass::Loss(equation))?, dims, bindings, "loss and its derivatives")?;
 
         plan.add(Slot::Gradients, params.len);
