@@ -33,6 +33,9 @@ pub enum Slot {
     Params,
     /// The gradients, laid out like the parameters.
     Gradients,
+    /// The gradients of one layer after the other, each updated before the next one's come: laid out like the parameters of
+    /// that layer.
+    LayerGradients,
     /// The gradients of the micro-batches of a batch before its last one, summed, laid out like the parameters.
     GradientSums,
     /// Sums of squares of the gradients, on their way to a norm.
@@ -103,6 +106,7 @@ impl std::fmt::Display for Slot {
         f.pad(&match self {
             Slot::Params => "params".to_owned(),
             Slot::Gradients => "gradients".to_owned(),
+            Slot::LayerGradients => "layer_gradients".to_owned(),
             Slot::GradientSums => "gradient_sums".to_owned(),
             Slot::Squares => "squares".to_owned(),
             Slot::Clip => "clip".to_owned(),
@@ -515,7 +519,8 @@ impl Plan {
         let params = Params::of(network);
         let mut plan = Plan { batch: options.batch, params: params.clone(), ..Plan::default() };
         let (batch, loss, precision) = (options.batch, Some(options.loss), options.precision);
-        let wiring = Wiring { network, params: &params, batch, biased: batch, loss, precision };
+        let layer_by_layer = options.updates_layer_by_layer(&params);
+        let wiring = Wiring { network, params: &params, batch, biased: batch, loss, precision, layer_by_layer };
         let last = network.layers.len() - 1;
 
         if options.data_rows > 0 {
@@ -550,9 +555,10 @@ impl Plan {
             "loss and output delta",
         )?;
 
-        plan.add(Slot::Gradients, params.len);
+        plan.add_gradients(&wiring);
         for i in (0..=last).rev() {
             plan.backward(&wiring, i, options.all_gradients)?;
+            plan.update_layer(&wiring, i, options)?;
         }
         if precision == Precision::F16 {
             let gradients = match options.all_gradients {
@@ -576,7 +582,7 @@ impl Plan {
         let params = Params::of(network);
         let mut plan = Plan { batch, params: params.clone(), ..Plan::default() };
         plan.add(Slot::Params, params.len);
-        let wiring = Wiring { network, params: &params, batch, biased: batch, loss: None, precision: Precision::F32 };
+        let wiring = Wiring::of_prediction(network, &params, batch, batch);
         for i in 0..network.layers.len() {
             plan.forward(&wiring, i)?;
         }
@@ -704,7 +710,7 @@ impl Plan {
         let (batch, outputs, inputs) = (wiring.batch, wiring.network.layers[i].outputs, wiring.network.layer_inputs(i));
         let wanted = |t: &&Tensor| all || t.trainable;
         if let Some(weight) = wiring.params.get(i, Role::Weight).filter(wanted) {
-            let gradient = Binding { slot: Slot::Gradients, range: weight.range() };
+            let gradient = self.grow(wiring.gradient(i, weight.range()));
             let label = format!("{} gradient", weight.name);
             let parts = gradient_parts(outputs * inputs, batch);
             let epilogue = if parts > 1 { Epilogue::Parts } else { Epilogue::Store };
@@ -736,7 +742,7 @@ impl Plan {
         let column_sum = wiring.precision.of(Kernel::ColumnSum);
         let delta = Binding { range: 0..batch * outputs, ..wiring.delta(i) };
         if let Some(bias) = wiring.params.get(i, Role::Bias).filter(wanted) {
-            let gradient = Binding { slot: Slot::Gradients, range: bias.range() };
+            let gradient = self.grow(wiring.gradient(i, bias.range()));
             let label = format!("{} gradient", bias.name);
             if wiring.network.layers[i].bias == Bias::Shared {
                 let sums = self.grow(whole(Slot::PartialSums, outputs));
@@ -762,20 +768,27 @@ impl Plan {
         Ok(())
     }
 
-    fn update(&mut self, run: Range<usize>, params: &Params, options: &TrainingOptions) -> Result<()> {
+    /// The update of the parameters `run` by `gradients`.
+    fn update(
+        &mut self,
+        run: Range<usize>,
+        gradients: Binding,
+        options: &TrainingOptions,
+        label: impl Into<String>,
+    ) -> Result<()> {
         let rule = options.optimizer.rule();
         let mut bindings = vec![
             whole(Slot::Schedule, options.steps * ScheduleEntry::WORDS),
             whole(Slot::Clock, 1),
-            Binding { slot: Slot::Gradients, range: run.clone() },
+            gradients,
             Binding { slot: Slot::Params, range: run.clone() },
         ];
         for i in 0..rule.states() {
-            self.add(Slot::State(i), params.len);
+            self.add(Slot::State(i), self.params.len);
             bindings.push(Binding { slot: Slot::State(i), range: run.clone() });
         }
         bindings.extend((options.precision == Precision::F16).then(|| whole(Slot::Overflow, 1)));
-        self.push(Phase::Update, options.precision.of(Kernel::Update(rule)), [run.len()], bindings, "update")?;
+        self.push(Phase::Update, options.precision.of(Kernel::Update(rule)), [run.len()], bindings, label)?;
         if let Some(step) = self.steps.last_mut() {
             step.uniform.hyper = options.optimizer.hyper();
         }
@@ -977,9 +990,25 @@ struct Wiring<'a> {
     /// `None` in a prediction.
     loss: Option<Loss>,
     precision: Precision,
+    /// Whether a layer is updated before the gradients of the one below are computed.
+    layer_by_layer: bool,
 }
 
-impl Wiring<'_> {
+impl<'a> Wiring<'a> {
+    /// `batch` rows, a bias added to the first `biased` of them.
+    fn of_prediction(network: &'a Network, params: &'a Params, batch: usize, biased: usize) -> Self {
+        Wiring { network, params, batch, biased, loss: None, precision: Precision::F32, layer_by_layer: false }
+    }
+
+    /// Where the gradients of `range` go, which are parameters of layer `i`.
+    fn gradient(&self, i: usize, range: Range<usize>) -> Binding {
+        let first = self.params.tensors.iter().find(|tensor| tensor.layer == i).map_or(0, |tensor| tensor.offset);
+        match self.layer_by_layer {
+            true => Binding { slot: Slot::LayerGradients, range: range.start - first..range.end - first },
+            false => Binding { slot: Slot::Gradients, range },
+        }
+    }
+
     fn is_last(&self, i: usize) -> bool {
         i + 1 == self.network.layers.len()
     }

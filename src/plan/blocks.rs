@@ -77,7 +77,7 @@ impl Plan {
     pub(super) fn normalize_backward(&mut self, wiring: &Wiring<'_>, i: usize) -> Result<()> {
         let (batch, cols, over) = (wiring.batch, wiring.network.layers[i].outputs, wiring.over(i));
         let (scale, shift) = (wiring.param(i, Role::Scale)?, wiring.param(i, Role::Shift)?);
-        let gradients = Binding { slot: Slot::Gradients, range: scale.range.start..shift.range.end };
+        let gradients = self.grow(wiring.gradient(i, scale.range.start..shift.range.end));
         let apart = shift.range.start - scale.range.start;
         let (delta, normal) = (wiring.delta(i), wiring.normal(i));
         let kernel = Kernel::Block(Block::NormalizeSums { over: Over::Columns, weighted: false });

@@ -56,7 +56,7 @@ impl Slot {
     pub fn group(self) -> Group {
         match self {
             Slot::Params | Slot::HalfParams => Group::Parameters,
-            Slot::Gradients | Slot::GradientSums | Slot::InputGradient => Group::Gradients,
+            Slot::Gradients | Slot::LayerGradients | Slot::GradientSums | Slot::InputGradient => Group::Gradients,
             Slot::State(_) | Slot::Average => Group::OptimizerState,
             Slot::Input | Slot::InputJets | Slot::Target => Group::Batch,
             Slot::Activation(_)
