@@ -1,12 +1,12 @@
-// row_loss[r] = loss_scale · Σ_j loss(y, t) and delta[r, j] = loss_scale · ∂loss/∂y · f′, for the output y as [rows, cols].
+// row_loss[r] = loss_scale · Σ_j loss(y, t) and, in place of the output y as [rows, cols], the delta
+// loss_scale · ∂loss/∂y · f′. An invocation writes no element that another one reads.
 // Rows past the batch's end (entry.rows) give 0. dims: rows, cols, and 1 where the weight of a row stands behind its targets,
 // else 0. LANES neighbouring invocations share a row.
 
 @group(0) @binding(2) var<storage, read> clock: array<u32>;
-@group(0) @binding(3) var<storage, read> output: array<Stored>;
+@group(0) @binding(3) var<storage, read_write> output: array<Stored>;
 @group(0) @binding(4) var<storage, read> target_rows: array<f32>;
-@group(0) @binding(5) var<storage, read_write> delta: array<Stored>;
-@group(0) @binding(6) var<storage, read_write> row_loss: array<f32>;
+@group(0) @binding(5) var<storage, read_write> row_loss: array<f32>;
 
 var<workgroup> scratch: array<f32, 256>;
 
@@ -81,7 +81,7 @@ fn main(
     let t = target_rows[target_begin + j];
     loss += loss_value(y, t, row);
     let derivative = scale * loss_derivative(y, t, row) * activation_derivative(stored_of(begin + j));
-    delta[begin + j] = Stored(delta_scale() * derivative);
+    output[begin + j] = Stored(delta_scale() * derivative);
   }
   let total = row_sum(local, loss);
   if r >= rows {
@@ -92,7 +92,7 @@ fn main(
   }
   if !live {
     for (var j = lane; j < cols; j += LANES) {
-      delta[begin + j] = Stored(0.0);
+      output[begin + j] = Stored(0.0);
     }
   }
 }

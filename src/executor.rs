@@ -40,13 +40,15 @@ pub trait Executor: Send {
     /// Begins to read elements of a slot as they are after the work handed over so far.
     fn read(&mut self, slot: Slot, range: Range<usize>) -> Result<Readback>;
 
-    /// Like [`Executor::run`], and begins to read elements of a slot as they are after each of the `times`: one behind the
-    /// other in one read-back.
+    /// Like [`Executor::run`], and begins to read elements of a slot as they are after the forward pass of each of the
+    /// `times`: one behind the other in one read-back. Later phases may put something else in the place of the output.
     fn run_and_read(&mut self, phases: &[Phase], times: usize, slot: Slot, range: Range<usize>) -> Result<Readback> {
         let mut all = Vec::with_capacity(times * range.len());
+        let (forward, rest) = behind_forward(phases);
         for _ in 0..times {
-            self.run(phases, 1)?;
+            self.run(forward, 1)?;
             all.extend(self.read(slot, range.clone())?.wait()?);
+            self.run(rest, 1)?;
         }
         Ok(Readback(Box::pin(std::future::ready(Ok(all)))))
     }
@@ -77,6 +79,12 @@ impl Readback {
     pub fn wait(self) -> Result<Vec<f32>> {
         pollster::block_on(self.0)
     }
+}
+
+/// The phases up to the forward pass, and those behind it.
+pub(crate) fn behind_forward(phases: &[Phase]) -> (&[Phase], &[Phase]) {
+    let at = phases.iter().position(|&phase| phase == Phase::Forward).map_or(phases.len(), |at| at + 1);
+    phases.split_at(at)
 }
 
 /// Finds a slot and checks that `range` lies inside it and that it holds elements of the wanted type.

@@ -42,8 +42,8 @@ pub enum Kernel {
         /// What happens to each sum before it is stored.
         epilogue: Epilogue,
     },
-    /// The loss of each row and the delta of the output layer: `dims = [rows, cols, weights]`. Behind the targets of a row
-    /// stands its weight, where there are such: `weights` is 1 then, else 0.
+    /// The loss of each row and, in place of the output, its delta: `dims = [rows, cols, weights]`. Behind the targets of a
+    /// row stands its weight, where there are such: `weights` is 1 then, else 0.
     Loss {
         /// The loss.
         loss: Loss,
@@ -131,7 +131,7 @@ pub enum Epilogue {
         /// Whether to store the pre-activation for the backward pass.
         keep: bool,
     },
-    /// `δ = sum ⊙ f′`, from what the forward pass stored of the layer below.
+    /// `δ = sum ⊙ f′`, in place of what the forward pass stored of the layer below for `f′`.
     Delta {
         /// `f`
         activation: Activation,
@@ -367,7 +367,7 @@ impl Kernel {
                 let mut all =
                     vec![binding(1, "a", Read, Real), binding(2, "b", Read, Real), binding(3, "c", Write, Real)];
                 match epilogue {
-                    Epilogue::Store | Epilogue::Parts => {}
+                    Epilogue::Store | Epilogue::Parts | Epilogue::Delta { .. } => {}
                     Epilogue::Forward { bias, keep, .. } => {
                         if bias != Bias::None {
                             all.push(binding(4, "bias", Read, Real));
@@ -376,7 +376,6 @@ impl Kernel {
                             all.push(binding(5, "preactivation", Write, Real));
                         }
                     }
-                    Epilogue::Delta { .. } => all.push(binding(6, "stored", Read, Real)),
                 }
                 all
             }
@@ -384,13 +383,12 @@ impl Kernel {
                 let mut all = vec![
                     binding(1, "schedule", Read, Word),
                     binding(2, "clock", Read, Word),
-                    binding(3, "output", Read, Real),
+                    binding(3, "output", Write, Real),
                     binding(4, "target_rows", Read, Real),
-                    binding(5, "delta", Write, Real),
-                    binding(6, "row_loss", Write, Real),
+                    binding(5, "row_loss", Write, Real),
                 ];
                 if activation.stored() == Stored::Preactivation {
-                    all.push(binding(7, "stored", Read, Real));
+                    all.push(binding(6, "stored", Read, Real));
                 }
                 all
             }
@@ -518,18 +516,17 @@ impl Kernel {
             Kernel::Matmul { epilogue, .. } => {
                 let mut all = vec![x * z, z * y, x * y];
                 match epilogue {
-                    Epilogue::Store => {}
+                    Epilogue::Store | Epilogue::Delta { .. } => {}
                     Epilogue::Parts => all[2] *= w,
                     Epilogue::Forward { bias, keep, .. } => {
                         all.extend((bias != Bias::None).then(|| bias.len(y)));
                         all.extend(keep.then_some(x * y));
                     }
-                    Epilogue::Delta { .. } => all.push(x * y),
                 }
                 all
             }
             Kernel::Loss { activation, .. } => {
-                let mut all = vec![ENTRY, 1, x * y, x * (y + z), x * y, x];
+                let mut all = vec![ENTRY, 1, x * y, x * (y + z), x];
                 all.extend((activation.stored() == Stored::Preactivation).then_some(x * y));
                 all
             }

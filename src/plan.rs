@@ -33,6 +33,9 @@ pub enum Slot {
     Params,
     /// The gradients, laid out like the parameters.
     Gradients,
+    /// The gradients of one layer after the other, each updated before the next one's come: laid out like the parameters of
+    /// that layer.
+    LayerGradients,
     /// The gradients of the micro-batches of a batch before its last one, summed, laid out like the parameters.
     GradientSums,
     /// Sums of squares of the gradients, on their way to a norm.
@@ -65,8 +68,8 @@ pub enum Slot {
     Joined(usize),
     /// `∂loss/∂y` of what every second layer puts out, where its delta does not come from a product at once.
     Flow(usize),
-    /// `δ = ∂loss/∂z` of every second layer, `[batch, widest]`: a layer's delta is dead once the next one is known.
-    Delta(usize),
+    /// `∂loss/∂z` of the last layer, `[batch, outputs]`, where it cannot take the place of the output.
+    Delta,
     /// `∂loss/∂input`, `[batch, inputs]`.
     InputGradient,
     /// What the fused kernels scribble on.
@@ -103,6 +106,7 @@ impl std::fmt::Display for Slot {
         f.pad(&match self {
             Slot::Params => "params".to_owned(),
             Slot::Gradients => "gradients".to_owned(),
+            Slot::LayerGradients => "layer_gradients".to_owned(),
             Slot::GradientSums => "gradient_sums".to_owned(),
             Slot::Squares => "squares".to_owned(),
             Slot::Clip => "clip".to_owned(),
@@ -118,7 +122,7 @@ impl std::fmt::Display for Slot {
             Slot::Statistics(i) => format!("statistics.{i}"),
             Slot::Joined(i) => format!("joined.{i}"),
             Slot::Flow(i) => format!("flow.{i}"),
-            Slot::Delta(i) => format!("delta.{i}"),
+            Slot::Delta => "delta".to_owned(),
             Slot::InputGradient => "input_gradient".to_owned(),
             Slot::Scratch => "scratch".to_owned(),
             Slot::Partials => "partials".to_owned(),
@@ -506,6 +510,8 @@ impl Plan {
 
     /// The layer-wise training step: one matrix product per layer forward, two backward, then the update.
     ///
+    /// A delta takes the place of what its `f′` is computed from, once the weight gradient of the layer above has read it.
+    ///
     /// The four equations, with ⊙ the element-wise product: `δ_L = ∇_a C ⊙ f′(z_L)` (kernel `loss`),
     /// `δ_l = (δ_{l+1} W_{l+1}) ⊙ f′(z_l)` (`matmul_nn × f′`), `∂C/∂b_l = Σ_rows δ_l` (`column_sum`),
     /// `∂C/∂W_l = δ_lᵀ a_{l-1}` (`matmul_tn`). Rows of a matrix are samples.
@@ -513,7 +519,8 @@ impl Plan {
         let params = Params::of(network);
         let mut plan = Plan { batch: options.batch, params: params.clone(), ..Plan::default() };
         let (batch, loss, precision) = (options.batch, Some(options.loss), options.precision);
-        let wiring = Wiring { network, params: &params, batch, biased: batch, loss, precision };
+        let layer_by_layer = options.updates_layer_by_layer(&params);
+        let wiring = Wiring { network, params: &params, batch, biased: batch, loss, precision, layer_by_layer };
         let last = network.layers.len() - 1;
 
         if options.data_rows > 0 {
@@ -532,16 +539,12 @@ impl Plan {
         let mut bindings = vec![
             plan.words(Slot::Schedule, options.steps * ScheduleEntry::WORDS),
             plan.words(Slot::Clock, 1),
-            wiring.output(last),
-            plan.add(Slot::Target, options.batch * options.target_width(network)),
             wiring.delta(last),
+            plan.add(Slot::Target, options.batch * options.target_width(network)),
             plan.add(Slot::RowLoss, options.batch),
         ];
         if activation.stored() == Stored::Preactivation {
             bindings.push(wiring.stored(last));
-        }
-        for i in 0..=last {
-            plan.grow(wiring.delta(i));
         }
         bindings.extend((precision == Precision::F16).then(|| plan.add(Slot::Scaler, SCALER_LEN)));
         plan.push(
@@ -552,9 +555,10 @@ impl Plan {
             "loss and output delta",
         )?;
 
-        plan.add(Slot::Gradients, params.len);
+        plan.add_gradients(&wiring);
         for i in (0..=last).rev() {
             plan.backward(&wiring, i, options.all_gradients)?;
+            plan.update_layer(&wiring, i, options)?;
         }
         if precision == Precision::F16 {
             let gradients = match options.all_gradients {
@@ -578,7 +582,7 @@ impl Plan {
         let params = Params::of(network);
         let mut plan = Plan { batch, params: params.clone(), ..Plan::default() };
         plan.add(Slot::Params, params.len);
-        let wiring = Wiring { network, params: &params, batch, biased: batch, loss: None, precision: Precision::F32 };
+        let wiring = Wiring::of_prediction(network, &params, batch, batch);
         for i in 0..network.layers.len() {
             plan.forward(&wiring, i)?;
         }
@@ -676,7 +680,7 @@ impl Plan {
                 Phase::Backward,
                 wiring.precision.of(Kernel::Matmul { form: Form::Nn, epilogue }),
                 [batch, inputs, outputs],
-                vec![wiring.delta(i), weight, wiring.delta(i - 1), wiring.stored(i - 1)],
+                vec![wiring.delta(i), weight, wiring.delta(i - 1)],
                 format!("layers.{} delta", i - 1),
             )?;
             self.begin_weight(wiring, i)?;
@@ -706,7 +710,7 @@ impl Plan {
         let (batch, outputs, inputs) = (wiring.batch, wiring.network.layers[i].outputs, wiring.network.layer_inputs(i));
         let wanted = |t: &&Tensor| all || t.trainable;
         if let Some(weight) = wiring.params.get(i, Role::Weight).filter(wanted) {
-            let gradient = Binding { slot: Slot::Gradients, range: weight.range() };
+            let gradient = self.grow(wiring.gradient(i, weight.range()));
             let label = format!("{} gradient", weight.name);
             let parts = gradient_parts(outputs * inputs, batch);
             let epilogue = if parts > 1 { Epilogue::Parts } else { Epilogue::Store };
@@ -738,7 +742,7 @@ impl Plan {
         let column_sum = wiring.precision.of(Kernel::ColumnSum);
         let delta = Binding { range: 0..batch * outputs, ..wiring.delta(i) };
         if let Some(bias) = wiring.params.get(i, Role::Bias).filter(wanted) {
-            let gradient = Binding { slot: Slot::Gradients, range: bias.range() };
+            let gradient = self.grow(wiring.gradient(i, bias.range()));
             let label = format!("{} gradient", bias.name);
             if wiring.network.layers[i].bias == Bias::Shared {
                 let sums = self.grow(whole(Slot::PartialSums, outputs));
@@ -764,20 +768,27 @@ impl Plan {
         Ok(())
     }
 
-    fn update(&mut self, run: Range<usize>, params: &Params, options: &TrainingOptions) -> Result<()> {
+    /// The update of the parameters `run` by `gradients`.
+    fn update(
+        &mut self,
+        run: Range<usize>,
+        gradients: Binding,
+        options: &TrainingOptions,
+        label: impl Into<String>,
+    ) -> Result<()> {
         let rule = options.optimizer.rule();
         let mut bindings = vec![
             whole(Slot::Schedule, options.steps * ScheduleEntry::WORDS),
             whole(Slot::Clock, 1),
-            Binding { slot: Slot::Gradients, range: run.clone() },
+            gradients,
             Binding { slot: Slot::Params, range: run.clone() },
         ];
         for i in 0..rule.states() {
-            self.add(Slot::State(i), params.len);
+            self.add(Slot::State(i), self.params.len);
             bindings.push(Binding { slot: Slot::State(i), range: run.clone() });
         }
         bindings.extend((options.precision == Precision::F16).then(|| whole(Slot::Overflow, 1)));
-        self.push(Phase::Update, options.precision.of(Kernel::Update(rule)), [run.len()], bindings, "update")?;
+        self.push(Phase::Update, options.precision.of(Kernel::Update(rule)), [run.len()], bindings, label)?;
         if let Some(step) = self.steps.last_mut() {
             step.uniform.hyper = options.optimizer.hyper();
         }
@@ -979,9 +990,25 @@ struct Wiring<'a> {
     /// `None` in a prediction.
     loss: Option<Loss>,
     precision: Precision,
+    /// Whether a layer is updated before the gradients of the one below are computed.
+    layer_by_layer: bool,
 }
 
-impl Wiring<'_> {
+impl<'a> Wiring<'a> {
+    /// `batch` rows, a bias added to the first `biased` of them.
+    fn of_prediction(network: &'a Network, params: &'a Params, batch: usize, biased: usize) -> Self {
+        Wiring { network, params, batch, biased, loss: None, precision: Precision::F32, layer_by_layer: false }
+    }
+
+    /// Where the gradients of `range` go, which are parameters of layer `i`.
+    fn gradient(&self, i: usize, range: Range<usize>) -> Binding {
+        let first = self.params.tensors.iter().find(|tensor| tensor.layer == i).map_or(0, |tensor| tensor.offset);
+        match self.layer_by_layer {
+            true => Binding { slot: Slot::LayerGradients, range: range.start - first..range.end - first },
+            false => Binding { slot: Slot::Gradients, range },
+        }
+    }
+
     fn is_last(&self, i: usize) -> bool {
         i + 1 == self.network.layers.len()
     }
@@ -1024,8 +1051,15 @@ impl Wiring<'_> {
         }
     }
 
+    /// Where `δ = ∂loss/∂z` of layer `i` goes: in place of what it is computed from element by element, and nothing needs
+    /// any more. An equation takes other outputs than the one whose delta it writes, so the last layer's has a place of its
+    /// own there; in the layers below, the jets of the pre-activations are what derivatives need.
     fn delta(&self, i: usize) -> Binding {
-        whole(Slot::Delta(i % 2), self.batch * self.network.layers[i].outputs)
+        match (self.loss, self.is_last(i)) {
+            (Some(Loss::Equation(_)), true) => whole(Slot::Delta, self.batch * self.network.outputs()),
+            (Some(Loss::Equation(_)), false) | (_, true) => self.output(i),
+            (_, false) => self.stored(i),
+        }
     }
 
     fn trainable_below(&self, i: usize) -> bool {

@@ -169,6 +169,17 @@ fn a_batch_off_by_one_is_caught() {
     demand_caught(&case(), "", |plan| step(plan, "loss and output delta").uniform.dims[0] -= 1);
 }
 
+/// A delta takes the place of an activation that the weight gradient above has to read first.
+#[test]
+fn a_delta_that_comes_too_early_is_caught() {
+    demand_caught(&case(), "gradient of layers.1.weight", |plan| {
+        let at = |plan: &Plan, label| plan.steps.iter().position(|step| step.label == label).unwrap();
+        let gradient = plan.steps.remove(at(plan, "layers.1.weight gradient"));
+        let delta = at(plan, "layers.0 delta");
+        plan.steps.insert(delta + 1, gradient);
+    });
+}
+
 /// Some texts update a layer and then propagate through the updated weights. The gradient of the loss does not.
 #[test]
 fn propagating_through_updated_weights_is_caught() {

@@ -381,7 +381,7 @@ pub(super) fn contents(kernel: &Kernel, dims: [u32; 4], rng: &mut ChaCha8Rng) ->
                         all.push(Contents::Poison(x * y));
                     }
                 }
-                Epilogue::Delta { activation } => all.push(stored(activation, real(x * y, 4.0))),
+                Epilogue::Delta { activation } => all[2] = stored(activation, real(x * y, 4.0)),
             }
             all
         }
@@ -393,7 +393,7 @@ pub(super) fn contents(kernel: &Kernel, dims: [u32; 4], rng: &mut ChaCha8Rng) ->
                 // Like those that gradients are checked with: a loss of one's own may be defined on such alone.
                 targets.iter_mut().for_each(|t| *t = t.abs());
             }
-            let mut all = vec![schedule, clock, outputs, targets, Contents::Poison(x * y), Contents::Poison(x)];
+            let mut all = vec![schedule, clock, outputs, targets, Contents::Poison(x)];
             if activation.stored() == Stored::Preactivation {
                 all.push(real(x * y, 6.0));
             }
@@ -456,28 +456,28 @@ pub(super) fn bounds(kernel: &Kernel, uniform: &Uniform, contents: &[Contents]) 
                     out[2] = errors(sums.into_iter().map(|z| Bounded::activation(activation, z)).collect());
                 }
                 Epilogue::Delta { activation } => {
-                    let deltas = sums.into_iter().zip(given(3));
+                    let deltas = sums.into_iter().zip(given(2));
                     out[2] = errors(deltas.map(|(sum, s)| sum * Bounded::derivative(activation, s)).collect());
                 }
             }
         }
         Kernel::Loss { loss, activation } => {
             let (outputs, targets) = (given(2), given(3));
-            let stored = if activation.stored() == Stored::Preactivation { given(6) } else { outputs.clone() };
+            let stored = if activation.stored() == Stored::Preactivation { given(5) } else { outputs.clone() };
             for r in 0..x {
                 let target = &targets[r * (y + z)..][..y + z];
                 let scale = Bounded::given(f64::from(0.37f32));
                 let scale = target.get(y).map_or(scale, |&weight| scale * weight);
                 let range = r * y..(r + 1) * y;
                 if r >= live_rows(x) {
-                    out[4].extend(vec![0.0; y]);
-                    out[5].push(0.0);
+                    out[2].extend(vec![0.0; y]);
+                    out[4].push(0.0);
                     continue;
                 }
                 let (values, deltas) = loss_row(loss, &outputs[range.clone()], &target[..y]);
                 let slopes = stored[range].iter().map(|&s| Bounded::derivative(activation, s));
-                out[4].extend(deltas.into_iter().zip(slopes).map(|(d, slope)| (scale * d * slope).error));
-                out[5].push((scale * Bounded::sum(values.into_iter())).error);
+                out[2].extend(deltas.into_iter().zip(slopes).map(|(d, slope)| (scale * d * slope).error));
+                out[4].push((scale * Bounded::sum(values.into_iter())).error);
             }
         }
         // The two steps write losses[2] and losses[0]; both are the same sum.

@@ -98,7 +98,7 @@ pub(super) fn mixed_bounds(mixed: Mixed, uniform: &Uniform, mut contents: Vec<Co
     match (mixed, mixed.base()) {
         (Mixed::Loss { .. }, Some(kernel)) => {
             let mut all = bounds(&kernel, uniform, &contents)?;
-            all[4].iter_mut().for_each(|error| *error *= f64::from(LOG_SCALE).exp2());
+            all[2].iter_mut().for_each(|error| *error *= f64::from(LOG_SCALE).exp2());
             Ok(all)
         }
         (_, Some(kernel)) => bounds(&kernel, uniform, &contents),

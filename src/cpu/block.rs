@@ -1,5 +1,5 @@
-use super::elementwise::{activate, multiply_by_derivative};
-use super::{PARALLEL_FROM, Views, for_row_blocks, light_rows};
+use super::elementwise::{activate, differentiate};
+use super::{PARALLEL_FROM, Views, at_least, for_row_blocks, light_rows};
 use crate::kernel::block::{Block, Over};
 use crate::network::Normalization;
 use crate::plan::ScheduleEntry;
@@ -146,14 +146,12 @@ pub(super) fn block<T: Real>(
             let first = if dropout { 2 } else { 0 };
             let (flow, delta) = (views.write(first), views.write(first + 1));
             let x = if residual { views.read(first + 2) } else { &[] };
-            let stored = views.read(first + if residual { 3 } else { 2 });
             for_row_blocks(rows, light_rows(4 * cols), [(flow, cols), (delta, cols)], |row, [flow, delta]| {
-                let start = row * cols;
-                for (i, (flow, delta)) in (start..).zip(flow.iter_mut().zip(delta.iter_mut())) {
+                differentiate(activation, delta);
+                for (i, (flow, delta)) in (row * cols..).zip(flow.iter_mut().zip(delta.iter_mut())) {
                     *flow += x.get(i).copied().unwrap_or(T::zero());
-                    *delta = *flow * mask.at(i);
+                    *delta = *flow * mask.at(i) * *delta;
                 }
-                multiply_by_derivative(activation, delta, &stored[start..]);
             });
         }
     }
@@ -195,10 +193,10 @@ fn column_sums<T: Real>(
 ) {
     let rows = matrix.len() / cols;
     let block = light_rows(cols);
-    scratch.clear();
-    scratch.resize(rows.div_ceil(block) * cols, T::zero());
+    let scratch = at_least(scratch, rows.div_ceil(block) * cols);
     let parts = matrix.par_chunks(block * cols).zip(scratch.par_chunks_mut(cols));
     parts.for_each(|(rows, sums)| {
+        sums.fill(T::zero());
         for row in rows.chunks_exact(cols) {
             sums.iter_mut().zip(row).enumerate().for_each(|(j, (sum, &x))| *sum += term(j, x));
         }

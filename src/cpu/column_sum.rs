@@ -1,5 +1,5 @@
 use super::elementwise::add_rows;
-use super::{Views, for_row_blocks, light_rows};
+use super::{Views, at_least, for_row_blocks, light_rows};
 use crate::real::Real;
 
 /// `sums[j] = Σ_r matrix[r, j]`: blocks of rows first, then the sums of the blocks, each in order.
@@ -7,11 +7,11 @@ pub(super) fn column_sum<T: Real>([rows, cols, ..]: [usize; 4], mut views: Views
     let (matrix, sums) = (&views.read(0)[..rows * cols], &mut views.write(1)[..cols]);
     let block = light_rows(cols);
     let blocks = rows.div_ceil(block);
-    scratch.clear();
-    scratch.resize(blocks * cols, T::zero());
-    for_row_blocks(blocks, 1, [(scratch, cols)], |i, [sums]| {
+    let parts = at_least(scratch, blocks * cols);
+    for_row_blocks(blocks, 1, [(parts, cols)], |i, [sums]| {
+        sums.fill(T::zero());
         add_rows(sums, &matrix[i * block * cols..rows.min((i + 1) * block) * cols]);
     });
     sums.fill(T::zero());
-    add_rows(sums, scratch);
+    add_rows(sums, &scratch[..blocks * cols]);
 }

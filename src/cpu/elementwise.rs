@@ -21,6 +21,23 @@ pub(super) fn activate<T: Real>(activation: Activation, values: &mut [T]) {
     );
 }
 
+/// `s ← f′(s)`
+pub(super) fn differentiate<T: Real>(activation: Activation, stored: &mut [T]) {
+    if let Some([_, derivative]) = activation.expressions() {
+        return derivative.each(stored, &[], |s, slope| *s = slope);
+    }
+    vectorized(
+        #[inline(always)]
+        || {
+            with_constant!(activation, Activation::ALL, |f: Activation| {
+                for s in &mut *stored {
+                    *s = f.derivative(*s);
+                }
+            });
+        },
+    );
+}
+
 /// `d ← d f′(s)`
 pub(super) fn multiply_by_derivative<T: Real>(activation: Activation, values: &mut [T], stored: &[T]) {
     if let Some([_, derivative]) = activation.expressions() {
@@ -69,6 +86,14 @@ pub(super) fn sum<T: Real>(a: &[T], b: &[T], term: impl Fn(T, T) -> T) -> T {
         }
     }
     lanes.into_iter().sum::<T>() + rest
+}
+
+/// `values[i] ← values[i] · factors[i]`
+pub(super) fn multiply<T: Real>(values: &mut [T], factors: &[T]) {
+    vectorized(
+        #[inline(always)]
+        || values.iter_mut().zip(factors).for_each(|(x, &factor)| *x *= factor),
+    );
 }
 
 /// `sums[i] ← sums[i] + terms[i]`

@@ -1,40 +1,46 @@
 use super::elementwise::{multiply_by_derivative, sum};
-use super::{Views, for_row_blocks, light_rows, vectorized};
+use super::{PerThread, Views, for_row_blocks, light_rows, vectorized};
 use crate::activation::{Activation, Stored};
 use crate::loss::{Loss, Row};
 use crate::real::Real;
 
-/// `row_loss[r] = scale Σ_j loss(y, t)` and `delta = delta_scale scale ∂loss/∂y ⊙ f′`; rows past the batch's end give 0.
+/// `row_loss[r] = scale Σ_j loss(y, t)` and, in place of y, `delta_scale scale ∂loss/∂y ⊙ f′`; rows past the batch's end
+/// give 0.
 pub(super) fn loss<T: Real>(
     [rows, cols, weights, _]: [usize; 4],
     loss: Loss,
     activation: Activation,
     delta_scale: T,
     mut views: Views<'_, T>,
+    scratch: &mut Vec<T>,
 ) {
     let entry = views.entry(0);
-    let (output, target) = (views.read(2), views.read(3));
-    let stored = match activation.stored() {
-        Stored::Output => output,
-        Stored::Preactivation => views.read(6),
-    };
+    let (target, preactivations) = (views.read(3), views.read(5));
     let scale = T::of(f64::from(entry.loss_scale));
     let delta_scale = delta_scale * scale;
-    let matrices = [(views.write(4), cols), (views.write(5), 1)];
-    for_row_blocks(rows, light_rows(4 * cols), matrices, |first, [delta, row_loss]| {
+    let matrices = [(views.write(2), cols), (views.write(4), 1)];
+    let block = light_rows(4 * cols).min(rows);
+    let outputs = PerThread::new(scratch, block * cols);
+    for_row_blocks(rows, block, matrices, |first, [delta, row_loss]| {
         let live = (entry.rows as usize).saturating_sub(first).min(row_loss.len());
         let (delta, padding) = delta.split_at_mut(live * cols);
         padding.fill(T::zero());
         let (row_loss, padding) = row_loss.split_at_mut(live);
         padding.fill(T::zero());
-        let y = &output[first * cols..][..delta.len()];
         let t = &target[first * (cols + weights)..][..live * (cols + weights)];
         let scales = [scale, delta_scale];
-        match weights {
-            0 => rows_of(loss, scales, cols, [y, t], delta, row_loss),
-            _ => weighted_rows_of(loss, scales, cols, [y, t], delta, row_loss),
-        }
-        multiply_by_derivative(activation, delta, &stored[first * cols..]);
+        outputs.with(|y| {
+            let y = &mut y[..delta.len()];
+            y.copy_from_slice(delta);
+            match weights {
+                0 => rows_of(loss, scales, cols, [y, t], delta, row_loss),
+                _ => weighted_rows_of(loss, scales, cols, [y, t], delta, row_loss),
+            }
+            match activation.stored() {
+                Stored::Output => multiply_by_derivative(activation, delta, y),
+                Stored::Preactivation => multiply_by_derivative(activation, delta, &preactivations[first * cols..]),
+            }
+        });
     });
 }
 

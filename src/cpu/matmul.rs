@@ -1,5 +1,6 @@
-use super::elementwise::{activate, multiply_by_derivative};
-use super::{Products, Views, for_row_blocks, light_rows, vectorized};
+use super::elementwise::{activate, differentiate, multiply};
+use super::{PerThread, Products, Views, at_least, for_row_blocks, light_rows, vectorized};
+use crate::activation::Activation;
 use crate::kernel::{Epilogue, Form, part_length};
 use crate::network::Bias;
 use crate::real::{Real, Strided};
@@ -12,48 +13,42 @@ pub(super) fn matmul<T: Real>(
     epilogue: Epilogue,
     products: Products,
     mut views: Views<'_, T>,
+    scratch: &mut Vec<T>,
 ) {
     let product = Product { shape: [m, n, k], form, a: views.read(0), b: views.read(1) };
     if epilogue == Epilogue::Parts {
         return product.parts(&mut views.write(2)[..parts * m * n], parts, products);
     }
     let c = &mut views.write(2)[..m * n];
+    if let Epilogue::Delta { activation } = epilogue {
+        return product.delta(activation, c, products, scratch);
+    }
     let operand = views.read(3);
     let (kept, kept_cols) = match epilogue {
         Epilogue::Forward { bias, keep: true, .. } => (views.write(if bias == Bias::None { 3 } else { 4 }), n),
         _ => (&mut [][..], 0),
     };
-    let finish = |first: usize, c: &mut [T], kept: &mut [T]| match epilogue {
-        Epilogue::Store | Epilogue::Parts => {}
-        Epilogue::Forward { activation, bias, .. } => {
-            // As many rows at a time as stay in the nearest cache from one pass to the next.
-            let strip = (NEAREST_CACHE / n).max(1) * n;
-            for (i, c) in c.chunks_mut(strip).enumerate() {
-                add_bias(c, n, bias, operand);
-                if let Some(kept) = kept.chunks_mut(strip).nth(i) {
-                    kept.copy_from_slice(c);
-                }
-                activate(activation, c);
+    let finish = |c: &mut [T], kept: &mut [T]| {
+        let Epilogue::Forward { activation, bias, .. } = epilogue else { return };
+        // As many rows at a time as stay in the nearest cache from one pass to the next.
+        let strip = (NEAREST_CACHE / n).max(1) * n;
+        for (i, c) in c.chunks_mut(strip).enumerate() {
+            add_bias(c, n, bias, operand);
+            if let Some(kept) = kept.chunks_mut(strip).nth(i) {
+                kept.copy_from_slice(c);
             }
+            activate(activation, c);
         }
-        Epilogue::Delta { activation } => multiply_by_derivative(activation, c, &operand[first * n..]),
     };
 
-    if products == Products::Naive {
-        for_row_blocks(m, light_rows(n), [(c, n), (kept, kept_cols)], |first, [c, kept]| {
-            product.naive(first, 0..k, c);
-            finish(first, c, kept);
-        });
-    } else if m >= 2 * PACKED_ROWS && k * n <= CACHE {
-        // Each block of rows is finished while it is in the cache of the thread that computed it.
-        let block = (CACHE / n).min(m / 8).max(PACKED_ROWS);
+    if let Some(block) = product.block(products) {
         for_row_blocks(m, block, [(c, n), (kept, kept_cols)], |first, [c, kept]| {
-            product.gemm(first..first + c.len() / n, 0..k, c, false);
-            finish(first, c, kept);
+            product.rows(first, c, products);
+            finish(c, kept);
         });
     } else {
         product.gemm(0..m, 0..k, c, true);
-        for_row_blocks(m, light_rows(n), [(c, n), (kept, kept_cols)], |first, [c, kept]| finish(first, c, kept));
+        for_row_blocks(m, light_rows(n), [(c, n), (kept, kept_cols)], |_, [c, kept]| finish(c, kept));
     }
 }
 
@@ -127,6 +122,51 @@ impl<T: Real> Product<'_, T> {
                 Strided { first: b.as_ptr(), row: b_row, col: b_col },
                 parallel,
             );
+        }
+    }
+
+    /// How many rows of the result a thread computes at a time, to finish them while they are in its cache; `None` where the
+    /// `gemm` crate had better split the product.
+    fn block(&self, products: Products) -> Option<usize> {
+        let [m, n, k] = self.shape;
+        match products {
+            Products::Naive => Some(light_rows(n)),
+            Products::Gemm if m >= 2 * PACKED_ROWS && k * n <= CACHE => Some((CACHE / n).min(m / 8).max(PACKED_ROWS)),
+            Products::Gemm => None,
+        }
+    }
+
+    /// The rows of the result from `first` on, by one thread.
+    fn rows(&self, first: usize, c: &mut [T], products: Products) {
+        let [_, n, k] = self.shape;
+        match products {
+            Products::Naive => self.naive(first, 0..k, c),
+            Products::Gemm => self.gemm(first..first + c.len() / n, 0..k, c, false),
+        }
+    }
+
+    /// `c ← (A · B) ⊙ f′(c)`
+    fn delta(&self, activation: Activation, c: &mut [T], products: Products, scratch: &mut Vec<T>) {
+        let [m, n, k] = self.shape;
+        let finish = |c: &mut [T], sums: &[T]| {
+            for (c, sums) in c.chunks_mut(NEAREST_CACHE).zip(sums.chunks(NEAREST_CACHE)) {
+                differentiate(activation, c);
+                multiply(c, sums);
+            }
+        };
+        if let Some(block) = self.block(products) {
+            let sums = PerThread::new(scratch, block.min(m) * n);
+            for_row_blocks(m, block, [(c, n)], |first, [c]| {
+                sums.with(|sums| {
+                    let sums = &mut sums[..c.len()];
+                    self.rows(first, sums, products);
+                    finish(c, sums);
+                });
+            });
+        } else {
+            let sums = at_least(scratch, m * n);
+            self.gemm(0..m, 0..k, sums, true);
+            for_row_blocks(m, light_rows(n), [(c, n), (sums, n)], |_, [c, sums]| finish(c, sums));
         }
     }
 

@@ -33,9 +33,9 @@ pub(super) fn mixed<T: Real>(
             loss_sum::loss_sum(dims, views);
         }
         Mixed::Loss { loss, activation } => {
-            let scaler = if activation.stored() == Stored::Preactivation { 7 } else { 6 };
+            let scaler = if activation.stored() == Stored::Preactivation { 6 } else { 5 };
             let scale = T::of(f64::from(log_scale(views.read(scaler))).exp2());
-            loss::loss(dims, loss, activation, scale, views);
+            loss::loss(dims, loss, activation, scale, views, scratch);
         }
         Mixed::Update(rule) => {
             let overflow = 4 + rule.states();

@@ -47,6 +47,7 @@ pub use executor::{CpuExecutor, Products};
 use crate::kernel::{Kernel, MOST_BINDINGS, Uniform};
 use crate::plan::ScheduleEntry;
 use crate::real::Real;
+use std::sync::{Mutex, PoisonError};
 
 /// A bound range of a slot.
 #[derive(Default)]
@@ -112,8 +113,8 @@ pub(crate) fn run<T: Real>(
     let dims = uniform.dims.map(|d| d as usize);
     match *kernel {
         Kernel::Gather => gather::gather(dims, views),
-        Kernel::Matmul { form, epilogue } => matmul::matmul(dims, form, epilogue, products, views),
-        Kernel::Loss { loss, activation } => loss::loss(dims, loss, activation, T::one(), views),
+        Kernel::Matmul { form, epilogue } => matmul::matmul(dims, form, epilogue, products, views, scratch),
+        Kernel::Loss { loss, activation } => loss::loss(dims, loss, activation, T::one(), views, scratch),
         Kernel::LossSum => loss_sum::loss_sum(dims, views),
         Kernel::ColumnSum => column_sum::column_sum(dims, views, scratch),
         Kernel::Update(rule) => update::update(dims, rule, uniform.hyper, views),
@@ -158,6 +159,31 @@ fn split<T: Real, const N: usize>(
         (*matrix, *below) = (low, (high, *cols));
     }
     rayon::join(|| split(first, half, block, matrices, work), || split(first + half, rows - half, block, below, work));
+}
+
+/// `len` elements of `scratch`, with anything in them.
+fn at_least<T: Real>(scratch: &mut Vec<T>, len: usize) -> &mut [T] {
+    if scratch.len() < len {
+        scratch.resize(len, T::zero());
+    }
+    &mut scratch[..len]
+}
+
+/// A piece of scratch memory for each thread.
+struct PerThread<'a, T>(Vec<Mutex<&'a mut [T]>>);
+
+impl<'a, T: Real> PerThread<'a, T> {
+    /// Pieces of `len` elements, with anything in them.
+    fn new(scratch: &'a mut Vec<T>, len: usize) -> Self {
+        let pieces = at_least(scratch, rayon::current_num_threads() * len).chunks_mut(len);
+        PerThread(pieces.map(Mutex::new).collect())
+    }
+
+    /// `work` with the piece of the thread that it runs on. It must not hand over to other threads.
+    fn with(&self, work: impl FnOnce(&mut [T])) {
+        let thread = rayon::current_thread_index().unwrap_or(0) % self.0.len();
+        work(&mut self.0[thread].lock().unwrap_or_else(PoisonError::into_inner));
+    }
 }
 
 /// Rows of a block of a matrix with `cols` columns, where the work on each element is little.

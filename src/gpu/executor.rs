@@ -1,6 +1,6 @@
 use super::uploads::Uploads;
 use super::{Gpu, Pipeline, lock};
-use crate::executor::{Executor, Readback, locate};
+use crate::executor::{Executor, Readback, behind_forward, locate};
 use crate::kernel::{Access, BindingSpec, Element, Kernel, Uniform, Variant};
 use crate::pace::Pace;
 use crate::plan::{Phase, Plan, Slot, Step};
@@ -67,7 +67,7 @@ impl Dispatch {
 /// Buffers that the host can read, kept for the next read-back.
 type Staging = Mutex<Vec<wgpu::Buffer>>;
 
-/// What is read after each step: some bytes of a slot's buffer, one behind the other into `staging`.
+/// What is read after the forward pass of each step: some bytes of a slot's buffer, one behind the other into `staging`.
 struct Collection<'a> {
     buffer: usize,
     from: u64,
@@ -152,9 +152,11 @@ impl GpuExecutor {
             match collection {
                 None => self.encode(&mut encoder, phases, now),
                 Some(collection) => {
+                    let (forward, rest) = behind_forward(phases);
                     for step in done..done + now {
-                        self.encode(&mut encoder, phases, 1);
+                        self.encode(&mut encoder, forward, 1);
                         collection.encode(&mut encoder, &self.buffers, step);
+                        self.encode(&mut encoder, rest, 1);
                     }
                 }
             }

@@ -83,7 +83,8 @@ pub enum Block {
         dropout: bool,
     },
     /// The derivative by what the layer puts out, to which that from a residual connection above is added in place, and from
-    /// it `δ = flow ⊙ mask ⊙ f′`. Sizes and settings as for [`Block::Join`].
+    /// it `δ = flow ⊙ mask ⊙ f′`, in place of what the forward pass stored for `f′`. Sizes and settings as for
+    /// [`Block::Join`].
     JoinDelta {
         /// `f`
         activation: Activation,
@@ -187,7 +188,6 @@ impl Block {
                 let mut all = if dropout { step.to_vec() } else { Vec::new() };
                 all.extend([binding(3, "flow", Write, Real), binding(4, "delta", Write, Real)]);
                 all.extend(residual.then(|| binding(5, "x", Read, Real)));
-                all.push(binding(6, "stored", Read, Real));
                 all
             }
         }

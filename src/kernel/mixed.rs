@@ -23,7 +23,7 @@ pub enum Mixed {
         /// What happens to each sum before it is stored.
         epilogue: Epilogue,
     },
-    /// [`Kernel::Loss`] from outputs in f16; the delta, in f16, is multiplied by the dynamic loss scale.
+    /// [`Kernel::Loss`] of outputs in f16; the delta, in f16, is multiplied by the dynamic loss scale.
     Loss {
         /// The loss.
         loss: Loss,
@@ -119,8 +119,8 @@ impl Mixed {
         let halves: &[&str] = match self {
             Mixed::Gather => &["input"],
             Mixed::Matmul { epilogue: Epilogue::Store | Epilogue::Parts, .. } => &["a", "b"],
-            Mixed::Matmul { .. } => &["a", "b", "c", "preactivation", "stored"],
-            Mixed::Loss { .. } => &["output", "delta", "stored"],
+            Mixed::Matmul { .. } => &["a", "b", "c", "preactivation"],
+            Mixed::Loss { .. } => &["output", "stored"],
             Mixed::ColumnSum => &["matrix"],
             _ => &[],
         };

@@ -67,7 +67,6 @@ impl Plan {
         let mut bindings = if dropout { self.step().to_vec() } else { Vec::new() };
         bindings.extend([wiring.flow(i), wiring.delta(i)]);
         bindings.extend(residual.then(|| wiring.flow(i + 1)));
-        bindings.push(wiring.stored(i));
         let kernel = Kernel::Block(Block::JoinDelta { activation, residual, dropout });
         self.push(Phase::Backward, kernel, [wiring.batch, layer.outputs], bindings, format!("layers.{i} delta"))?;
         self.mask(layer, i);
@@ -78,7 +77,7 @@ impl Plan {
     pub(super) fn normalize_backward(&mut self, wiring: &Wiring<'_>, i: usize) -> Result<()> {
         let (batch, cols, over) = (wiring.batch, wiring.network.layers[i].outputs, wiring.over(i));
         let (scale, shift) = (wiring.param(i, Role::Scale)?, wiring.param(i, Role::Shift)?);
-        let gradients = Binding { slot: Slot::Gradients, range: scale.range.start..shift.range.end };
+        let gradients = self.grow(wiring.gradient(i, scale.range.start..shift.range.end));
         let apart = shift.range.start - scale.range.start;
         let (delta, normal) = (wiring.delta(i), wiring.normal(i));
         let kernel = Kernel::Block(Block::NormalizeSums { over: Over::Columns, weighted: false });

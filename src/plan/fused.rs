@@ -108,7 +108,6 @@ impl Plan {
             whole(Slot::Clock, 1),
             whole(Slot::Output, rows * outputs),
             whole(Slot::Target, rows * options.target_width(network)),
-            self.add(Slot::Delta(0), rows * outputs),
             self.add(Slot::RowLoss, rows),
         ];
         // Nothing is propagated back, so the derivative of the output's activation does not matter.

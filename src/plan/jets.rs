@@ -35,7 +35,9 @@ impl Plan {
         let rows = rows(options.batch, components)?;
         super::check_batch(network, rows)?;
         let (loss, precision) = (Some(options.loss), Precision::F32);
-        let wiring = Wiring { network, params: &params, batch: rows, biased: options.batch, loss, precision };
+        let layer_by_layer = options.updates_layer_by_layer(&params);
+        let biased = options.batch;
+        let wiring = Wiring { network, params: &params, batch: rows, biased, loss, precision, layer_by_layer };
         let last = network.layers.len() - 1;
 
         if options.data_rows > 0 {
@@ -43,9 +45,6 @@ impl Plan {
         }
         plan.add(Slot::Params, params.len);
         plan.jet_forward(&wiring, components)?;
-        for i in 0..=last {
-            plan.grow(wiring.delta(i));
-        }
         let data = equation.text().data.len();
         let of_rows = vec![
             plan.words(Slot::Schedule, options.steps * ScheduleEntry::WORDS),
@@ -55,12 +54,14 @@ impl Plan {
             plan.add(Slot::Target, (options.batch * data).max(1)),
         ];
         let dims = [options.batch, network.outputs(), network.inputs, data];
-        let bindings = [of_rows.clone(), vec![wiring.delta(last), plan.add(Slot::RowLoss, options.batch)]].concat();
+        let bindings =
+            [of_rows.clone(), vec![plan.grow(wiring.delta(last)), plan.add(Slot::RowLoss, options.batch)]].concat();
         plan.push(Phase::Loss, jet(components, JetPass::Loss(equation))?, dims, bindings, "loss and its derivatives")?;
 
-        plan.add(Slot::Gradients, params.len);
+        plan.add_gradients(&wiring);
         for i in (0..=last).rev() {
             plan.jet_backward(&wiring, components, i, options.all_gradients)?;
+            plan.update_layer(&wiring, i, options)?;
         }
         if options.all_gradients {
             let gradient = whole(Slot::InputGradient, options.batch * network.inputs);
@@ -85,8 +86,7 @@ impl Plan {
         super::check_batch(network, rows)?;
         let params = Params::of(network);
         let mut plan = Plan { batch, params: params.clone(), ..Plan::default() };
-        let wiring =
-            Wiring { network, params: &params, batch: rows, biased: batch, loss: None, precision: Precision::F32 };
+        let wiring = Wiring::of_prediction(network, &params, rows, batch);
         plan.add(Slot::Params, params.len);
         plan.jet_forward(&wiring, components)?;
         plan.validate()?;

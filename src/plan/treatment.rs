@@ -1,6 +1,6 @@
 //! From the gradients to changed parameters: what is done to gradients, the update, the average.
 
-use super::{Binding, Phase, Plan, Slot, TrainingOptions, whole};
+use super::{Binding, Phase, Plan, Planner, Slot, TrainingOptions, Wiring, whole};
 use crate::kernel::treatment::CLIP_LEN;
 use crate::kernel::{Kernel, Treatment};
 use crate::loss::Loss;
@@ -26,6 +26,10 @@ pub(super) fn validate(options: &TrainingOptions) -> Result<()> {
     }
 }
 
+/// Parameters from which on a layer-wise step updates layer by layer: 4 MiB of gradients. Fewer save little memory, and a
+/// small step would feel the further dispatches.
+const LAYER_BY_LAYER_FROM: usize = 1 << 20;
+
 /// The ranges of the arena that are trained, as whole vectors of four: behind a tensor there is room, with gradients of 0.
 pub(super) fn runs(params: &Params) -> impl Iterator<Item = Range<usize>> + use<> {
     params.trainable_runs().into_iter().map(|run| run.start..run.end.next_multiple_of(4))
@@ -41,6 +45,14 @@ impl TrainingOptions {
     pub(super) fn treats_gradients(&self) -> bool {
         self.treatments.any() || self.accumulates
     }
+
+    /// Whether each layer is updated as soon as nothing needs its old weights any more, so that gradients take turns in one
+    /// slot. Not where something needs all gradients together: the caller, a norm, a sum over micro-batches, or the overflow
+    /// that skips a step of mixed precision.
+    pub(super) fn updates_layer_by_layer(&self, params: &Params) -> bool {
+        let together = self.all_gradients || self.treats_gradients() || self.precision == Precision::F16;
+        self.planner == Planner::LayerWise && !together && params.len >= LAYER_BY_LAYER_FROM
+    }
 }
 
 impl Plan {
@@ -49,13 +61,40 @@ impl Plan {
         self.accumulate(params, options)?;
         self.penalty(params, options)?;
         self.clip(params, options)?;
-        for run in runs(params) {
-            self.update(run, params, options)?;
+        let together = runs(params).filter(|_| !options.updates_layer_by_layer(params));
+        for run in together {
+            let gradients = Binding { slot: Slot::Gradients, range: run.clone() };
+            self.update(run, gradients, options, "update")?;
         }
         if options.precision == Precision::F16 && self.dispatches(&[Phase::Update]) > 0 {
             self.adapt()?;
         }
         self.average(params, options)
+    }
+
+    /// Room for the gradients of all parameters, where they are needed together.
+    pub(super) fn add_gradients(&mut self, wiring: &Wiring<'_>) {
+        if !wiring.layer_by_layer {
+            self.add(Slot::Gradients, wiring.params.len);
+        }
+    }
+
+    /// The update of layer `i` behind the last step that reads its weights, where gradients take turns.
+    pub(super) fn update_layer(&mut self, wiring: &Wiring<'_>, i: usize, options: &TrainingOptions) -> Result<()> {
+        let mut runs: Vec<Range<usize>> = Vec::new();
+        let trained = wiring.params.tensors.iter().filter(|tensor| tensor.layer == i && tensor.trainable);
+        for tensor in trained.filter(|_| wiring.layer_by_layer) {
+            match runs.last_mut() {
+                // Where there is room between two tensors, another layer may have left its gradients in it.
+                Some(run) if run.end == tensor.offset => run.end = tensor.range().end,
+                _ => runs.push(tensor.range()),
+            }
+        }
+        for run in runs {
+            let gradients = wiring.gradient(i, run.clone());
+            self.update(run, gradients, options, format!("layers.{i} update"))?;
+        }
+        Ok(())
     }
 
     fn accumulate(&mut self, params: &Params, options: &TrainingOptions) -> Result<()> {

@@ -94,9 +94,8 @@ pub(super) fn contents(
             all
         }
         Block::JoinDelta { activation, residual, .. } => {
-            let mut all = vec![real(size, 2.0), Contents::Poison(size)];
+            let mut all = vec![real(size, 2.0), super::stored(activation, real(size, 4.0))];
             all.extend(residual.then(|| real(size, 2.0)));
-            all.push(super::stored(activation, real(size, 4.0)));
             all
         }
     });
@@ -218,7 +217,7 @@ pub(super) fn bounds(
         }
         Block::JoinDelta { activation, residual, dropout } => {
             let first = if dropout { 2 } else { 0 };
-            let (flow, stored) = (given(first), given(first + if residual { 3 } else { 2 }));
+            let (flow, stored) = (given(first), given(first + 1));
             let beside = if residual { given(first + 2) } else { Vec::new() };
             for i in 0..size {
                 let total = Bounded::sum([Some(flow[i]), beside.get(i).copied()].into_iter().flatten());

@@ -1,0 +1,136 @@
+#![allow(clippy::unwrap_used, clippy::panic)] // a test says what failed by panicking
+//! What a training step takes of the device's memory, and that taking turns in it changes no bit.
+
+mod common;
+
+use wgrad::network::{Layer, Normalization};
+use wgrad::optimizer::Rule;
+use wgrad::plan::{Plan, Planner, ScheduleEntry, Slot, SlotInfo, TrainingOptions};
+use wgrad::{Activation, Device, Loss, Network, Params, Treatments};
+
+fn ratio(plan: &Plan) -> f64 {
+    plan.bytes() as f64 / plan.needed_bytes() as f64
+}
+
+/// Needed are parameters, state, batch and what layers put out, counted by hand; of all else there is little.
+#[test]
+fn a_large_step_allocates_little_more_than_it_needs() {
+    use Activation::{Linear, Sigmoid};
+    let net =
+        |inputs, [a, b, c]: [usize; 3], last| Network::new(inputs).dense(a, Sigmoid).dense(b, Sigmoid).dense(c, last);
+    let cases = [
+        (net(784, [1024, 1024, 10], Linear), Loss::SoftmaxCrossEntropy, 8192, 1.05),
+        (net(1024, [2048, 2048, 1024], Sigmoid), Loss::MeanSquaredError, 2048, 1.2),
+    ];
+    for (network, loss, batch, most) in cases {
+        let params = Params::of(&network).len;
+        for rule in [Rule::Sgd, Rule::Momentum, Rule::Adam] {
+            let options = TrainingOptions { optimizer: rule.optimizer(), ..TrainingOptions::new(batch, loss) };
+            let plan = Plan::training(&network, &options).unwrap();
+            let columns = network.widths().iter().sum::<usize>() + network.outputs();
+            let needed = 4 * (params * (1 + rule.states()) + batch * columns);
+            assert_eq!(plan.needed_bytes(), needed as u64, "{network} {rule:?}");
+            assert!(ratio(&plan) < most, "{network} {rule:?}: {} times what is needed", ratio(&plan));
+        }
+    }
+}
+
+/// Where all gradients are needed together they are there together, and a small network keeps its one update.
+#[test]
+fn gradients_take_turns_only_where_nothing_needs_them_together() {
+    let wide = Network::new(1024).dense(1024, Activation::Relu).dense(4, Activation::Linear);
+    let narrow = Network::new(1000).dense(1000, Activation::Relu).dense(4, Activation::Linear);
+    let plain = TrainingOptions::new(4, Loss::Huber);
+    let labels = |network: &Network, options: &TrainingOptions| -> (bool, Vec<String>) {
+        let plan = Plan::training(network, options).unwrap();
+        assert_ne!(plan.slot(Slot::Gradients).is_some(), plan.slot(Slot::LayerGradients).is_some());
+        let updates = plan.steps.into_iter().map(|step| step.label).filter(|label| label.contains("update"));
+        (plan.slots.iter().any(|info| info.slot == Slot::LayerGradients), updates.collect())
+    };
+    let layers = ["layers.1 update", "layers.0 update"].map(str::to_owned).to_vec();
+    assert_eq!(labels(&wide, &plain), (true, layers));
+    let together = (false, vec!["update".to_owned()]);
+    assert_eq!(labels(&narrow, &plain), together);
+    let clipped = Treatments { clip_norm: Some(1.0), ..Treatments::default() };
+    for options in [
+        TrainingOptions { all_gradients: true, ..plain },
+        TrainingOptions { accumulates: true, ..plain },
+        TrainingOptions { treatments: clipped, ..plain },
+        TrainingOptions { precision: wgrad::Precision::F16, ..plain },
+    ] {
+        assert_eq!(labels(&wide, &options), together, "{options:?}");
+    }
+}
+
+/// Networks with a million parameters, whose layers have a normalisation, dropout, residual connections, frozen parameters
+/// and biases that do not fill their place in the arena, and one on jets.
+fn networks() -> Vec<(Network, Loss)> {
+    use Activation::{Gelu, Linear, Tanh};
+    let layer = |outputs, activation| Layer::new(outputs, activation);
+    let plain = Network::new(601).dense(1000, Tanh).dense(501, Gelu).dense(3, Linear);
+    let mut surrounded = Network::new(703)
+        .layer(layer(703, Tanh).normalized(Normalization::Batch).residual())
+        .layer(layer(801, Gelu).normalized(Normalization::Layer).dropout(0.25))
+        .layer(layer(5, Linear));
+    surrounded.layers[1].freeze_bias = true;
+    let mut frozen = Network::new(601).dense(1000, Tanh).dense(501, Gelu).dense(3, Linear);
+    frozen.layers[0].freeze_weight = true;
+    let equation = Loss::equation("(u_t - u_xx)^2 + w * (u - d)^2", &["x", "t"], &["u"], &["w", "d"]).unwrap();
+    vec![
+        (plain, Loss::SoftmaxCrossEntropy),
+        (surrounded, Loss::MeanSquaredError),
+        (frozen, Loss::Huber),
+        (Network::new(2).dense(1024, Tanh).dense(1024, Tanh).dense(1, Linear), equation),
+    ]
+}
+
+/// What `steps` steps make of parameters and state.
+fn trained(device: &Device, network: &Network, plan: Plan) -> Vec<(Slot, Vec<u32>)> {
+    const STEPS: usize = 3;
+    let state = plan.state();
+    let mut executor = device.executor(plan).unwrap();
+    for SlotInfo { slot, len, .. } in executor.plan().slots.clone() {
+        let scale = match slot {
+            Slot::Params => 0.05,
+            Slot::Input | Slot::Target => 1.0,
+            _ => continue,
+        };
+        let number = |i: usize| scale * (((i * 7919) % 1009) as f32 / 1009.0 - 0.4);
+        executor.write(slot, 0, &(0..len).map(number).collect::<Vec<_>>()).unwrap();
+    }
+    let batch = executor.plan().batch;
+    let entries = [ScheduleEntry::training(0.01, 1.0 / (batch * network.outputs()) as f32, batch); STEPS];
+    executor.schedule(&entries).unwrap();
+    executor.run(Planner::LayerWise.step(), STEPS).unwrap();
+    let read = |info: SlotInfo| {
+        let values = executor.read(info.slot, 0..info.len).unwrap().wait().unwrap();
+        assert!(values.iter().all(|x| x.is_finite()), "{}", info.slot);
+        (info.slot, values.into_iter().map(f32::to_bits).collect())
+    };
+    state.into_iter().map(read).collect()
+}
+
+/// The same sums in the same order, whether a layer is updated at once or behind the backward pass; and a layer that is
+/// updated before the delta went through its weights is noticed.
+#[test]
+fn updating_layer_by_layer_changes_no_bit() {
+    for (number, (network, loss)) in networks().into_iter().enumerate() {
+        let optimizer = [Rule::Adam, Rule::Momentum, Rule::Sgd][number % 3].optimizer();
+        let options = TrainingOptions { optimizer, steps: 3, ..TrainingOptions::new(5, loss) };
+        let plan = |options| Plan::training(&network, &options).unwrap();
+        let layer_by_layer = plan(options);
+        assert!(layer_by_layer.slot(Slot::LayerGradients).is_some() && layer_by_layer.slot(Slot::Gradients).is_none());
+        let together = plan(TrainingOptions { all_gradients: true, ..options });
+        let mut early = layer_by_layer.clone();
+        let update = early.steps.iter().position(|step| step.label == "layers.1 update").unwrap();
+        let update = early.steps.remove(update);
+        let last = early.steps.iter().rposition(|step| step.label.starts_with("layers.1.weight gradient")).unwrap();
+        early.steps.insert(last + 1, update);
+        for device in [Device::Cpu, common::gpu()] {
+            let [found, expected, wrong] =
+                [&layer_by_layer, &together, &early].map(|plan| trained(&device, &network, plan.clone()));
+            assert!(found == expected, "{}: {network} {loss}", device.name());
+            assert!(found != wrong, "{}: {network} {loss}: an early update passed", device.name());
+        }
+    }
+}
