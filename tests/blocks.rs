@@ -10,6 +10,7 @@ use wgrad::check::gradients::{Case, with_blocks};
 use wgrad::kernel::{Block, Kernel};
 use wgrad::optimizer::Momentum;
 use wgrad::plan::{Phase, Plan, Planner, TrainingOptions};
+use wgrad::train::{Evaluation, argmax};
 use wgrad::{
     Activation, Batch, Dataset, Device, Init, Layer, Loss, Matrix, Model, Network, Normalization, Optimizer, Params,
     Precision, Predictor, Trainer, TrainerOptions,
@@ -101,7 +102,7 @@ fn evaluation_is_prediction() {
             let options = TrainerOptions { learning_rate: 0.01, ..TrainerOptions::new(Loss::SoftmaxCrossEntropy) };
             let mut trainer = Trainer::new(&device, network.clone(), options).unwrap();
             trainer.fit(&data, None, 2, &mut ()).unwrap();
-            let found = trainer.evaluate(&data).unwrap().loss;
+            let Evaluation { loss: found, accuracy, .. } = trainer.evaluate(&data).unwrap();
             let values = trainer.parameters().unwrap();
             let logits = predict(&device, &network, &values, &data.inputs.data);
             let row_loss = |(y, t): (&[f32], &[f32])| {
@@ -112,6 +113,10 @@ fn evaluation_is_prediction() {
             let losses = logits.chunks(10).zip(data.targets.data.chunks(10)).map(row_loss);
             let expected = losses.sum::<f64>() / data.rows() as f64;
             assert!((found - expected).abs() < 1e-4 * expected, "{}, {number}: {found}, {expected}", device.name());
+            let right = |(y, t): &(&[f32], &[f32])| argmax(y) == argmax(t);
+            let right = logits.chunks(10).zip(data.targets.data.chunks(10)).filter(right).count();
+            let accuracy = accuracy.unwrap() * data.rows() as f64;
+            assert!((accuracy - right as f64).abs() < 1.5, "{}, {number}: {accuracy}, {right}", device.name());
             // A second evaluation gives the same: it moves no statistic.
             assert_eq!(trainer.evaluate(&data).unwrap().loss, found);
             assert_eq!(trainer.parameters().unwrap(), values);
