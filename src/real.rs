@@ -97,12 +97,15 @@ pub struct Strided<P> {
 macro_rules! real {
     ($type:ident, $gemm:path, $round_to_half:path, {$($name:ident = $function:expr),*}) => {
         impl Real for $type {
+            #[inline]
             fn of(x: f64) -> Self {
                 x as $type
             }
+            #[inline]
             fn f64(self) -> f64 {
                 f64::from(self)
             }
+            #[inline]
             fn neg_infinity() -> Self {
                 $type::NEG_INFINITY
             }

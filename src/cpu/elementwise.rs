@@ -1,4 +1,5 @@
-//! Loops over numbers that lie in a row, as vector instructions.
+//! Loops over numbers that lie in a row, as vector instructions. They are `for` loops, and what they call is always inlined:
+//! what the compiler leaves as a function of its own knows nothing of the instructions that `vectorized` switches on.
 
 use super::vectorized;
 use crate::activation::Activation;
@@ -92,7 +93,11 @@ pub(super) fn sum<T: Real>(a: &[T], b: &[T], term: impl Fn(T, T) -> T) -> T {
 pub(super) fn multiply<T: Real>(values: &mut [T], factors: &[T]) {
     vectorized(
         #[inline(always)]
-        || values.iter_mut().zip(factors).for_each(|(x, &factor)| *x *= factor),
+        || {
+            for (x, &factor) in values.iter_mut().zip(factors) {
+                *x *= factor;
+            }
+        },
     );
 }
 
@@ -100,6 +105,10 @@ pub(super) fn multiply<T: Real>(values: &mut [T], factors: &[T]) {
 pub(super) fn add<T: Real>(sums: &mut [T], terms: &[T]) {
     vectorized(
         #[inline(always)]
-        || sums.iter_mut().zip(terms).for_each(|(sum, &x)| *sum += x),
+        || {
+            for (sum, &x) in sums.iter_mut().zip(terms) {
+                *sum += x;
+            }
+        },
     );
 }

@@ -66,10 +66,16 @@ pub(super) fn add_bias<T: Real>(c: &mut [T], n: usize, bias: Bias, values: &[T])
         || match bias {
             Bias::PerUnit => {
                 for row in c.chunks_exact_mut(n) {
-                    row.iter_mut().zip(values).for_each(|(z, &b)| *z += b);
+                    for (z, &b) in row.iter_mut().zip(values) {
+                        *z += b;
+                    }
                 }
             }
-            Bias::Shared => c.iter_mut().for_each(|z| *z += values[0]),
+            Bias::Shared => {
+                for z in c {
+                    *z += values[0];
+                }
+            }
             Bias::None => {}
         },
     );

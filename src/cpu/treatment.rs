@@ -33,7 +33,11 @@ pub(super) fn treatment<T: Real>(
             for row in gradients[..len].chunks(strands) {
                 vectorized(
                     #[inline(always)]
-                    || sums.iter_mut().zip(row).for_each(|(sum, &g)| *sum += g * g),
+                    || {
+                        for (sum, &g) in sums.iter_mut().zip(row) {
+                            *sum += g * g;
+                        }
+                    },
                 );
             }
         }
@@ -69,7 +73,11 @@ fn pairs<T: Real>(len: usize, from: &[T], to: &mut [T], change: impl Fn(T, T) ->
         let from = &from[start..][..to.len()];
         vectorized(
             #[inline(always)]
-            || to.iter_mut().zip(from).for_each(|(to, &from)| *to = change(from, *to)),
+            || {
+                for (to, &from) in to.iter_mut().zip(from) {
+                    *to = change(from, *to);
+                }
+            },
         );
     });
 }

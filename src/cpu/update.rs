@@ -31,15 +31,23 @@ pub(super) fn apply<T: Real>(
     with_constant!(rule, Rule::ALL, |rule: Rule| {
         let pairs = params.iter_mut().zip(gradients);
         match rule.states() {
-            0 => pairs.for_each(|(p, &g)| *p = rule.update(*p, g, rates, hyper, &mut [])),
-            1 => pairs.zip(first).for_each(|((p, &g), state)| {
-                *p = rule.update(*p, g, rates, hyper, std::slice::from_mut(state));
-            }),
-            _ => pairs.zip(first.iter_mut().zip(second)).for_each(|((p, &g), (first, second))| {
-                let mut state = [*first, *second];
-                *p = rule.update(*p, g, rates, hyper, &mut state);
-                [*first, *second] = state;
-            }),
+            0 => {
+                for (p, &g) in pairs {
+                    *p = rule.update(*p, g, rates, hyper, &mut []);
+                }
+            }
+            1 => {
+                for ((p, &g), state) in pairs.zip(first) {
+                    *p = rule.update(*p, g, rates, hyper, std::slice::from_mut(state));
+                }
+            }
+            _ => {
+                for ((p, &g), (first, second)) in pairs.zip(first.iter_mut().zip(second)) {
+                    let mut state = [*first, *second];
+                    *p = rule.update(*p, g, rates, hyper, &mut state);
+                    [*first, *second] = state;
+                }
+            }
         }
     });
 }

@@ -8,6 +8,7 @@ const EPSILON: f64 = 0.01;
 /// Beyond this `ε` is lost against `y²`, whose square soon overflows f32: fractions of `y` take over.
 const LARGE: f64 = (1u64 << 30) as f64;
 
+#[inline(always)]
 pub(super) fn value<T: Real>(y: T, t: T, _row: Row<T>) -> T {
     if y.abs() > T::of(LARGE) {
         let d = T::one() - t / y;
@@ -17,6 +18,7 @@ pub(super) fn value<T: Real>(y: T, t: T, _row: Row<T>) -> T {
 }
 
 /// `2 (y - t) (ε + y t) / (y² + ε)²`: the quotient rule, with the numerator's `y²` cancelled by hand.
+#[inline(always)]
 pub(super) fn derivative<T: Real>(y: T, t: T, _row: Row<T>) -> T {
     let two = T::of(2.0);
     if y.abs() > T::of(LARGE) {

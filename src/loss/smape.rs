@@ -6,15 +6,18 @@ pub(super) const REDUCTION: Reduction = Reduction::Elements;
 const EPSILON: f64 = 0.01;
 
 /// Halved before they are added: the sum of two finite numbers may overflow.
+#[inline(always)]
 fn denominator<T: Real>(y: T, t: T) -> T {
     T::of(0.5) * y.abs() + T::of(0.5) * t.abs() + T::of(EPSILON)
 }
 
+#[inline(always)]
 pub(super) fn value<T: Real>(y: T, t: T, _row: Row<T>) -> T {
     (y - t).abs() / denominator(y, t)
 }
 
 /// `sign(y - t) (½ |t| + ½ t sign(y) + ε) / denominator²`: the quotient rule, with the numerator's `½ |y|` cancelled by hand.
+#[inline(always)]
 pub(super) fn derivative<T: Real>(y: T, t: T, row: Row<T>) -> T {
     let sign = |y: T, t: T| mean_absolute_error::derivative(y, t, row);
     let half = T::of(0.5);

@@ -37,6 +37,7 @@ impl Adagrad {
     }
 }
 
+#[inline(always)]
 pub(super) fn update<T: Real>(p: T, g: T, [learning_rate, ..]: [T; 3], hyper: [T; 4], state: &mut [T]) -> T {
     let [epsilon, weight_decay, ..] = hyper;
     let g = g + weight_decay * p;

@@ -46,6 +46,7 @@ impl AdamW {
     }
 }
 
+#[inline(always)]
 pub(super) fn update<T: Real>(p: T, g: T, rates: [T; 3], hyper: [T; 4], state: &mut [T]) -> T {
     let [learning_rate, first, second] = rates;
     let [rest1, rest2, epsilon, weight_decay] = hyper;

@@ -41,6 +41,7 @@ impl Lion {
     }
 }
 
+#[inline(always)]
 pub(super) fn update<T: Real>(p: T, g: T, [learning_rate, ..]: [T; 3], hyper: [T; 4], state: &mut [T]) -> T {
     let [rest1, rest2, weight_decay, _] = hyper;
     let direction = state[0] + rest1 * (g - state[0]);

@@ -40,6 +40,7 @@ impl Momentum {
     }
 }
 
+#[inline(always)]
 pub(super) fn update<T: Real>(p: T, g: T, [learning_rate, ..]: [T; 3], hyper: [T; 4], state: &mut [T]) -> T {
     let [momentum, nesterov, weight_decay, _] = hyper;
     let g = g + weight_decay * p;

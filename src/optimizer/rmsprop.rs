@@ -41,6 +41,7 @@ impl RmsProp {
     }
 }
 
+#[inline(always)]
 pub(super) fn update<T: Real>(p: T, g: T, [learning_rate, ..]: [T; 3], hyper: [T; 4], state: &mut [T]) -> T {
     let [rest, epsilon, weight_decay, _] = hyper;
     let g = g + weight_decay * p;

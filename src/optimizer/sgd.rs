@@ -28,6 +28,7 @@ impl Sgd {
     }
 }
 
+#[inline(always)]
 pub(super) fn update<T: Real>(p: T, g: T, [learning_rate, ..]: [T; 3], hyper: [T; 4], _state: &mut [T]) -> T {
     let [weight_decay, ..] = hyper;
     p - learning_rate * (g + weight_decay * p)
