@@ -63,10 +63,12 @@ impl Gpu {
     /// The cooperative matrices that passed their self-test, which the first call runs: of one size, in one or two tiles.
     pub fn cooperative(self: &Arc<Self>) -> &[Cooperative] {
         self.trusted.get_or_init(|| {
-            let passed = self.cooperative.iter().copied().filter(|matrices| passes(self, *matrices));
-            let mut passed: Vec<_> = passed.collect();
-            let largest = passed.first().map(|matrices| matrices.size);
-            passed.retain(|matrices| Some(matrices.size) == largest);
+            let mut passed: Vec<Cooperative> = Vec::new();
+            for &matrices in &self.cooperative {
+                if passed.first().is_none_or(|first| first.size == matrices.size) && passes(self, matrices) {
+                    passed.push(matrices);
+                }
+            }
             passed
         })
     }
