@@ -805,9 +805,10 @@ impl Kernel {
             }
             Kernel::Mixed(mixed) => return mixed.wgsl(variant),
         }
+        let needs_half = if half { Mixed::of(self.clone()).needs_half() } else { self.needs_half() };
         let enable = match variant {
             Variant::Cooperative(matrices) => matrices.enable(),
-            _ if half || self.needs_half() => "enable f16;\n",
+            _ if needs_half => "enable f16;\n",
             _ => "",
         };
         enable.to_owned() + &parts.join("\n")

@@ -3,6 +3,7 @@
 #![allow(clippy::panic)] // a test says what failed by panicking
 
 use naga::back::{glsl, hlsl, msl, spv};
+use naga::front::wgsl;
 use naga::valid::{Capabilities, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, StorageAccess};
 use wgrad::check::Functions;
@@ -33,9 +34,6 @@ fn every_shader() -> Vec<(Kernel, Variant, Module, ModuleInfo)> {
         variants.sort_by_key(|variant| variant.to_string());
         variants.dedup();
         for variant in variants {
-            let wgsl = kernel.wgsl(variant);
-            let module = naga::front::wgsl::parse_str(&wgsl)
-                .unwrap_or_else(|e| panic!("{kernel} {variant}: {}", e.emit_to_string(&wgsl)));
             // No capability beyond plain WebGPU: these are the texts that run everywhere.
             let (capabilities, stages) = match variant {
                 Variant::Broadcast(_) => (Capabilities::SUBGROUP, ShaderStages::COMPUTE),
@@ -46,7 +44,13 @@ fn every_shader() -> Vec<(Kernel, Variant, Module, ModuleInfo)> {
                 true => Capabilities::COOPERATIVE_MATRIX,
                 false => Capabilities::empty(),
             };
-            let info = Validator::new(ValidationFlags::all(), capabilities | half | matrices)
+            // A text may enable no more than the device has on which it is used, either.
+            let capabilities = capabilities | half | matrices;
+            let wgsl = kernel.wgsl(variant);
+            let module = wgsl::Frontend::new_with_options(wgsl::Options { capabilities, ..wgsl::Options::new() })
+                .parse(&wgsl)
+                .unwrap_or_else(|e| panic!("{kernel} {variant}: {}", e.emit_to_string(&wgsl)));
+            let info = Validator::new(ValidationFlags::all(), capabilities)
                 .subgroup_stages(stages)
                 .subgroup_operations(SubgroupOperationSet::all())
                 .validate(&module)
@@ -180,7 +184,7 @@ fn expressions_translate_too() {
     for (i, wgsl) in random.chunks(20).map(together).chain([together(&operations)]).enumerate() {
         let what = format!("expressions {i}");
         let module =
-            naga::front::wgsl::parse_str(&wgsl).unwrap_or_else(|e| panic!("{what}: {}", e.emit_to_string(&wgsl)));
+            wgsl::parse_str(&wgsl).unwrap_or_else(|e| panic!("{what}: {}", e.emit_to_string(&wgsl)));
         let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
             .validate(&module)
             .unwrap_or_else(|e| panic!("{what}: {}", e.emit_to_string(&wgsl)));
@@ -198,7 +202,7 @@ fn a_wrong_declaration_is_noticed() {
     for (right, wrong) in [("@binding(2)", "@binding(5)"), ("read_write", "read"), ("matrix", "rows")] {
         let planted = wgsl.replace(right, wrong);
         assert_ne!(planted, wgsl, "{right} does not occur");
-        let module = naga::front::wgsl::parse_str(&planted).expect("still parses");
+        let module = wgsl::parse_str(&planted).expect("still parses");
         assert_ne!(declared(&module), host, "{wrong} instead of {right} passed");
     }
 }
