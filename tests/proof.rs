@@ -69,6 +69,26 @@ fn graphs_hold_on_the_gpu() {
     assert!(outcomes.iter().filter(|o| o.group == "graph").all(|o| o.worst > 0.05));
 }
 
+/// The device of a program that asked for nothing: no subgroups, no f16, WebGPU's default limits.
+#[test]
+fn everything_holds_on_a_plain_device() {
+    let adapter =
+        pollster::block_on(wgpu::Instance::default().request_adapter(&wgpu::RequestAdapterOptions::default()))
+            .expect("an adapter");
+    let (device, queue) =
+        pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default())).expect("a plain device");
+    let device = Device::from_wgpu(&adapter, device, queue);
+    let outcomes = [functions as Part, kernels::run, gradients::run, equations::run, graphs::run]
+        .into_iter()
+        .flat_map(|part| demand_all(&device, part))
+        .collect::<Vec<_>>();
+    for group in ["kernel", "gradient", "reference", "determinism", "derivative", "graph"] {
+        assert!(outcomes.iter().any(|o| o.group == group), "nothing was checked of {group}");
+    }
+    let gradients = |o: &&Outcome| o.group == "gradient";
+    assert!(outcomes.iter().filter(gradients).all(|o| !o.subject.starts_with("f16")), "f16 on a device without it");
+}
+
 #[test]
 fn everything_holds_on_the_cpu() {
     demand_all(&Device::Cpu, functions);

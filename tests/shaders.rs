@@ -183,8 +183,7 @@ fn expressions_translate_too() {
     let together = |functions: &[Function]| graphs::wgsl(&functions.iter().collect::<Vec<_>>(), 8, PRELUDE);
     for (i, wgsl) in random.chunks(20).map(together).chain([together(&operations)]).enumerate() {
         let what = format!("expressions {i}");
-        let module =
-            wgsl::parse_str(&wgsl).unwrap_or_else(|e| panic!("{what}: {}", e.emit_to_string(&wgsl)));
+        let module = wgsl::parse_str(&wgsl).unwrap_or_else(|e| panic!("{what}: {}", e.emit_to_string(&wgsl)));
         let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
             .validate(&module)
             .unwrap_or_else(|e| panic!("{what}: {}", e.emit_to_string(&wgsl)));
