@@ -61,7 +61,7 @@ fn main(
 
   var row = Row(0.0, 0.0);
   if USES_SOFTMAX {
-    var largest = -3.4028235e38;
+    var largest = -0x1.fffffep+127;
     for (var j = lane; j < live_cols; j += LANES) {
       largest = max(largest, f32(output[begin + j]));
     }

@@ -11,6 +11,22 @@ use wgrad::check::graphs::{self, Probe};
 use wgrad::graph::{Function, PRELUDE};
 use wgrad::kernel::{Access, BindingSpec, Cooperative, Kernel, Mixed, Uniform, Variant};
 
+/// Whether all decimal numbers of a text are f32. Naga rounds what is a little larger than the largest one, written with
+/// eight digits; other compilers refuse it.
+fn numbers_are_f32(wgsl: &str) -> bool {
+    let mut tokens = wgsl.split(|c: char| !c.is_ascii_alphanumeric() && c != '.');
+    tokens.all(|token| {
+        let number = token.trim_end_matches(['f', 'h', 'u', 'i']).parse::<f64>();
+        !token.starts_with(|c: char| c.is_ascii_digit()) || number.map_or(true, |number| number <= f64::from(f32::MAX))
+    })
+}
+
+#[test]
+fn a_number_too_large_is_noticed() {
+    assert!(numbers_are_f32("let x = 0x7f7fffffu; var y = -3.4028234e38; z = 1e-45f * a[7u].x;"));
+    assert!(!numbers_are_f32("var y = -3.4028235e38;") && !numbers_are_f32("1e39f"));
+}
+
 fn every_shader() -> Vec<(Kernel, Variant, Module, ModuleInfo)> {
     let mut all = Vec::new();
     let samples = Functions::samples().expect("the samples are expressions");
@@ -47,6 +63,7 @@ fn every_shader() -> Vec<(Kernel, Variant, Module, ModuleInfo)> {
             // A text may enable no more than the device has on which it is used, either.
             let capabilities = capabilities | half | matrices;
             let wgsl = kernel.wgsl(variant);
+            assert!(numbers_are_f32(&wgsl), "{kernel} {variant}: a number is beyond f32:\n{wgsl}");
             let module = wgsl::Frontend::new_with_options(wgsl::Options { capabilities, ..wgsl::Options::new() })
                 .parse(&wgsl)
                 .unwrap_or_else(|e| panic!("{kernel} {variant}: {}", e.emit_to_string(&wgsl)));

@@ -11,10 +11,10 @@ use std::time::Duration;
 use wgrad::device::DeviceChoice;
 use wgrad::gpu::VariantChoice;
 use wgrad::init::initialize;
-use wgrad::kernel::{Kernel, Variant};
+use wgrad::kernel::{Epilogue, Form, Kernel, Variant};
 use wgrad::plan::{Plan, Planner, TrainingOptions};
 use wgrad::train::{Batch, Trainer, TrainerOptions};
-use wgrad::tune::{Cache, Effort, FILE, Job, Outcome, Source, Tuner, Tuning, Variants};
+use wgrad::tune::{Cache, Effort, FILE, Job, Outcome, Source, Tuner, Tuning, Variants, Verdict};
 use wgrad::{Activation, Device, Init, Loss, Network, Params, Precision};
 
 fn network() -> Network {
@@ -30,7 +30,7 @@ fn tuner(folder: &Path, effort: Effort) -> Tuner {
     Tuner::new(Cache::open(Some(folder.join(FILE))), effort)
 }
 
-fn matmuls(tuning: &Tuning) -> impl Iterator<Item = &wgrad::tune::Verdict> {
+fn matmuls(tuning: &Tuning) -> impl Iterator<Item = &Verdict> {
     tuning.verdicts.iter().filter(|verdict| matches!(verdict.kernel, Kernel::Matmul { .. }))
 }
 
@@ -65,6 +65,39 @@ fn what_was_measured_is_remembered() {
     for verdict in &ignored.verdicts {
         assert_eq!((verdict.source, verdict.winner), (Source::Heuristic, verdict.candidates[0].0));
     }
+}
+
+#[test]
+fn a_first_run_does_not_wait_for_barriers_in_software() {
+    let (gpu, network) = (common::gpu(), network());
+    let with_barriers = |effort| {
+        let folder = tempfile::tempdir().unwrap();
+        let tuning = tuner(folder.path(), effort).tune(&gpu, &job(&network)).unwrap();
+        let text = |verdict: &Verdict, variant: Variant| verdict.kernel.wgsl(variant);
+        let measured = |(_, outcome): &&(Variant, Outcome)| matches!(outcome, Outcome::Seconds(_));
+        matmuls(&tuning)
+            .flat_map(|verdict| verdict.candidates.iter().filter(measured).map(|(variant, _)| text(verdict, *variant)))
+            .filter(|text| text.contains("workgroupBarrier"))
+            .count()
+    };
+    let Device::Gpu(adapter) = &gpu else { panic!("{} is no adapter", gpu.name()) };
+    let software = adapter.info().device_type == wgpu::DeviceType::Cpu;
+    assert_eq!(with_barriers(Effort::Budget) == 0, software);
+    assert!(with_barriers(Effort::Everything) > 0);
+}
+
+#[test]
+fn the_heuristic_knows_what_runs_a_kernel() {
+    let product = |dims, lanes| Kernel::Matmul { form: Form::Nt, epilogue: Epilogue::Store }.heuristic(dims, lanes);
+    let large = [128, 256, 784, 1];
+    assert!(matches!(product(large, Some(8)), Variant::Broadcast(broadcast) if broadcast.vector));
+    assert_eq!([None, Some(32)].map(|lanes| product(large, lanes)), [Variant::TiledVector; 2]);
+    // In software a tiny product takes less than an unrolled text takes to hand over, and a short sum less than a wait.
+    let tiny = [16, 8, 32, 1];
+    assert_eq!([Some(8), Some(32)].map(|lanes| product(tiny, lanes)), [Variant::Naive, Variant::Tiled]);
+    let sum = |rows, lanes| Kernel::LossSum.heuristic([rows, 1, 1, 1], lanes);
+    assert_eq!([128, 1 << 20].map(|rows| sum(rows, Some(8))), [Variant::Naive, Variant::Lanes(256)]);
+    assert_eq!([1, 128].map(|rows| sum(rows, Some(32))), [Variant::Naive, Variant::Lanes(256)]);
 }
 
 #[test]

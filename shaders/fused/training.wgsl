@@ -23,7 +23,7 @@ fn output_delta(base: u32, first: u32, rows: u32, entry: Schedule, local: u32) -
     }
     var row = Row(0.0, 0.0);
     if USES_SOFTMAX {
-      var largest = -3.4028235e38;
+      var largest = -0x1.fffffep+127;
       for (var j = 0u; j < cols; j++) {
         largest = max(largest, element(y_at + j));
       }

@@ -268,6 +268,10 @@ fn wgsl_is_readable() {
         "fn f(x: f32, y: f32) -> f32 {\n  let t0 = x - y;\n  let t1 = abs(t0);\n  \
          return select(t1 - 0.5, 0.5 * (t0 * t0), t1 < 1.0);\n}\n"
     );
+    assert_eq!(
+        wgsl("max(x, -3.4028235e38)"),
+        "fn f(x: f32, y: f32) -> f32 {\n  return larger(x, -0x1.fffffep+127);\n}\n"
+    );
     assert_eq!(wgsl("x - (y - 1)"), "fn f(x: f32, y: f32) -> f32 {\n  return x - (y - 1.0);\n}\n");
     assert_eq!(wgsl("x / (y * 2)"), "fn f(x: f32, y: f32) -> f32 {\n  return x / (y * 2.0);\n}\n");
     assert_eq!(wgsl("x^-3"), "fn f(x: f32, y: f32) -> f32 {\n  let t0 = x * x;\n  return 1.0 / (x * t0);\n}\n");

@@ -97,7 +97,12 @@ impl Written {
 
 /// An f32 number in WGSL.
 pub(crate) fn literal(x: f64) -> String {
-    let text = format!("{:?}", x as f32);
+    let x = x as f32;
+    if x.abs() == f32::MAX {
+        // Its shortest decimal form is a little beyond f32, which browsers refuse.
+        return format!("{}0x1.fffffep+127", if x < 0.0 { "-" } else { "" });
+    }
+    let text = format!("{x:?}");
     if text.contains(['.', 'e']) { text } else { format!("{text}.0") }
 }
 
