@@ -10,7 +10,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   if id.x >= cols {
     return;
   }
-  var sum = Element();
+  var sum = Element(0.0);
   for (var r = 0u; r < u.dims.x; r++) {
     sum += Element(matrix[r * cols + id.x]);
   }

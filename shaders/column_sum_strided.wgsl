@@ -14,7 +14,7 @@ fn main(
 ) {
   let cols = u.dims.y / WIDTH;
   let live = id.x < cols;
-  var sum = Element();
+  var sum = Element(0.0);
   if live {
     for (var r = local.y; r < u.dims.x; r += 16u) {
       sum += Element(matrix[r * cols + id.x]);

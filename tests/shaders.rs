@@ -161,6 +161,13 @@ fn to_hlsl(what: &str, module: &Module, info: &ModuleInfo, shader_model: hlsl::S
         .write(module, info, None)
         .unwrap_or_else(|e| panic!("{what} to HLSL: {e}"));
     assert!(text.contains("numthreads"), "{what} to HLSL");
+    // naga writes a function for the zero of a type, and a second one where two functions need it.
+    let is_function = |line: &&str| line.starts_with(char::is_alphabetic) && line.contains('(') && !line.ends_with(';');
+    let mut functions: Vec<_> = text.lines().filter(is_function).collect();
+    let count = functions.len();
+    functions.sort_unstable();
+    functions.dedup();
+    assert!(count > 0 && functions.len() == count, "{what} to HLSL: a function is defined twice");
 }
 
 /// Translates a module to the language of OpenGL.

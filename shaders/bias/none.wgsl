@@ -1,1 +1,1 @@
-fn bias_of(j: u32) -> Element { return Element(); }
+fn bias_of(j: u32) -> Element { return Element(0.0); }

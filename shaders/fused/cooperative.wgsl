@@ -35,14 +35,14 @@ fn load_strips(part: Part, row: u32, col: u32, k0: u32, local: u32) {
   for (var at = local; at < TILE * DEPTH; at += WORKGROUP) {
     let ai = select(at % TILE, at / DEPTH, part.a.term == 1u);
     let ak = select(at / TILE, at % DEPTH, part.a.term == 1u);
-    var a = Stored();
+    var a = Stored(0.0);
     if row + ai < part.m && k0 + ak < part.end {
       a = scratch[part.a.first + (row + ai) * part.a.row + (k0 + ak) * part.a.term];
     }
     a_strip[ai * STRIDE + ak] = a;
     let bj = select(at % TILE, at / DEPTH, part.b.term == 1u);
     let bk = select(at / TILE, at % DEPTH, part.b.term == 1u);
-    var b = Stored();
+    var b = Stored(0.0);
     if col + bj < part.n && k0 + bk < part.end {
       let b_at = part.b.first + (col + bj) * part.b.row + (k0 + bk) * part.b.term;
       if part.kind == GRADIENT {

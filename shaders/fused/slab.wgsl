@@ -15,7 +15,7 @@ fn load(base: u32, first: u32, rows: u32, live: u32, order_first: u32, local: u3
     let at = base + layer_of(0u).input + r * stride;
     // Not from a constant on, or Mesa would unroll the loop, which it compiles for a second then.
     for (var to = at; to < at + stride; to += 4u) {
-      var x = vec4<f32>();
+      var x = vec4<f32>(0.0);
       if alive {
         x = inputs_at(sample, to - at);
       }

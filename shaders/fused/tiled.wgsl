@@ -30,7 +30,7 @@ fn load_rows(at: u32, stride: u32, row: u32, rows: u32, k0: u32, depth: u32, loc
   for (var r = 0u; r < 4u; r++) {
     let i = local / DEPTH + 16u * r;
     let k = local % DEPTH;
-    var value = Stored();
+    var value = Stored(0.0);
     if row + i < rows && k0 + k < depth {
       value = scratch[at + (row + i) * stride + k0 + k];
     }
@@ -42,16 +42,16 @@ fn load_rows(at: u32, stride: u32, row: u32, rows: u32, k0: u32, depth: u32, loc
 fn forward(layer: Layer, l: u32, base: u32, rows: u32, local: u32) {
   for (var row = 0u; row < tall(rows); row += TILE) {
     for (var col = 0u; col < layer.outputs; col += TILE) {
-      var sums0 = vec4<f32>();
-      var sums1 = vec4<f32>();
-      var sums2 = vec4<f32>();
-      var sums3 = vec4<f32>();
+      var sums0 = vec4<f32>(0.0);
+      var sums1 = vec4<f32>(0.0);
+      var sums2 = vec4<f32>(0.0);
+      var sums3 = vec4<f32>(0.0);
       for (var k0 = 0u; k0 < layer.inputs; k0 += DEPTH) {
         load_rows(base + layer.input, padded(layer.inputs), row, tall(rows), k0, layer.inputs, local);
         for (var r = 0u; r < 4u; r++) {
           let j = local / DEPTH + 16u * r;
           let k = local % DEPTH;
-          var value = Stored();
+          var value = Stored(0.0);
           if col + j < layer.outputs && k0 + k < layer.inputs {
             value = weight_at(layer.weight + (col + j) * layer.inputs + k0 + k);
           }

@@ -2,16 +2,16 @@
 fn weight_gradient(layer: Layer, base: u32, gradients: u32, rows: u32, add: bool, local: u32) {
   for (var row = 0u; row < select(0u, layer.outputs, layer.wants_weight); row += TILE) {
     for (var col = 0u; col < layer.inputs; col += TILE) {
-      var sums0 = vec4<f32>();
-      var sums1 = vec4<f32>();
-      var sums2 = vec4<f32>();
-      var sums3 = vec4<f32>();
+      var sums0 = vec4<f32>(0.0);
+      var sums1 = vec4<f32>(0.0);
+      var sums2 = vec4<f32>(0.0);
+      var sums3 = vec4<f32>(0.0);
       for (var k0 = 0u; k0 < rows; k0 += DEPTH) {
         for (var r = 0u; r < 4u; r++) {
           let i = local % TILE;
           let k = local / TILE + 4u * r;
-          var delta = Stored();
-          var input = Stored();
+          var delta = Stored(0.0);
+          var input = Stored(0.0);
           if k0 + k < rows && row + i < layer.outputs {
             delta = scratch[base + layer.delta + (k0 + k) * padded(layer.outputs) + row + i];
           }
@@ -46,16 +46,16 @@ fn finish_gradient(layer: Layer, gradients: u32, j: u32, col: u32, sums: vec4<f3
 fn backward(layer: Layer, l: u32, base: u32, first: u32, rows: u32, local: u32) {
   for (var row = 0u; row < select(0u, tall(rows), layer.wants_below); row += TILE) {
     for (var col = 0u; col < layer.inputs; col += TILE) {
-      var sums0 = vec4<f32>();
-      var sums1 = vec4<f32>();
-      var sums2 = vec4<f32>();
-      var sums3 = vec4<f32>();
+      var sums0 = vec4<f32>(0.0);
+      var sums1 = vec4<f32>(0.0);
+      var sums2 = vec4<f32>(0.0);
+      var sums3 = vec4<f32>(0.0);
       for (var k0 = 0u; k0 < layer.outputs; k0 += DEPTH) {
         load_rows(base + layer.delta, padded(layer.outputs), row, tall(rows), k0, layer.outputs, local);
         for (var r = 0u; r < 4u; r++) {
           let j = local % TILE;
           let k = local / TILE + 4u * r;
-          var value = Stored();
+          var value = Stored(0.0);
           if col + j < layer.inputs && k0 + k < layer.outputs {
             value = weight_at(layer.weight + (k0 + k) * layer.inputs + col + j);
           }

@@ -87,7 +87,7 @@ fn main(
   results[local] = vec2<f32>(loss, overflow());
   share();
   if local == 0u {
-    var sum = vec2<f32>();
+    var sum = vec2<f32>(0.0);
     for (var i = 0u; i < WORKGROUP; i++) {
       sum += results[i];
     }

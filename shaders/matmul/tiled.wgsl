@@ -42,10 +42,10 @@ fn main(
   let part = part_of(workgroup, count);
   let row = part.row_of_groups * TILE;
   let col = workgroup.x * TILE;
-  var sums0 = vec4<f32>();
-  var sums1 = vec4<f32>();
-  var sums2 = vec4<f32>();
-  var sums3 = vec4<f32>();
+  var sums0 = vec4<f32>(0.0);
+  var sums1 = vec4<f32>(0.0);
+  var sums2 = vec4<f32>(0.0);
+  var sums3 = vec4<f32>(0.0);
   for (var k0 = part.begin; k0 < part.end; k0 += DEPTH) {
     load_a(row, k0, part.end, local);
     load_b(col, k0, part.end, local);

@@ -4,5 +4,5 @@
 
 fn treat(i: u32) {
   gradients[i] += sums[i];
-  sums[i] = Element();
+  sums[i] = Element(0.0);
 }

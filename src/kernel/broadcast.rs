@@ -64,7 +64,7 @@ impl Broadcast {
             self.scalar_starts(w)?;
         }
         for r in 0..rows {
-            writeln!(w, "  var c{r} = vec4<f32>();")?;
+            writeln!(w, "  var c{r} = vec4<f32>(0.0);")?;
         }
         writeln!(w, "  let whole = part.end - (part.end - part.begin) % 4u;")?;
         writeln!(w, "  for (var k = part.begin; k < whole; k += 4u) {{")?;

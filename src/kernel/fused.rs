@@ -480,7 +480,7 @@ impl Fused {
         let elements =
             (0..4).map(|e| format!("params[at + min(k + {e}u, inputs - 1u)]")).collect::<Vec<_>>().join(", ");
         writeln!(w, "    let wanted = vec4<u32>(k, k + 1u, k + 2u, k + 3u) < vec4<u32>(inputs);")?;
-        writeln!(w, "    set_vector(into + i, select(vec4<f32>(), vec4<f32>({elements}), wanted));\n  }}\n}}")?;
+        writeln!(w, "    set_vector(into + i, select(vec4<f32>(0.0), vec4<f32>({elements}), wanted));\n  }}\n}}")?;
         writeln!(w, "fn prepare(base: u32, local: u32) {{")?;
         let mut to = packed;
         for place in &layout.layers {
@@ -533,7 +533,7 @@ impl Fused {
         } else {
             let elements = (0..4).map(element).collect::<Vec<_>>().join(", ");
             writeln!(w, "  let wanted = vec4<u32>(i, i + 1u, i + 2u, i + 3u) < vec4<u32>(INPUTS);")?;
-            writeln!(w, "  return select(vec4<f32>(), vec4<f32>({elements}), wanted);\n}}")?;
+            writeln!(w, "  return select(vec4<f32>(0.0), vec4<f32>({elements}), wanted);\n}}")?;
         }
         match self.pass {
             Pass::Prediction => {

@@ -37,7 +37,7 @@ fn place(row: u32, depth: u32) -> u32 {
 const ALONG_K: &str = "\
   for (var r = 0u; r < 4u; r++) {
     let i = at / 4u + 32u * r;
-    var terms = vec4<f32>();
+    var terms = vec4<f32>(0.0);
     if first + i < ROWS && k + 4u * (at % 4u) < end {
       terms = OPERAND[(first + i) * (u.dims.z / 4u) + k / 4u + at % 4u];
     }
@@ -86,7 +86,7 @@ fn write(w: &mut String, form: Form) -> std::fmt::Result {
     }
     write!(w, "\n{MAIN}")?;
     for r in 0..8 {
-        writeln!(w, "  var c{r}_0 = vec4<f32>();\n  var c{r}_1 = vec4<f32>();")?;
+        writeln!(w, "  var c{r}_0 = vec4<f32>(0.0);\n  var c{r}_1 = vec4<f32>(0.0);")?;
     }
     writeln!(w, "  for (var k = part.begin; k < part.end; k += 16u) {{")?;
     writeln!(w, "    if local < 128u {{\n      load_a(first_row, k, part.end, local);\n    }} else {{")?;

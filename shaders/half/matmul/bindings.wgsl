@@ -18,12 +18,12 @@ fn a_of(i: u32, k: u32, end: u32) -> Operand {
   if i < u.dims.x && k < end {
     return a[a_at(i, k) / OPERAND_WIDTH];
   }
-  return Operand();
+  return Operand(0.0);
 }
 
 fn b_of(k: u32, j: u32, end: u32) -> Operand {
   if j < u.dims.y && k < end {
     return b[(first_of_b() + b_at(k, j)) / OPERAND_WIDTH];
   }
-  return Operand();
+  return Operand(0.0);
 }

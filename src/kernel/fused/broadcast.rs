@@ -48,12 +48,12 @@ fn forward(layer: Layer, l: u32, base: u32, rows: u32, lane: u32) {
     );
     rows(
         w,
-        "          let z = select(vec4<f32>(), SUM + bias, wanted);
+        "          let z = select(vec4<f32>(0.0), SUM + bias, wanted);
           let at = base / 4u + r * stride + col / 4u;
           if layer.stored != layer.output {
             scratch[layer.stored / 4u + at] = z;
           }
-          scratch[layer.output / 4u + at] = select(vec4<f32>(), activate(l, z), wanted);
+          scratch[layer.output / 4u + at] = select(vec4<f32>(0.0), activate(l, z), wanted);
 ",
     )?;
     writeln!(w, "    }}\n  }}\n}}")
@@ -114,7 +114,7 @@ fn weight_gradient(layer: Layer, base: u32, gradients: u32, rows: u32, add: bool
 ",
     );
     sums(w)?;
-    writeln!(w, "      var bias = vec4<f32>();")?;
+    writeln!(w, "      var bias = vec4<f32>(0.0);")?;
     writeln!(w, "      for (var r = 0u; r < tall(rows); r += 4u) {{")?;
     for t in 0..4 {
         writeln!(w, "        let b{t} = scratch[b_at + (r + {t}u) * stride];")?;
@@ -151,7 +151,7 @@ fn weight_gradient(layer: Layer, base: u32, gradients: u32, rows: u32, add: bool
 fn bias_gradient(layer: Layer, base: u32, gradients: u32, rows: u32, add: bool, lane: u32) {}
 
 fn accumulate(at: u32, sum: vec4<f32>, add: bool) {
-  partials[at] = select(vec4<f32>(), partials[at], add) + sum;
+  partials[at] = select(vec4<f32>(0.0), partials[at], add) + sum;
 }
 ",
     );
@@ -159,7 +159,7 @@ fn accumulate(at: u32, sum: vec4<f32>, add: bool) {
 }
 
 fn sums(w: &mut String) -> Result {
-    (0..super::TILE_ROWS).try_for_each(|r| writeln!(w, "      var c{r} = vec4<f32>();"))
+    (0..super::TILE_ROWS).try_for_each(|r| writeln!(w, "      var c{r} = vec4<f32>(0.0);"))
 }
 
 /// Does `what` with each row's `SUM`.
