@@ -9,7 +9,6 @@ pub(super) mod treatment;
 
 use super::mixed::{mixed_bounds, mixed_contents, mixed_shapes};
 use super::{Outcome, Tally, resident, update};
-use crate::Result;
 use crate::activation::{Activation, Stored};
 use crate::compare::{Comparison, compare, half_error};
 use crate::cpu::{CpuExecutor, Products};
@@ -23,6 +22,7 @@ use crate::params::ALIGNMENT;
 use crate::plan::{Binding, Phase, Plan, ScheduleEntry, Slot, SlotInfo};
 use crate::random::{Purpose, generator};
 use crate::reference::{Bounded, Number};
+use crate::{Error, Result};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
@@ -248,7 +248,12 @@ pub fn check(
         _ => 1,
     };
     let mut twin = CpuExecutor::<f64>::new(honest.clone(), Products::Naive)?;
-    let mut subject = device.executor_with(plan, VariantChoice::Forced(variant))?;
+    let mut subject = match device.executor_with(plan, VariantChoice::Forced(variant)) {
+        Ok(subject) => subject,
+        // A text that this driver refuses: the others are still worth a look.
+        Err(Error::Device(why)) => return Ok(Err(why)),
+        Err(error) => return Err(error),
+    };
     for executor in [&mut twin as &mut dyn Executor, subject.as_mut()] {
         for (i, contents) in contents.iter().enumerate() {
             fill(executor, slot(i), &honest, contents)?;

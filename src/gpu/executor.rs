@@ -3,7 +3,7 @@ use super::{Gpu, Pipeline, lock};
 use crate::executor::{Executor, Readback, behind_forward, locate};
 use crate::kernel::{Access, BindingSpec, Element, Kernel, Uniform, Variant};
 use crate::pace::Pace;
-use crate::plan::{Phase, Plan, Slot, Step};
+use crate::plan::{Phase, Plan, Slot, SlotInfo, Step};
 use crate::tune::Variants;
 use crate::{Error, Result};
 use half::f16;
@@ -121,9 +121,9 @@ impl GpuExecutor {
         plan.validate()?;
         check_limits(&gpu, &plan)?;
         let buffers = allocate(&gpu, &plan)?;
-        let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let dispatches = dispatches(&gpu, &plan, &buffers, &choice)?;
-        if let Some(error) = pollster::block_on(scope.pop()) {
+        let (dispatches, refused) = gpu.guarded(|| dispatches(&gpu, &plan, &buffers, &choice));
+        let dispatches = dispatches?;
+        if let Some(error) = refused {
             return Err(Error::Device(format!("{} refused the plan: {error}", gpu.info.name)));
         }
         let uploads = Uploads::new(&plan);
@@ -293,8 +293,6 @@ fn check_limits(gpu: &Gpu, plan: &Plan) -> Result<()> {
 }
 
 fn allocate(gpu: &Gpu, plan: &Plan) -> Result<Vec<wgpu::Buffer>> {
-    let memory = gpu.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-    let validation = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
     let usual = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
     let is_constant = |slot: Slot| {
         plan.steps.iter().any(|step| {
@@ -302,7 +300,7 @@ fn allocate(gpu: &Gpu, plan: &Plan) -> Result<Vec<wgpu::Buffer>> {
             bound.any(|(spec, binding)| spec.access == Access::Constant && binding.slot == slot)
         })
     };
-    let buffers = plan.slots.iter().map(|info| {
+    let buffer = |info: &SlotInfo| {
         let usage = if is_constant(info.slot) { usual | wgpu::BufferUsages::UNIFORM } else { usual };
         gpu.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(&format!("wgrad.{}", info.slot)),
@@ -310,12 +308,10 @@ fn allocate(gpu: &Gpu, plan: &Plan) -> Result<Vec<wgpu::Buffer>> {
             usage,
             mapped_at_creation: false,
         })
-    });
-    let buffers = buffers.collect();
-    let refused = pollster::block_on(validation.pop());
-    match pollster::block_on(memory.pop()).or(refused) {
-        None => Ok(buffers),
-        Some(error) => Err(Error::Device(format!(
+    };
+    match gpu.guarded(|| plan.slots.iter().map(buffer).collect()) {
+        (buffers, None) => Ok(buffers),
+        (_, Some(error)) => Err(Error::Device(format!(
             "{} cannot hold the network, which needs {} bytes: {error}; use a smaller batch, a smaller network, or \
              --device cpu",
             gpu.info.name,

@@ -161,14 +161,25 @@ impl Gpu {
         }
     }
 
+    /// What `what` gives, and the first error that it caused, of any kind: a text that a driver fails to compile is not an
+    /// error of validation.
+    pub(crate) fn guarded<T>(&self, what: impl FnOnce() -> T) -> (T, Option<wgpu::Error>) {
+        use wgpu::ErrorFilter::{Internal, OutOfMemory, Validation};
+        let scopes = [OutOfMemory, Internal, Validation].map(|filter| self.device.push_error_scope(filter));
+        let result = what();
+        // They are nested: the last one ends first.
+        let errors = scopes.into_iter().rev().filter_map(|scope| pollster::block_on(scope.pop()));
+        let error = errors.reduce(|first, _| first);
+        (result, error)
+    }
+
     pub(crate) fn pipeline(&self, kernel: &Kernel, variant: Variant) -> Result<Arc<Pipeline>> {
         let wgsl = kernel.wgsl(variant);
         if let Some(pipeline) = lock(&self.pipelines).get(&wgsl) {
             return Ok(pipeline.clone());
         }
-        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let pipeline = Arc::new(self.build(kernel, variant, &wgsl));
-        if let Some(error) = pollster::block_on(scope.pop()) {
+        let (pipeline, refused) = self.guarded(|| Arc::new(self.build(kernel, variant, &wgsl)));
+        if let Some(error) = refused {
             return Err(Error::Device(format!(
                 "{} cannot run the kernel {kernel} ({variant}): {error}",
                 self.info.name

@@ -10,9 +10,27 @@ impl Gpu {
     /// # Errors
     /// Where the driver refuses the text or reports a fault.
     pub(crate) fn run_once(&self, wgsl: &str, inputs: &[f32], outputs: usize, workgroups: u32) -> Result<Vec<f32>> {
+        let ((submission, back), refused) = self.guarded(|| self.submit_once(wgsl, inputs, outputs, workgroups));
+        if let Some(error) = refused {
+            return Err(Error::Device(format!("{} cannot run expressions: {error}", self.info().name)));
+        }
+        back.slice(..).map_async(wgpu::MapMode::Read, |_| {});
+        self.wait(submission)?;
+        let lost = |why| Error::Device(format!("{} did not give its results: {why}", self.info().name));
+        let view = back.slice(..).get_mapped_range().map_err(lost)?;
+        Ok(bytemuck::cast_slice(&view).to_vec())
+    }
+
+    /// What [`Gpu::run_once`] submits, and the buffer that the outputs are copied to.
+    fn submit_once(
+        &self,
+        wgsl: &str,
+        inputs: &[f32],
+        outputs: usize,
+        workgroups: u32,
+    ) -> (wgpu::SubmissionIndex, wgpu::Buffer) {
         let Gpu { device, queue, .. } = self;
         let label = Some("wgrad.check");
-        let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
         let source = wgpu::ShaderSource::Wgsl(wgsl.into());
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label, source });
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
@@ -48,14 +66,6 @@ impl Gpu {
             pass.dispatch_workgroups(workgroups, 1, 1);
         }
         encoder.copy_buffer_to_buffer(&written, 0, &back, 0, back.size());
-        let submission = queue.submit([encoder.finish()]);
-        if let Some(error) = pollster::block_on(scope.pop()) {
-            return Err(Error::Device(format!("{} cannot run expressions: {error}", self.info().name)));
-        }
-        back.slice(..).map_async(wgpu::MapMode::Read, |_| {});
-        self.wait(submission)?;
-        let lost = |why| Error::Device(format!("{} did not give its results: {why}", self.info().name));
-        let view = back.slice(..).get_mapped_range().map_err(lost)?;
-        Ok(bytemuck::cast_slice(&view).to_vec())
+        (queue.submit([encoder.finish()]), back)
     }
 }

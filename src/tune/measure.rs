@@ -308,16 +308,16 @@ impl Ceilings {
 fn copy(gpu: &Gpu) -> Result<f64> {
     let largest = gpu.device().limits().max_buffer_size;
     let size = if is_software(gpu) { 64 << 20 } else { 256 << 20 }.min(largest);
-    let scope = gpu.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-    let buffers = ["wgrad.copy_from", "wgrad.copy_to"].map(|label| {
+    let buffer = |label| {
         gpu.device().create_buffer(&wgpu::BufferDescriptor {
             label: Some(label),
             size,
             usage: wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         })
-    });
-    if let Some(error) = pollster::block_on(scope.pop()) {
+    };
+    let (buffers, refused) = gpu.guarded(|| ["wgrad.copy_from", "wgrad.copy_to"].map(buffer));
+    if let Some(error) = refused {
         return Err(Error::Device(format!("{} has no room for a copy of {size} bytes: {error}", gpu.info().name)));
     }
     gpu.queue().write_buffer(&buffers[0], 0, bytemuck::cast_slice(&numbers(size as usize / 4)));
