@@ -7,7 +7,7 @@ mod broadcast;
 use super::mixed::{SCALER_LEN, scale_wgsl};
 use super::whole::activation_hooks;
 use super::{Access, BindingSpec, Broadcast, Cooperative, Element, Variant, binding};
-use crate::activation::Stored;
+use crate::activation::{Activation, Stored};
 use crate::loss::Loss;
 use crate::network::{Bias, Network};
 use crate::optimizer::Rule;
@@ -622,25 +622,30 @@ impl Fused {
         writeln!(w, "  if !layer.has_bias {{ return 0.0; }}")?;
         writeln!(w, "  let i = layer.bias + select(min(j, layer.outputs - 1u), 0u, layer.shares_bias);")?;
         writeln!(w, "  return {params};\n}}")?;
+        // Each activation with the layers that have it.
+        let mut kinds: Vec<(Activation, Vec<String>)> = Vec::new();
+        for (l, layer) in self.network.layers.iter().enumerate() {
+            let place = format!("(l == {l}u)");
+            match kinds.iter_mut().find(|(activation, _)| *activation == layer.activation) {
+                Some((_, places)) => places.push(place),
+                None => kinds.push((layer.activation, vec![place])),
+            }
+        }
         for (name, hook) in [("activate", "activation"), ("derivative", "activation_derivative")] {
-            writeln!(w, "fn {name}(l: u32, x: {value}) -> {value} {{\n  switch l {{")?;
-            let last = self.network.layers.len() - 1;
-            for (l, layer) in self.network.layers.iter().enumerate() {
-                // The last label takes every layer with the last one's activation.
-                let activation = layer.activation;
-                let label = match l {
-                    _ if l == last => "default".to_owned(),
-                    _ if activation == self.network.layers[last].activation => continue,
-                    _ => format!("case {l}u"),
-                };
+            writeln!(w, "fn {name}(l: u32, x: {value}) -> {value} {{")?;
+            for (i, (activation, places)) in kinds.iter().enumerate() {
                 let call = |x: &str| format!("{hook}_{}({x})", activation.hook());
                 let result = match vectors {
                     true => format!("vec4<f32>({})", ["x.x", "x.y", "x.z", "x.w"].map(call).join(", ")),
                     false => call("x"),
                 };
-                writeln!(w, "    {label}: {{ return {result}; }}")?;
+                // Chosen without a branch: behind one, FXC takes the wait at the end of a layer for one that not all come to.
+                match i {
+                    0 => writeln!(w, "  var y = {result};")?,
+                    _ => writeln!(w, "  y = select(y, {result}, {});", places.join(" | "))?,
+                }
             }
-            writeln!(w, "  }}\n}}")?;
+            writeln!(w, "  return y;\n}}")?;
         }
         Ok(())
     }

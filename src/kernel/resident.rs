@@ -327,6 +327,11 @@ impl Resident {
         let arena = params.len;
         let widths: usize = network.widths().iter().sum();
         let each = |items: &str| format!("for (var i = lane; i < {items}; i += {lanes}u)");
+        // One invocation waits for nobody. Mesa would cut the program into coroutines, and FXC sees a wait in what differs.
+        let barrier = |w: &mut String, indent: &str| match lanes {
+            1 => Ok(()),
+            _ => writeln!(w, "{indent}workgroupBarrier();"),
+        };
 
         writeln!(w, "var<workgroup> start: u32;")?;
         writeln!(w, "var<workgroup> p: array<f32, {arena}>;")?;
@@ -347,7 +352,7 @@ impl Resident {
             writeln!(w, "    {name}[i] = state_{state}[i];")?;
         }
         writeln!(w, "  }}")?;
-        writeln!(w, "  var step = workgroupUniformLoad(&start);")?;
+        writeln!(w, "  var step = {};", if lanes == 1 { "start" } else { "workgroupUniformLoad(&start)" })?;
         writeln!(w, "  for (var s = 0u; s < u.dims.y; s++) {{")?;
         writeln!(w, "    let entry = schedule[min(step, arrayLength(&schedule) - 1u)];")?;
         writeln!(w, "    let live = min(entry.rows, u.dims.x);")?;
@@ -358,7 +363,7 @@ impl Resident {
         writeln!(w, "        let sample = sample_of(entry, first + i / {inputs}u);")?;
         writeln!(w, "        a[i] = input_at(sample * {inputs}u + i % {inputs}u);")?;
         writeln!(w, "      }}")?;
-        writeln!(w, "      workgroupBarrier();")?;
+        barrier(w, "      ")?;
 
         for layer in &layers {
             let Dense { inputs, outputs, bias_range, weight, .. } = layer;
@@ -379,7 +384,7 @@ impl Resident {
             }
             writeln!(w, "        a[{}u + i] = activation_{}(sum);", rows * layer.output_at(), layer.activation.hook())?;
             writeln!(w, "      }}")?;
-            writeln!(w, "      workgroupBarrier();")?;
+            barrier(w, "      ")?;
         }
 
         if let Some(last) = layers.last() {
@@ -410,7 +415,7 @@ impl Resident {
             writeln!(w, "        }}")?;
             writeln!(w, "        row_loss[r] = scale * total;")?;
             writeln!(w, "      }}")?;
-            writeln!(w, "      workgroupBarrier();")?;
+            barrier(w, "      ")?;
         }
 
         for (i, layer) in layers.iter().enumerate().rev().filter(|(_, layer)| layer.pass_on) {
@@ -431,7 +436,7 @@ impl Resident {
                 }
             }
             writeln!(w, "      }}")?;
-            writeln!(w, "      workgroupBarrier();")?;
+            barrier(w, "      ")?;
         }
 
         let each_row = "for (var r = 0u; r < rows; r++)";
@@ -464,7 +469,7 @@ impl Resident {
         writeln!(w, "      if lane == 0u {{")?;
         writeln!(w, "        {each_row} {{ loss += row_loss[r]; }}")?;
         writeln!(w, "      }}")?;
-        writeln!(w, "      workgroupBarrier();")?;
+        barrier(w, "      ")?;
         writeln!(w, "    }}")?;
         writeln!(w, "    if lane == 0u {{ losses[step % arrayLength(&losses)] = loss; }}")?;
         if self.pass == Pass::Gradients {
@@ -487,7 +492,7 @@ impl Resident {
                 writeln!(w, "    }}")?;
             }
         }
-        writeln!(w, "    workgroupBarrier();")?;
+        barrier(w, "    ")?;
         writeln!(w, "    step += 1u;")?;
         writeln!(w, "  }}")?;
         writeln!(w, "  if lane == 0u {{ clock[0] = step; }}")?;
