@@ -49,13 +49,7 @@ fn step<'a>(plan: &'a mut Plan, label: &str) -> &'a mut wgrad::plan::Step {
 /// What a driver refuses is a failure of that variant, and the others are still checked.
 #[test]
 fn a_text_that_the_driver_refuses_is_a_failure() {
-    let adapter =
-        pollster::block_on(wgpu::Instance::default().request_adapter(&wgpu::RequestAdapterOptions::default()));
-    let adapter = adapter.unwrap();
-    let required_limits = wgpu::Limits { max_compute_invocations_per_workgroup: 64, ..wgpu::Limits::default() };
-    let descriptor = wgpu::DeviceDescriptor { required_limits, ..wgpu::DeviceDescriptor::default() };
-    let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
-    let device = Device::from_wgpu(&adapter, device, queue);
+    let device = common::plain(wgpu::Limits { max_compute_invocations_per_workgroup: 64, ..wgpu::Limits::default() });
     let check = |variant| kernels::check(&device, &Kernel::LossSum, variant, [300, 1, 1, 1], 1, &|_| {}).unwrap();
     assert!(check(Variant::Naive).is_ok());
     let failure = check(Variant::Lanes(256)).unwrap_err();

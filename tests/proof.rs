@@ -69,15 +69,9 @@ fn graphs_hold_on_the_gpu() {
     assert!(outcomes.iter().filter(|o| o.group == "graph").all(|o| o.worst > 0.05));
 }
 
-/// The device of a program that asked for nothing: no subgroups, no f16, WebGPU's default limits.
 #[test]
 fn everything_holds_on_a_plain_device() {
-    let adapter =
-        pollster::block_on(wgpu::Instance::default().request_adapter(&wgpu::RequestAdapterOptions::default()))
-            .expect("an adapter");
-    let (device, queue) =
-        pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default())).expect("a plain device");
-    let device = Device::from_wgpu(&adapter, device, queue);
+    let device = common::plain(wgpu::Limits::default());
     let outcomes = [functions as Part, kernels::run, gradients::run, equations::run, graphs::run]
         .into_iter()
         .flat_map(|part| demand_all(&device, part))

@@ -327,7 +327,8 @@ impl Resident {
         let arena = params.len;
         let widths: usize = network.widths().iter().sum();
         let each = |items: &str| format!("for (var i = lane; i < {items}; i += {lanes}u)");
-        // One invocation waits for nobody. Mesa would cut the program into coroutines, and FXC sees a wait in what differs.
+        // One invocation waits for nobody. Mesa would cut the program into coroutines, and FXC would take the wait for one
+        // that not all come to.
         let barrier = |w: &mut String, indent: &str| match lanes {
             1 => Ok(()),
             _ => writeln!(w, "{indent}workgroupBarrier();"),

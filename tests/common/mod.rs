@@ -10,3 +10,15 @@ pub fn gpu() -> Device {
         Err(error) => panic!("this test needs an adapter: {error} (scripts/test installs one)"),
     }
 }
+
+/// A device as a program opens one that asks for nothing but these limits: without subgroups and f16.
+#[allow(dead_code)] // some tests need none
+pub fn plain(required_limits: wgpu::Limits) -> Device {
+    let descriptor = wgpu::DeviceDescriptor { required_limits, ..wgpu::DeviceDescriptor::default() };
+    pollster::block_on(async {
+        let options = wgpu::RequestAdapterOptions::default();
+        let adapter = wgpu::Instance::default().request_adapter(&options).await.expect("an adapter");
+        let (device, queue) = adapter.request_device(&descriptor).await.expect("a device");
+        Device::from_wgpu(&adapter, device, queue)
+    })
+}
