@@ -140,6 +140,31 @@ fn shaders_stay_within_webgpus_default_limits() {
     }
 }
 
+/// What FXC, which is not at hand, takes for a barrier that not all invocations come to.
+#[test]
+fn what_fxc_refuses_stays_out() {
+    let mut seen = [0, 0];
+    for kernel in Kernel::all() {
+        let wgsl = kernel.wgsl(Variant::Naive);
+        match kernel {
+            Kernel::Resident(_) => {
+                seen[0] += 1;
+                assert!(!wgsl.contains("workgroupBarrier"), "{kernel}: one invocation waits for itself:\n{wgsl}");
+            }
+            Kernel::Fused(_) => {
+                seen[1] += 1;
+                for name in ["activate", "derivative"] {
+                    let (_, rest) = wgsl.split_once(&format!("fn {name}(")).expect("the function");
+                    let (body, _) = rest.split_once("\n}").expect("its end");
+                    assert!(!body.contains("switch") && !body.contains("if "), "{kernel}: {name} branches: {body}");
+                }
+            }
+            _ => {}
+        }
+    }
+    assert!(seen.iter().all(|&count| count > 5), "{seen:?} resident and fused kernels");
+}
+
 /// Translates a module to the language of Vulkan and to that of Metal.
 fn to_spirv_and_msl(what: &str, module: &Module, info: &ModuleInfo) {
     // The versions in which a language knows subgroups.
