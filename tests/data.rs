@@ -35,8 +35,8 @@ fn names(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| name.to_string()).collect()
 }
 
-fn classes(classes: &[&str]) -> Task {
-    Task::Classification { classes: names(classes) }
+fn classes(column: &str, classes: &[&str]) -> Task {
+    Task::Classification { classes: names(classes), column: Some(column.into()) }
 }
 
 fn outputs(outputs: &[&str]) -> Task {
@@ -47,7 +47,7 @@ fn outputs(outputs: &[&str]) -> Task {
 fn csv_with_text_classes() {
     let data = csv("\u{FEFF}a , b,kind\r\n1, 2 ,dog\r\n\r\n  \r\n3,4e1,\"cat\"\r\n5,-6,dog", None);
     assert_eq!((data.name.as_str(), data.features.clone()), ("a", names(&["a", "b"])));
-    assert_eq!(data.task, classes(&["cat", "dog"]));
+    assert_eq!(data.task, classes("kind", &["cat", "dog"]));
     assert_eq!(data.inputs.data, [1.0, 2.0, 3.0, 40.0, 5.0, -6.0]);
     assert_eq!(data.targets.data, [0.0, 1.0, 1.0, 0.0, 0.0, 1.0]);
     assert_eq!(data.labels(), Some(vec![1, 0, 1]));
@@ -59,14 +59,14 @@ fn csv_with_text_classes() {
 fn csv_without_a_header() {
     let data = csv("0,0,0\n0,1,1\n1,0,1\n1,1,0\n", None);
     assert_eq!((data.features.clone(), data.rows()), (names(&["c1", "c2"]), 4));
-    assert_eq!((data.task.clone(), data.labels()), (classes(&["0", "1"]), Some(vec![0, 1, 1, 0])));
+    assert_eq!((data.task.clone(), data.labels()), (classes("c3", &["0", "1"]), Some(vec![0, 1, 1, 0])));
     assert_eq!(csv("1,0\n2,0.5\n", Some("c1")).features, ["c2"]);
 }
 
 #[test]
 fn classes_of_numbers_are_in_their_order() {
     let data = csv("y,x\n10,0\n9.0,0\n9,0\n10.0,0\n", Some("y"));
-    assert_eq!((data.task.clone(), data.labels()), (classes(&["9", "10"]), Some(vec![1, 0, 0, 1])));
+    assert_eq!((data.task.clone(), data.labels()), (classes("y", &["9", "10"]), Some(vec![1, 0, 0, 1])));
 }
 
 #[test]
@@ -75,12 +75,12 @@ fn the_rule_tells_classes_from_numbers() {
         let lines: String = values.iter().map(|value| format!("0,{value}\n")).collect();
         csv(&format!("x,y\n{lines}"), None).task
     };
-    assert_eq!(column(&["0", "1", "1", "0"]), classes(&["0", "1"]));
+    assert_eq!(column(&["0", "1", "1", "0"]), classes("y", &["0", "1"]));
     assert_eq!(column(&["0", "1", "1"]), outputs(&["y"]));
     assert_eq!(column(&["0", "-1", "-1", "0"]), outputs(&["y"]));
     assert_eq!(column(&["0", "0.5", "0.5", "0"]), outputs(&["y"]));
-    assert_eq!(column(&["a", "b"]), classes(&["a", "b"]));
-    assert_eq!(column(&["1", "2", "other"]), classes(&["1", "2", "other"]));
+    assert_eq!(column(&["a", "b"]), classes("y", &["a", "b"]));
+    assert_eq!(column(&["1", "2", "other"]), classes("y", &["1", "2", "other"]));
     let many: Vec<String> = (0..204).map(|i| (i % 51).to_string()).collect();
     assert_eq!(column(&many.iter().map(String::as_str).collect::<Vec<_>>()), outputs(&["y"]));
 }
@@ -91,7 +91,7 @@ fn a_hint_overrules_the_rule() {
     let data = read_csv_as(&fixture.1, None, TaskHint::Regression).unwrap();
     assert_eq!((data.task, data.targets.data.to_vec()), (outputs(&["y"]), vec![0.0, 1.0, 0.0, 1.0]));
     let fixture = file("a.csv", "x,y\n0,2.5\n0,-1\n");
-    assert_eq!(read_csv_as(&fixture.1, None, TaskHint::Classification).unwrap().task, classes(&["-1", "2.5"]));
+    assert_eq!(read_csv_as(&fixture.1, None, TaskHint::Classification).unwrap().task, classes("y", &["-1", "2.5"]));
     assert_eq!("regression".parse::<TaskHint>().unwrap(), TaskHint::Regression);
     assert!("regresion".parse::<TaskHint>().unwrap_err().to_string().contains("did you mean \"regression\"?"));
 }
@@ -282,7 +282,7 @@ fn inputs_by_name_or_in_order() {
 
 #[test]
 fn data_like_that_of_a_network() {
-    let pets = classes(&["cat", "dog", "eel"]);
+    let pets = classes("kind", &["cat", "dog", "eel"]);
     let read = |text: &str, task: &Task, target| {
         let fixture = file("a.csv", text);
         let result = read_dataset_csv_like(&fixture.1, &names(&["a", "b"]), task, target);
@@ -292,12 +292,15 @@ fn data_like_that_of_a_network() {
         }
     };
     let expected = (vec![1.0, 2.0], vec![0.0, 1.0, 0.0]);
-    for (text, target) in
-        [("kind,b,a\ndog,2,1\n", None), ("x,y,kind\n1,2,dog\n", None), ("k,a,b,z\ndog,1,2,9\n", Some("k"))]
-    {
+    for (text, target) in [
+        ("kind,b,a\ndog,2,1\n", None),
+        ("x,y,kind\n1,2,dog\n", None),
+        ("k,a,b,z\ndog,1,2,9\n", Some("k")),
+        ("kind,a,b,z\ndog,1,2,9\n", None),
+    ] {
         assert_eq!(read(text, &pets, target).unwrap(), expected);
     }
-    let digits = classes(&["0", "1", "2"]);
+    let digits = classes("digit", &["0", "1", "2"]);
     assert_eq!(read("a,b,y\n1,2,1.0\n", &digits, None).unwrap(), expected);
     let error = read("a,b,y\n1,2,1\n1,2,3\n", &digits, None).unwrap_err();
     assert_eq!(error, "a.csv, line 3, column \"y\": the label \"3\" is none of the 3 known classes: 0, 1, 2");
@@ -306,9 +309,9 @@ fn data_like_that_of_a_network() {
     assert_eq!(read("q,a,p,b\n4,1,3,2\n", &outputs(&["p", "q"]), None).unwrap(), (vec![1.0, 2.0], vec![3.0, 4.0]));
     assert_eq!(read("a,b,r,s\n1,2,3,4\n", &outputs(&["p", "q"]), None).unwrap(), (vec![1.0, 2.0], vec![3.0, 4.0]));
     let error = read("a,b\n1,2\n", &pets, None).unwrap_err();
-    assert_eq!(error, "a.csv: expected 1 target column(s) besides the inputs, found 0");
+    assert_eq!(error, "a.csv: the network needs 1 target column(s) besides the inputs, found 0");
     let error = read("a,b,y\n1,2,3\n", &outputs(&["p", "q"]), Some("y")).unwrap_err();
-    assert_eq!(error, "a.csv: the network needs 2 target column(s), found 1");
+    assert_eq!(error, "a.csv: the network needs 2 target column(s) besides the inputs, found 1");
     let error = read("a,x,z,y\n1,2,3,cat\n", &pets, None).unwrap_err();
     assert_eq!(error, "a.csv: expected 2 input columns, found 3; missing are b");
 }

@@ -97,7 +97,7 @@ fn scalings_and_softmax_are_taken_along() {
     assert_eq!((&scaling.shift[..], &scaling.scale[..]), (&[1.0, -2.0, 0.5][..], &[0.5, 1.0 / 3.0, 4.0][..]));
     assert_eq!((model.loss, model.probabilities()), (Some(Loss::SoftmaxCrossEntropy), Probabilities::Softmax));
     let classes = ["0", "1", "2", "3"].map(String::from).to_vec();
-    assert_eq!(model.task, Some(Task::Classification { classes }));
+    assert_eq!(model.task, Some(Task::classes(classes)));
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn models() -> Vec<Model> {
             let last = if (i + j) % 4 == 2 { Activation::Sigmoid } else { Activation::Linear };
             let mut network = network.layer(Layer { freeze_weight: i == 1, ..Layer::new(2, last) });
             network.layers[0].freeze_bias = j == 1;
-            let classes = Some(Task::Classification { classes: vec!["yes".into(), "n\"o".into()] });
+            let classes = Some(Task::classes(["yes", "n\"o"]));
             let numbers = Some(Task::Regression { outputs: vec!["u".into(), "v".into()] });
             let (task, loss) = match (i + j) % 4 {
                 0 => (classes, Some(Loss::SoftmaxCrossEntropy)),
@@ -283,7 +283,7 @@ fn text(bytes: &[u8], field: u64) -> String {
 fn the_bytes_of_a_graph_are_those_of_the_schema() {
     let network = Network::new(2).dense(3, Activation::LeakyRelu).dense(2, Activation::Linear);
     let model = Model {
-        task: Some(Task::Classification { classes: vec!["a".into(), "b".into()] }),
+        task: Some(Task::classes(["a", "b"])),
         loss: Some(Loss::SoftmaxCrossEntropy),
         scaling: Some(Scaling { kind: ScalingKind::Standard, shift: vec![1.0, 2.0], scale: vec![0.5, 4.0] }),
         ..Model::new(network.clone(), values(&network, 0)).unwrap()

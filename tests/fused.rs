@@ -37,7 +37,7 @@ fn dataset(rows: usize) -> Dataset {
     Dataset {
         name: "numbers".into(),
         features: names(6),
-        task: Task::Classification { classes: names(3) },
+        task: Task::classes(names(3)),
         inputs: Matrix::new(rows, 6, numbers(rows * 6, 5)).unwrap(),
         targets: Matrix::new(rows, 3, targets).unwrap(),
         weights: None,

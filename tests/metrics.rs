@@ -45,7 +45,7 @@ fn dataset(task: Task, targets: Matrix) -> Dataset {
 fn classes(labels: &[usize], count: usize) -> Dataset {
     let mut targets = Matrix::zeros(labels.len(), count);
     labels.iter().enumerate().for_each(|(row, label)| targets.data[row * count + label] = 1.0);
-    dataset(Task::Classification { classes: (0..count).map(|class| class.to_string()).collect() }, targets)
+    dataset(Task::classes((0..count).map(|class| class.to_string())), targets)
 }
 
 /// Everything that is expected is found, at the same place, and within rounding.

@@ -43,7 +43,7 @@ fn model() -> Model {
         .layer(Layer { bias: Bias::None, ..Layer::new(2, Activation::Linear) });
     let values = values(&network);
     Model {
-        task: Some(Task::Classification { classes: vec!["yes".into(), "nö \"\u{1f980}\"".into()] }),
+        task: Some(Task::classes(["yes", "nö \"\u{1f980}\""])),
         features: vec!["length, cm".into(), "".into()],
         scaling: Some(Scaling { kind: ScalingKind::Standard, shift: vec![0.1, -1e-30], scale: vec![3.0, 1.0 / 3.0] }),
         loss: Some(Loss::SoftmaxCrossEntropy),

@@ -80,7 +80,7 @@ impl Stored {
             false => (Task::Regression { outputs: names(OUTPUTS, "y") }, self.targets.clone()),
             true => {
                 let one_hot = self.labels.iter().copied().flat_map(label).collect();
-                (Task::Classification { classes: names(OUTPUTS, "k") }, one_hot)
+                (Task::classes(names(OUTPUTS, "k")), one_hot)
             }
         };
         let mut data = Dataset {

@@ -30,7 +30,7 @@ fn dataset(rows: usize, classes: bool) -> Dataset {
     let targets = Matrix::new(rows, 2, targets.collect()).unwrap();
     let names = |all: &[&str]| all.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
     let task = match classes {
-        true => Task::Classification { classes: names(&["u", "v"]) },
+        true => Task::classes(["u", "v"]),
         false => Task::Regression { outputs: names(&["u", "v"]) },
     };
     Dataset { name: "waves".into(), features: names(&["a", "b", "c"]), task, inputs, targets, weights: None }

@@ -50,6 +50,9 @@ pub enum Task {
     Classification {
         /// The names of the classes.
         classes: Vec<String>,
+        /// The column that they were read from, where it is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        column: Option<String>,
     },
     /// One or more numbers; the network has one output each, in this order.
     Regression {
@@ -59,10 +62,31 @@ pub enum Task {
 }
 
 impl Task {
+    /// Classes of these names, read from nowhere.
+    pub fn classes(names: impl IntoIterator<Item = impl Into<String>>) -> Task {
+        Task::Classification { classes: names.into_iter().map(Into::into).collect(), column: None }
+    }
+
+    /// The columns that hold the answers, where they are known.
+    pub fn columns(&self) -> &[String] {
+        match self {
+            Task::Classification { column, .. } => column.as_slice(),
+            Task::Regression { outputs } => outputs,
+        }
+    }
+
+    /// Whether the answers are the same, whatever column they were read from.
+    pub fn agrees_with(&self, other: &Task) -> bool {
+        match (self, other) {
+            (Task::Classification { classes, .. }, Task::Classification { classes: others, .. }) => classes == others,
+            _ => self == other,
+        }
+    }
+
     /// How many outputs the network needs.
     pub fn outputs(&self) -> usize {
         match self {
-            Task::Classification { classes } => classes.len(),
+            Task::Classification { classes, .. } => classes.len(),
             Task::Regression { outputs } => outputs.len(),
         }
     }
@@ -170,7 +194,7 @@ impl Dataset {
     /// Checks that there is something to learn: a sound data set, and at least two classes where it has classes.
     pub fn validate_for_training(&self) -> Result<()> {
         self.validate()?;
-        if let (Task::Classification { classes }, Some(mut labels)) = (&self.task, self.each_label())
+        if let (Task::Classification { classes, .. }, Some(mut labels)) = (&self.task, self.each_label())
             && let Some(first) = labels.next()
             && labels.all(|label| label == first)
         {

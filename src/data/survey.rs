@@ -1,21 +1,23 @@
 //! Reading a data set: a first pass over the file finds out what its columns hold, a second one makes numbers of its rows.
 
-use std::collections::{HashMap, HashSet};
+mod profile;
+mod roles;
+
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
 use super::draft::Draft;
-use super::encoding::{Encoder, Encoding, InputColumn, InputKind, Missing, Unknown};
+use super::encoding::{Encoder, Encoding, Missing, Unknown};
 use super::format::Format;
 use super::input::Input;
-use super::join::Join;
 use super::numbers::{Collector, Numbers};
-use super::table::{Cell, Column, Reader, Table, list, missing, part};
+use super::table::{Cell, Reader, Table, list, missing, part};
 use super::target::{Answers, Known, Spot, Target, TaskHint, decide};
 use super::{Dataset, Matrix, Task};
 use crate::Result;
-use crate::error::did_you_mean;
+use profile::Profile;
+use roles::{Columns, Files, Roles};
 
 /// How a file is read.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -69,138 +71,6 @@ pub struct Survey {
     memory: Option<u64>,
     /// The inputs, where the first pass had them all.
     draft: Option<Numbers>,
-}
-
-/// Above this, distinct texts are taken for something else than categories, unless each is in two rows on average.
-const MANY_CATEGORIES: usize = 50;
-/// Above this, one-hot inputs would fill the memory.
-const MAX_CATEGORIES: usize = 10_000;
-
-/// The file with the data, and perhaps one with the answers.
-struct Files {
-    data: Input,
-    labels: Option<Input>,
-}
-
-impl Files {
-    fn new(path: &Path, options: &ReadOptions) -> Result<Files> {
-        let data = Input::new(path, options.format.as_ref())?;
-        let labels = options.labels.as_ref().map(|path| Input::new(path, None)).transpose()?;
-        Ok(Files { data, labels })
-    }
-
-    fn open(&self) -> Result<Reader> {
-        let mut reader = self.data.open()?;
-        if let Some(input) = &self.labels {
-            let labels = input.open()?;
-            let from = reader.names.len();
-            reader.answers = Some((from..from + labels.names.len()).collect());
-            // Arrays have made-up names, the same in both files.
-            let taken: HashSet<String> = reader.names.iter().cloned().collect();
-            let name = |name: String| if taken.contains(&name) { format!("label {name}") } else { name };
-            reader.names.extend(labels.names.into_iter().map(name));
-            reader.tables = Box::new(Join::new(&self.data, reader.tables, input, labels.tables));
-        }
-        let mut seen = HashSet::new();
-        match reader.names.iter().find(|name| !seen.insert(name.as_str())) {
-            Some(twice) => Err(self.data.error(format!("two columns are named {twice:?}; expected different names"))),
-            None => Ok(reader),
-        }
-    }
-}
-
-/// What the columns of a file are used for, by their places.
-struct Roles {
-    inputs: Vec<usize>,
-    targets: Vec<usize>,
-    weights: Option<usize>,
-}
-
-/// Columns by their names.
-struct Columns<'a> {
-    input: &'a Input,
-    names: &'a [String],
-    answers: &'a Option<Vec<usize>>,
-}
-
-impl Columns<'_> {
-    fn position(&self, name: &str) -> Result<usize> {
-        self.names.iter().position(|known| known == name).ok_or_else(|| {
-            let hint = did_you_mean(name, self.names.iter().map(String::as_str));
-            self.input.error(format!("there is no column {name:?}{hint}; the columns are {}", list(self.names)))
-        })
-    }
-
-    fn all<'n>(&self, names: impl IntoIterator<Item = &'n String>) -> Result<Vec<usize>> {
-        names.into_iter().map(|name| self.position(name)).collect()
-    }
-
-    /// The columns named `names`, where all of them are there.
-    fn present<'n>(&self, names: impl IntoIterator<Item = &'n String>) -> Option<Vec<usize>> {
-        let places: HashMap<_, _> = self.names.iter().zip(0..).collect();
-        names.into_iter().map(|name| places.get(name).copied()).collect()
-    }
-
-    /// The columns that `target` names; else those that the format has for the answers, or the last that is not `taken`.
-    fn targets(&self, target: Option<&str>, taken: &[usize]) -> Result<Vec<usize>> {
-        let Some(target) = target else {
-            return match self.answers {
-                Some(answers) if answers.is_empty() => {
-                    let what =
-                        "expected a column with the answers, found none; say which one, or give a file of labels";
-                    Err(self.input.error(what))
-                }
-                Some(answers) => Ok(answers.clone()),
-                None => Ok((0..self.names.len()).rev().find(|column| !taken.contains(column)).into_iter().collect()),
-            };
-        };
-        // A name may itself hold a comma.
-        if let Some(column) = self.names.iter().position(|name| name == target.trim()) {
-            return Ok(vec![column]);
-        }
-        let mut columns = Vec::new();
-        for name in target.split(',').map(str::trim) {
-            let column = self.position(name)?;
-            if columns.contains(&column) {
-                return Err(self.input.error(format!("the target column {name:?} is named twice; name it once")));
-            }
-            columns.push(column);
-        }
-        Ok(columns)
-    }
-
-    fn others(&self, taken: &[usize]) -> Vec<usize> {
-        (0..self.names.len()).filter(|column| !taken.contains(column)).collect()
-    }
-
-    /// The columns of `encoding` by name, or all of `candidates`, where those are as many.
-    fn inputs(&self, encoding: &Encoding, candidates: Vec<usize>) -> Result<Vec<usize>> {
-        let names = || encoding.columns.iter().map(|column| &column.name);
-        if let Some(columns) = self.present(names()) {
-            return Ok(columns);
-        }
-        let expected = encoding.columns.len();
-        if candidates.len() == expected {
-            return Ok(candidates);
-        }
-        let missing: Vec<_> = names().filter(|name| !self.names.contains(*name)).collect();
-        let found = candidates.len();
-        let what = format!("expected {expected} input columns, found {found}; missing are {}", list(&missing));
-        Err(self.input.error(what + self.separator_hint()))
-    }
-
-    /// What to say where there is a single column, perhaps because something other than commas separates the fields.
-    fn separator_hint(&self) -> &'static str {
-        match (self.names, &self.input.format) {
-            ([only], Format::Csv { separator: b',' }) if only.contains(';') => {
-                " (the fields seem separated by semicolons; expected commas; the format csv:; has semicolons)"
-            }
-            ([only], Format::Csv { separator: b',' }) if only.contains('\t') => {
-                " (the fields seem separated by tabs; expected commas; the format tsv has tabs)"
-            }
-            _ => "",
-        }
-    }
 }
 
 impl Survey {
@@ -273,9 +143,9 @@ impl Survey {
     /// Reads a file to judge a trained network by: inputs as `encoding` says, answers as `task` says.
     ///
     /// Where the file has all columns of `encoding` by name, those are taken; otherwise the columns besides the target, where they
-    /// are as many, in order. The target is what [`ReadOptions::target`] names; by default, for a regression, the columns named
-    /// as the outputs; else the columns that the format has for the answers, or the last that are no inputs. A label that
-    /// is none of the classes is an error.
+    /// are as many, in order. The target is what [`ReadOptions::target`] names; by default, those of [`ReadOptions::labels`] where
+    /// they are as many as the task has, the [columns of the task](Task::columns) by their names, the columns that the format
+    /// has for the answers, or the last that are no inputs. A label that is none of the classes is an error.
     pub fn like(path: &Path, options: &ReadOptions, encoding: &Encoding, task: &Task) -> Result<Survey> {
         let files = Files::new(path, options)?;
         let reader = files.open()?;
@@ -283,28 +153,7 @@ impl Survey {
         let weights = options.weights.as_ref().map(|name| columns.position(name)).transpose()?;
         let mut taken = columns.all(&options.ignore)?;
         taken.extend(weights);
-        let (wanted, by_name) = match task {
-            Task::Classification { .. } => (1, None),
-            Task::Regression { outputs } => (outputs.len(), columns.present(outputs)),
-        };
-        let targets = match (&options.target, by_name, columns.answers) {
-            (Some(_), ..) => columns.targets(options.target.as_deref(), &taken)?,
-            (None, Some(targets), _) => targets,
-            (None, None, Some(answers)) => answers.clone(),
-            (None, None, None) => {
-                let inputs = columns.present(encoding.columns.iter().map(|column| &column.name));
-                let spare = columns.others(&[inputs.unwrap_or_default(), taken.clone()].concat());
-                let from = spare.len().checked_sub(wanted).ok_or_else(|| {
-                    let found = spare.len();
-                    files.data.error(format!("expected {wanted} target column(s) besides the inputs, found {found}"))
-                })?;
-                spare[from..].to_vec()
-            }
-        };
-        if targets.len() != wanted {
-            let what = format!("the network needs {wanted} target column(s), found {}", targets.len());
-            return Err(files.data.error(what));
-        }
+        let targets = columns.targets_of(task, options, encoding, &taken)?;
         taken.extend(&targets);
         let inputs = columns.inputs(encoding, columns.others(&taken))?;
         Survey::known(files, reader, Roles { inputs, targets, weights }, encoding, task, options.memory)
@@ -336,7 +185,7 @@ impl Survey {
     ) -> Result<Survey> {
         let Roles { inputs: places, targets, weights } = roles;
         let classes = match task {
-            Task::Classification { classes } => classes.as_slice(),
+            Task::Classification { classes, .. } => classes.as_slice(),
             Task::Regression { .. } => &[],
         };
         if classes.len() > Known::MOST {
@@ -591,133 +440,6 @@ impl<'a> Pass<'a> {
             return Err(input.error(format!("all {first} rows have the weight 0: expected one that counts")));
         }
         Ok((names, first, self.targets.into_iter().map(|(_, target)| target).collect(), weights))
-    }
-}
-
-/// What a column of inputs holds.
-struct Profile {
-    forced: bool,
-    refuse_missing: bool,
-    missing: usize,
-    /// Whether some value is a number.
-    numbers: bool,
-    /// The first value that is none.
-    first_text: Option<(Spot, String)>,
-    distinct: HashSet<String>,
-    many: bool,
-}
-
-impl Profile {
-    fn new(forced: bool, refuse_missing: bool) -> Self {
-        Profile {
-            forced,
-            refuse_missing,
-            missing: 0,
-            numbers: false,
-            first_text: None,
-            distinct: HashSet::new(),
-            many: false,
-        }
-    }
-
-    /// Takes rows of a column, and gives their numbers as inputs are: NaN where they are missing, and fewer where some value is
-    /// no number.
-    fn add(&mut self, input: &Input, name: &str, column: &Column, table: &Table, first: usize) -> Result<Vec<f32>> {
-        let mut numbers = Vec::with_capacity(table.rows);
-        for row in 0..table.rows {
-            let spot = Spot { row: first + row, at: table.at.get(row).copied() };
-            let bad = |what| input.error_at(spot.row, spot.at, name, what);
-            let cell = column.cell(row);
-            match cell {
-                Cell::Missing(found) if self.refuse_missing => {
-                    return Err(bad(format!("{}, or have missing values imputed", missing(found))));
-                }
-                Cell::Missing(_) => {
-                    self.missing += 1;
-                    numbers.push(f32::NAN);
-                }
-                _ if self.forced => self.take(cell),
-                Cell::Number(x) => {
-                    self.numbers = true;
-                    if !(x as f32).is_finite() {
-                        return Err(bad(cell.number().err().unwrap_or_default()));
-                    }
-                    numbers.push(x as f32);
-                }
-                Cell::Text(text) => match text.parse::<f32>() {
-                    Ok(x) if x.is_finite() => {
-                        self.numbers = true;
-                        numbers.push(x);
-                    }
-                    Ok(_) => return Err(bad(cell.number().err().unwrap_or_default())),
-                    Err(_) => {
-                        if self.first_text.is_none() {
-                            self.first_text = Some((spot, text.to_owned()));
-                        }
-                        self.take(cell);
-                    }
-                },
-            }
-        }
-        Ok(numbers)
-    }
-
-    fn take(&mut self, cell: Cell<'_>) {
-        let known = match cell {
-            Cell::Text(text) => self.distinct.contains(text),
-            _ => false,
-        };
-        if !known && !self.many {
-            self.distinct.insert(cell.text());
-            self.many = self.distinct.len() > MAX_CATEGORIES;
-        }
-    }
-
-    fn finish(
-        self,
-        input: &Input,
-        name: &str,
-        rows: usize,
-        options: &ReadOptions,
-    ) -> Result<(InputColumn, ColumnSummary)> {
-        let summary = |categories| ColumnSummary { name: name.to_owned(), categories, missing: self.missing };
-        if self.missing == rows {
-            let what = format!("column {name:?} has no value in any row; ignore it");
-            return Err(input.error(what));
-        }
-        if !self.forced && self.numbers {
-            return match &self.first_text {
-                None => Ok((InputColumn::number(name), summary(None))),
-                Some((spot, text)) => {
-                    let what = format!("expected a number, found {text:?}; where the values are categories, say so");
-                    Err(input.error_at(spot.row, spot.at, name, what))
-                }
-            };
-        }
-        let found = self.distinct.len();
-        if self.many || (!self.forced && found > MANY_CATEGORIES && 2 * found > rows) {
-            let more = if self.many { "more than " } else { "" };
-            let found = if self.many { MAX_CATEGORIES } else { found };
-            let what =
-                format!("column {name:?} has {more}{found} distinct texts in {rows} rows, too many to be categories");
-            return Err(input.error(format!("{what}; ignore it, or name it categorical, which may have up to 10000")));
-        }
-        let mut values: Vec<String> = self.distinct.iter().cloned().collect();
-        match values.iter().map(|value| value.parse::<f64>().ok()).collect::<Option<Vec<_>>>() {
-            Some(_) => values.sort_by(|a, b| {
-                let number = |text: &String| text.parse::<f64>().unwrap_or(f64::NAN);
-                number(a).total_cmp(&number(b)).then_with(|| a.cmp(b))
-            }),
-            None => values.sort_unstable(),
-        }
-        if let (Missing::Constant(value), 1..) = (&options.missing, self.missing)
-            && !values.contains(value)
-        {
-            values.push(value.clone());
-        }
-        let summary = summary(Some(values.len()));
-        let kind = InputKind::Category { values, missing: None, unknown: options.unknown };
-        Ok((InputColumn { name: name.to_owned(), kind }, summary))
     }
 }
 

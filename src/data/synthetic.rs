@@ -106,7 +106,7 @@ impl Synthetic {
         let (features, task, targets) = match shape {
             Shape::Sine => (names(&["x"]), Task::Regression { outputs: names(&["y"]) }, Matrix::new(rows, 1, targets)?),
             _ => {
-                let task = Task::Classification { classes: names(&["0", "1"]) };
+                let task = Task::classes(["0", "1"]);
                 (names(&["x", "y"]), task, Matrix::one_hot(&labels, 2))
             }
         };

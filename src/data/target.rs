@@ -219,7 +219,7 @@ pub(super) fn decide(input: &Input, mut targets: Vec<Target>, hint: TaskHint) ->
             }
             let mut labels = std::mem::take(&mut target.codes);
             labels.iter_mut().for_each(|label| *label = class_of[usize::from(*label)]);
-            return Ok((Task::Classification { classes }, Answers::Classes(labels)));
+            return Ok((Task::Classification { classes, column: Some(name.clone()) }, Answers::Classes(labels)));
         }
     } else if hint == TaskHint::Classification {
         let what = format!("classification needs one target column, found {}; choose one", targets.len());

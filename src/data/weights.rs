@@ -62,7 +62,7 @@ impl ClassWeights {
     /// # Errors
     /// Where the data set has no classes, or none of a label that is named.
     pub fn of(&self, data: &Dataset) -> Result<Vec<f32>> {
-        let (Task::Classification { classes }, Some(labels)) = (&data.task, data.each_label()) else {
+        let (Task::Classification { classes, .. }, Some(labels)) = (&data.task, data.each_label()) else {
             let what = "class weights are for classes, but its targets are numbers; leave them out, or set the task";
             return Err(Error::data(&data.name, what.to_owned()));
         };
@@ -141,7 +141,7 @@ mod tests {
         Dataset {
             name: "made up".into(),
             features: vec!["x".into()],
-            task: Task::Classification { classes: ["no", "yes", "a:b"].map(str::to_owned).to_vec() },
+            task: Task::classes(["no", "yes", "a:b"]),
             inputs: Matrix::new(labels.len(), 1, vec![0.0; labels.len()]).unwrap(),
             targets: Matrix::new(labels.len(), 3, one_hot.collect()).unwrap(),
             weights: None,

@@ -37,7 +37,7 @@ impl Metrics {
             return Err(Error::shape("outputs to compare with targets", shape(&data.targets), shape(outputs)));
         }
         Ok(match &data.task {
-            Task::Classification { classes } => {
+            Task::Classification { classes, .. } => {
                 Metrics::Classification(Classification::of(classes, &data.targets, outputs, Probabilities::of(loss)))
             }
             Task::Regression { outputs: names } => Metrics::Regression(Regression::of(names, &data.targets, outputs)),

@@ -23,7 +23,7 @@ impl RocCurve {
     /// # Errors
     /// Where `data` has no classes, the outputs have another shape than its targets, or one is NaN.
     pub fn of(data: &Dataset, outputs: &Matrix, loss: Option<Loss>) -> Result<Vec<RocCurve>> {
-        let Task::Classification { classes } = &data.task else {
+        let Task::Classification { classes, .. } = &data.task else {
             return Err(Error::Config(format!("a ROC curve needs classes, and {} has numbers", data.name)));
         };
         if (outputs.rows, outputs.cols) != (data.targets.rows, data.targets.cols) {

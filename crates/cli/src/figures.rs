@@ -226,7 +226,7 @@ impl Plane {
         let names = model.encoding().features();
         let scaling = model.scaling.clone().unwrap_or(Scaling::none(2));
         let classes = match &model.task {
-            Some(Task::Classification { classes }) => classes.clone(),
+            Some(Task::Classification { classes, .. }) => classes.clone(),
             _ => Vec::new(),
         };
         let labels = data.and_then(Dataset::labels);

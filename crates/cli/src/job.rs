@@ -1,10 +1,7 @@
 //! A training run with everything decided.
 
 use crate::recorded::Recorded;
-use crate::settings::{
-    DataSettings, Hidden, MEMORY, MicroBatch, NetworkSettings, ReductionChoice, Settings, Surroundings, TaskKind,
-    TrainingSettings, Validation,
-};
+use crate::settings::{DataSettings, MEMORY, MicroBatch, NetworkSettings, Settings, TaskKind, Validation, at_least_1};
 use crate::sources::{Loaded, Start, check_task};
 use crate::tuning::{PlannerChoice, summary, warn};
 use std::path::{Path, PathBuf};
@@ -14,13 +11,13 @@ use wgrad::data::{
 };
 use wgrad::device::{DeviceChoice, Selection};
 use wgrad::init::initialize;
-use wgrad::optimizer::{Momentum, Rule};
+use wgrad::optimizer::Momentum;
 use wgrad::plan::{Plan, Planner, TrainingOptions};
 use wgrad::train::{Control, largest_micro_batch, streamed_rows};
 use wgrad::tune::{self, Pinned, Tuner};
 use wgrad::{
-    Activation, Bias, Dataset, Device, Error, Init, Loss, Model, Network, Normalization, Optimizer, Params, Precision,
-    PrecisionChoice, Result, Trainer, TrainerOptions, Treatments,
+    Dataset, Device, Error, Init, Loss, Model, Network, Optimizer, Params, Precision, PrecisionChoice, Result, Trainer,
+    TrainerOptions,
 };
 
 /// A training run: its settings without a gap, and what they came to.
@@ -62,11 +59,10 @@ impl Job {
     pub fn resolve(mut settings: Settings) -> Result<Job> {
         let training = &mut settings.training;
         let epochs = at_least_1("epochs", *training.epochs.get_or_insert(40))?;
-        let batch = at_least_1("batch", *training.batch.get_or_insert(32))?;
         let seed = *training.seed.get_or_insert(0);
         training.device.get_or_insert("auto".into());
         training.precision.get_or_insert(PrecisionChoice::F32);
-        let optimizer = optimizer(training)?;
+        let step = training.step()?;
         let start = training.init.get_or_insert(Start::Drawn(Init::Auto)).clone();
         let init = match start {
             Start::Drawn(init) => init,
@@ -98,13 +94,13 @@ impl Job {
         let fitted = origin.as_ref().is_some_and(|model| model.encoding.is_some());
         let mut parts = Parts::load(&loaded, &mut settings.data, fitted, seed)?;
         let data = &parts.train;
-        let learning_rate = learning_rate(&mut settings.training, &data.task)?;
+        let learning_rate = settings.training.learning_rate(&data.task)?;
         let fallback = match data.task {
             Task::Classification { .. } => Loss::SoftmaxCrossEntropy,
             Task::Regression { .. } => Loss::MeanSquaredError,
         };
         let loss = *settings.training.loss.get_or_insert(fallback);
-        let network = network(&mut settings.network, data, loss)?;
+        let network = settings.network.network(data.inputs.cols, data.targets.cols, loss, &data.name)?;
         loss.check_output(network.output_activation())?;
         let model = match (&start, model) {
             (Start::File(path), None) => Some(load_weights(path, &network)?),
@@ -123,19 +119,8 @@ impl Job {
         // What is in files would be in memory again on a device that is the CPU.
         let spared = train.inputs.data.in_a_file().then_some(settings.data.memory.unwrap_or(MEMORY).0 / 4);
         let data_budget = settings.training.data_memory.map(|size| size.0).or(spared).unwrap_or(u64::MAX);
-        let options =
-            TrainerOptions { optimizer, learning_rate, batch, init, seed, data_budget, ..TrainerOptions::new(loss) };
-        let options = TrainerOptions {
-            treatments: settings.training.treatments(),
-            reduction: settings.training.reduction.and_then(ReductionChoice::replaces),
-            average: settings.training.average.map(|decay| decay as f32),
-            micro_batch: match settings.training.micro_batch {
-                Some(MicroBatch::Rows(rows)) => Some(rows),
-                _ => None,
-            },
-            weighted: [Some(&train), validation.as_ref(), test.as_ref()].into_iter().flatten().any(has_weights),
-            ..options
-        };
+        let weighted = [Some(&train), validation.as_ref(), test.as_ref()].into_iter().flatten().any(has_weights);
+        let options = TrainerOptions { loss, learning_rate, init, seed, data_budget, weighted, ..step };
         let recorded = match (like, &start, &model) {
             (Some(path), ..) => Some(recorded(&path, planner)?),
             (None, Start::File(path), Some(model)) => Recorded::of(path, model, false),
@@ -499,27 +484,6 @@ fn validation(
     }
 }
 
-impl TrainingSettings {
-    /// What is done to the gradient of a batch.
-    fn treatments(&self) -> Treatments {
-        let number = |value: Option<f64>| value.map(|value| value as f32);
-        Treatments {
-            l1: number(self.l1).unwrap_or(0.0),
-            l2: number(self.l2).unwrap_or(0.0),
-            clip_value: number(self.clip_value),
-            clip_norm: number(self.clip_norm),
-        }
-    }
-
-    /// Weighs the classes of the rows to train on, and smooths their labels.
-    fn teach(&self, train: &mut Dataset) -> Result<()> {
-        if let Some(weights) = &self.class_weights {
-            train.weigh_classes(weights)?;
-        }
-        self.label_smoothing.map_or(Ok(()), |epsilon| train.smooth_labels(epsilon as f32))
-    }
-}
-
 fn has_weights(data: &Dataset) -> bool {
     data.weights.is_some()
 }
@@ -535,74 +499,6 @@ fn check_folds(settings: &mut DataSettings) -> Result<()> {
     settings.test = Some(0.0);
     settings.validation.get_or_insert(Validation::Share(0.0));
     Ok(())
-}
-
-fn at_least_1(what: &str, found: usize) -> Result<usize> {
-    match found {
-        0 => Err(Error::Config(format!("{what} must be at least 1, found 0"))),
-        _ => Ok(found),
-    }
-}
-
-/// The optimizer with the settings that were given, which have to be among its own; the others are its usual ones.
-fn optimizer(training: &mut TrainingSettings) -> Result<Optimizer> {
-    let rule = *training.optimizer.get_or_insert(Rule::Momentum);
-    let refuse = |error: serde_json::Error| Error::Config(format!("the optimizer {}: {error}", rule.name()));
-    let mut settings = serde_json::to_value(rule.optimizer()).map_err(refuse)?;
-    let lacks = |name: &str, settings: &serde_json::Value| {
-        let own = settings.as_object().into_iter().flat_map(|own| own.keys()).filter(|name| *name != "kind");
-        let own: Vec<_> = own.map(String::as_str).collect();
-        Err(Error::Config(format!("{} has no {name}; it has {}", rule.name(), own.join(", "))))
-    };
-    for (name, setting) in training.optimizer_settings() {
-        match (settings.get(name).and_then(|usual| usual.as_f64()), &setting) {
-            (None, None) => {}
-            (None, Some(_)) => return lacks(name, &settings),
-            (Some(_), Some(given)) => settings[name] = serde_json::json!(given),
-            // The digits of an f32, without those that f64 adds.
-            (Some(usual), None) => *setting = (usual as f32).to_string().parse().ok(),
-        }
-    }
-    match (settings.get("nesterov").is_some(), training.nesterov) {
-        (true, given) => {
-            settings["nesterov"] = serde_json::json!(*training.nesterov.get_or_insert(given == Some(true)))
-        }
-        (false, Some(true)) => return lacks("nesterov", &settings),
-        (false, _) => {}
-    }
-    let optimizer: Optimizer = serde_json::from_value(settings).map_err(refuse)?;
-    optimizer.validate()?;
-    Ok(optimizer)
-}
-
-fn learning_rate(training: &mut TrainingSettings, task: &Task) -> Result<f32> {
-    let classes = matches!(task, Task::Classification { .. });
-    // Momentum makes steps in one direction ten times as long; numbers can be far larger than probabilities.
-    let default = match training.optimizer {
-        Some(Rule::Sgd) => {
-            if classes {
-                0.1
-            } else {
-                0.01
-            }
-        }
-        Some(Rule::Adam | Rule::AdamW | Rule::RmsProp) => 0.001,
-        Some(Rule::Adagrad) => 0.01,
-        Some(Rule::Lion) => 0.0001,
-        _ => {
-            if classes {
-                0.01
-            } else {
-                0.001
-            }
-        }
-    };
-    let found = *training.learning_rate.get_or_insert(default);
-    let rate = found as f32;
-    match rate.is_finite() && rate >= 0.0 {
-        true => Ok(rate),
-        false => Err(Error::Config(format!("the learning rate must be finite and at least 0, found {found}"))),
-    }
 }
 
 fn load(settings: &mut Settings, origin: Option<&Model>) -> Result<Loaded> {
@@ -630,49 +526,6 @@ fn load(settings: &mut Settings, origin: Option<&Model>) -> Result<Loaded> {
             }
             Ok(loaded)
         }
-    }
-}
-
-fn network(settings: &mut NetworkSettings, data: &Dataset, loss: Loss) -> Result<Network> {
-    let NetworkSettings { hidden, activation, output_activation, bias, normalization, residual, dropout, layers } =
-        settings;
-    let inputs = data.inputs.cols;
-    // Derivatives need a smooth function.
-    let (outputs, smooth) = match loss {
-        Loss::Equation(equation) => (equation.text().outputs.len(), true),
-        _ => (data.targets.cols, false),
-    };
-    let network = if let Some(layers) = layers {
-        let whole = hidden.is_some() || activation.is_some() || output_activation.is_some() || bias.is_some();
-        if whole || normalization.is_some() || residual.is_some() || dropout.is_some() {
-            let what = "[[network.layers]] says all about the layers; remove the other keys of [network]";
-            return Err(Error::Config(what.into()));
-        }
-        Network { inputs, layers: layers.clone() }
-    } else {
-        let hidden = hidden.get_or_insert_with(|| Hidden(vec![128]));
-        let activation = *activation.get_or_insert(if smooth { Activation::Tanh } else { Activation::Relu });
-        let on_logits = loss != Loss::LogisticCrossEntropy;
-        let output = *output_activation.get_or_insert(if on_logits { Activation::Linear } else { Activation::Sigmoid });
-        let bias = *bias.get_or_insert(Bias::PerUnit);
-        let surroundings = Surroundings {
-            normalization: Some(*normalization.get_or_insert(Normalization::None)),
-            residual: Some(*residual.get_or_insert(false)),
-            dropout: Some(*dropout.get_or_insert(0.0) as f32),
-        };
-        let mut network =
-            hidden.0.iter().fold(Network::new(inputs), |network, &width| network.dense(width, activation));
-        surroundings.give(&mut network.layers, Some(inputs));
-        network.dense(outputs, output).with_bias(bias)
-    };
-    network.validate()?;
-    match network.outputs() == outputs {
-        true => Ok(network),
-        false => Err(Error::Config(format!(
-            "the network {network} has {} outputs, but {} needs {outputs}; change the last of the layers",
-            network.outputs(),
-            data.name
-        ))),
     }
 }
 

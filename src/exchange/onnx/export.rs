@@ -71,7 +71,7 @@ pub(super) fn encode(model: &Model, path: &Path) -> Result<Vec<u8>> {
     graph.rename(&at, name);
     let metadata = |key: &str, value: String| StringStringEntryProto { key: key.to_owned(), value };
     let classes = match &model.task {
-        Some(crate::data::Task::Classification { classes }) => classes.as_slice(),
+        Some(crate::data::Task::Classification { classes, .. }) => classes.as_slice(),
         _ => &[],
     };
     let list = |names: &[String]| serde_json::Value::from(names.to_vec()).to_string();

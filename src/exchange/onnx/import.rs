@@ -546,10 +546,10 @@ impl<'a, 'g> Walk<'a, 'g> {
                 Model { scaling, ..described }
             }
             None => {
-                let classes = (0..network.outputs()).map(|class| class.to_string()).collect();
+                let classes = Task::classes((0..network.outputs()).map(|class| class.to_string()));
                 let mut model = Model::bare(network, Vec::new());
                 if softmax {
-                    model.task = Some(Task::Classification { classes });
+                    model.task = Some(classes);
                     model.loss = Some(Loss::SoftmaxCrossEntropy);
                 }
                 Model { scaling, ..model }

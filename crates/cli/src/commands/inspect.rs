@@ -60,7 +60,7 @@ fn kind(kind: &InputKind) -> String {
 fn describe(model: &Model, tensors: &[Summary], context: &Context) -> Result<()> {
     context.tell("network", format_args!("{}, {} parameters", model.network, model.params().count()))?;
     match &model.task {
-        Some(Task::Classification { classes }) => {
+        Some(Task::Classification { classes, .. }) => {
             context.tell("task", format_args!("classification, {} classes: {}", classes.len(), list(classes)))?;
         }
         Some(Task::Regression { outputs }) => context.tell("task", format_args!("regression: {}", list(outputs)))?,

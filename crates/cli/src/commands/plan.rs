@@ -12,7 +12,8 @@ use wgrad::{Network, Result};
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  wgrad plan digits\n  wgrad plan 784-256-10 --batch 128 --activation sigmoid\n\nThe \
+    after_help = "Examples:\n  wgrad plan digits\n  wgrad plan 784-256-10 --batch 128 --activation sigmoid --optimizer adam\n\nTakes \
+                        what `wgrad train` takes; of widths and model files, what says something about a step. The \
                         planner and the kernel variants are those that were measured before; nothing is measured here: \
                         see `wgrad tune`."
 )]

@@ -91,7 +91,7 @@ fn read(args: &Args, model: &Model) -> Result<Matrix> {
 
 fn columns(model: &Model) -> Vec<String> {
     match &model.task {
-        Some(Task::Classification { classes }) => {
+        Some(Task::Classification { classes, .. }) => {
             let prefix = match Probabilities::of(model.loss) {
                 Probabilities::None => "output",
                 _ => "probability",
@@ -106,7 +106,7 @@ fn columns(model: &Model) -> Vec<String> {
 /// For each row the class, where there are classes, and the numbers.
 fn rows<'a>(model: &'a Model, outputs: &'a Matrix) -> impl Iterator<Item = (Option<&'a str>, Vec<f32>)> {
     let classes = match &model.task {
-        Some(Task::Classification { classes }) => Some(classes),
+        Some(Task::Classification { classes, .. }) => Some(classes),
         _ => None,
     };
     (0..outputs.rows).map(move |i| {

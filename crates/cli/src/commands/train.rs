@@ -93,7 +93,7 @@ the same, and --epochs may be raised.
 Ctrl-C ends the training early: the model is evaluated and saved as it is
 then, and the exit code is 130. Pressed twice, it ends at once and saves
 nothing, as does a loss that is not finite. With checkpoints, the last one is
-that of the epoch before."#;
+that of the epoch before. SIGTERM does the same, with exit code 143."#;
 
 pub fn run(args: Args, context: &Context) -> Result<ExitCode> {
     let mut settings = match &args.data {
@@ -270,7 +270,7 @@ fn check_folds_alone(settings: &Settings, tui: bool) -> Result<()> {
 fn interrupted(context: &Context) -> Result<ExitCode> {
     context.tell("folds", "interrupted; nothing was saved")?;
     context.result(|| json!({ "interrupted": true, "model": null }))?;
-    Ok(ExitCode::from(interrupt::EXIT_CODE))
+    Ok(ExitCode::from(interrupt::exit_code()))
 }
 
 fn print_config(settings: &Settings, context: &Context) -> Result<ExitCode> {
@@ -284,7 +284,7 @@ fn announce(job: &mut Job, tune: TuneArgs, context: &Context) -> Result<(Device,
     let data = &job.train;
     let rows = |part: &Option<Dataset>| part.as_ref().map_or(0, Dataset::rows);
     let answers = match &data.task {
-        Task::Classification { classes } => format!("{} classes", classes.len()),
+        Task::Classification { classes, .. } => format!("{} classes", classes.len()),
         Task::Regression { outputs } => format!("the numbers {}", outputs.join(", ")),
     };
     context.tell(
@@ -550,6 +550,6 @@ impl Run<'_> {
             }
             value
         })?;
-        Ok(if self.interrupted() { ExitCode::from(interrupt::EXIT_CODE) } else { ExitCode::SUCCESS })
+        Ok(if self.interrupted() { ExitCode::from(interrupt::exit_code()) } else { ExitCode::SUCCESS })
     }
 }

@@ -10,7 +10,8 @@ use wgrad::{Device, Result};
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  wgrad tune 784-256-10 --batch 128\n  wgrad tune digits --device gpu\n\nTraining measures the \
-                  same by itself, within 2 s (10 s on software Vulkan); here every candidate is measured. Verdicts are \
+                  same by itself, within 2 s (10 s on software Vulkan); here every candidate is measured. Takes what \
+                  `wgrad train` takes; of widths and model files, what says something about a step. Verdicts are \
                   kept in the user's cache folder; WGRAD_CACHE_DIR names another one."
 )]
 pub struct Args {

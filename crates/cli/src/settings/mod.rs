@@ -3,9 +3,11 @@
 
 mod choices;
 mod keys;
+mod meaning;
 mod text;
 
 pub use choices::{MicroBatch, ReductionChoice};
+pub use meaning::at_least_1;
 
 use crate::context::Context;
 use crate::size::Size;

@@ -122,7 +122,7 @@ impl Tui {
             }));
         });
         let labels = job.validation.as_ref().and_then(Dataset::labels);
-        let few = matches!(&job.train.task, Task::Classification { classes } if classes.len() <= MOST_CLASSES);
+        let few = matches!(&job.train.task, Task::Classification { classes, .. } if classes.len() <= MOST_CLASSES);
         let judged = match (&job.validation, labels) {
             (Some(data), Some(labels)) if few => {
                 let rows: Vec<u32> = (0..data.rows().min(ROWS) as u32).collect();
@@ -135,7 +135,7 @@ impl Tui {
             false => None,
         };
         let classes = match &job.train.task {
-            Task::Classification { classes } => classes.clone(),
+            Task::Classification { classes, .. } => classes.clone(),
             Task::Regression { .. } => Vec::new(),
         };
         let state = State::new(format!("{} · {} · {device}", job.train.name, job.network), job.epochs, classes);

@@ -60,7 +60,7 @@ fn what_was_fitted_goes_along_with_the_model() {
     assert_eq!((scaling.kind.to_string().as_str(), &scaling.scale[1..]), ("range:-1:1", &[1.0; 4][..]));
 
     // Other formats, other orders, missing values and new colours.
-    let json = folder.well("evaluate c.safetensors c.csv --target kind --json").json();
+    let json = folder.well("evaluate c.safetensors c.csv --json").json();
     assert_eq!(json["accuracy"], 1.0, "{json}");
     let weighted = folder.well("evaluate c.safetensors c.csv --target kind --weights weight --json").json();
     assert!(weighted["loss"].as_f64().unwrap() > 0.0 && weighted["loss"] != json["loss"], "{weighted} {json}");

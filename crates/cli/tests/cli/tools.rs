@@ -86,6 +86,21 @@ fn plans_come_from_models_and_configurations_too() {
     assert_eq!(folder.well("plan f.toml --json").json()["batch"], 9);
     assert_eq!(folder.well("plan f.csv --batch 8 --json").json()["batch"], 8);
 
+    let last = |command: &str| folder.well(command).json()["network"].as_array().unwrap().last().cloned().unwrap();
+    assert_eq!(last("plan f.csv --target length --json"), 1);
+    assert_eq!(last("plan f.csv --ignore species --target length,width --json"), 2);
+    for step in ["7-5-3", "f.safetensors"] {
+        let state = |optimizer: &str| {
+            let json = folder.well(&format!("plan {step} --optimizer {optimizer} --json")).json();
+            json["memory"]["optimizer_state"].as_u64().unwrap_or(0)
+        };
+        assert_eq!((state("sgd"), state("adam")), (0, 2 * state("momentum")), "{step}");
+        folder.wgrad(&format!("plan {step} --target length")).refused(2, &["no data are read", "--target"]);
+        folder.wgrad(&format!("plan {step} --out x.safetensors")).refused(2, &["--out"]);
+        folder.wgrad(&format!("plan {step} --hidden 3")).refused(2, &["--hidden"]);
+    }
+    assert!(folder.well("plan 7-5-3 --normalization batch --bias none").stdout.contains("normal.0"));
+
     folder.wgrad("plan f.safetensors --activation relu").refused(2, &["--activation"]);
     folder.wgrad("plan digist").refused(2, &["did you mean \"digits\"?"]);
     folder.wgrad("plan 7-0-3").refused(2, &["width"]);

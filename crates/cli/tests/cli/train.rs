@@ -259,6 +259,13 @@ fn plain_weights_can_be_gone_on_from() {
 #[cfg(unix)]
 #[test]
 fn an_interrupted_run_saves_a_valid_model() {
+    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+        interrupt(signal, code);
+    }
+}
+
+#[cfg(unix)]
+fn interrupt(signal: &str, code: i32) {
     let folder = Folder::new();
     folder.write("model.safetensors", "old");
     let mut child = Command::new(WGRAD)
@@ -270,11 +277,11 @@ fn an_interrupted_run_saves_a_valid_model() {
         .unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     assert!(lines.any(|line| line.starts_with("epoch")));
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
     let rest: Vec<String> = lines.collect();
     let output = child.wait_with_output().unwrap();
 
-    assert_eq!(output.status.code(), Some(130), "{rest:?}");
+    assert_eq!(output.status.code(), Some(code), "{rest:?}");
     assert!(rest.iter().any(|line| line.contains("interrupted in epoch")), "{rest:?}");
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(json["interrupted"], true);
