@@ -102,6 +102,18 @@ impl Device {
         }
     }
 
+    /// What the driver reported since the last call, as an error; a lost device stays lost.
+    pub(crate) fn check(&self) -> Result<()> {
+        match self {
+            Device::Cpu => Ok(()),
+            Device::Gpu(gpu) => {
+                // That it is lost is said in a poll; what else a poll says, whatever waits finds out.
+                let _ = gpu.device().poll(wgpu::PollType::Poll);
+                gpu.check()
+            }
+        }
+    }
+
     /// Whether plans of [`Precision::F16`](crate::Precision::F16) run here. The CPU computes in f32 and rounds to f16.
     pub fn has_half(&self) -> bool {
         match self {

@@ -8,22 +8,26 @@ pub mod fused;
 pub mod jet;
 pub mod mixed;
 pub mod resident;
+mod text;
 mod tiled_vector;
 pub mod treatment;
+mod variant;
 mod whole;
 
 pub use block::{Block, Over};
-pub use broadcast::Broadcast;
+pub use broadcast::{Broadcast, Load};
 pub use cooperative::Cooperative;
 pub use fused::{Fused, FusedSum};
 pub use jet::{Jet, JetPass};
 pub use mixed::Mixed;
 pub use resident::Resident;
+use text::math;
 pub use treatment::Treatment;
+use variant::lanes_of;
+pub use variant::{Abilities, Variant};
 pub use whole::Whole;
 
 use crate::activation::{Activation, Stored};
-use crate::graph::PRELUDE;
 use crate::loss::Loss;
 use crate::network::Bias;
 use crate::optimizer::Rule;
@@ -197,74 +201,6 @@ pub struct Uniform {
     pub hyper: [f32; 4],
 }
 
-/// One way to run a kernel on a GPU.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Variant {
-    /// The shortest text: the specification. Every kernel has it.
-    Naive,
-    /// Tiles of 64×64 through workgroup memory.
-    Tiled,
-    /// Tiles of 128×128 through workgroup memory, as vectors of four; only where rows are whole vectors.
-    TiledVector,
-    /// Values of `A` handed round within a subgroup; only where the adapter has subgroups of one size.
-    Broadcast(Broadcast),
-    /// Tiles by cooperative matrices, a GPU's matrix units; only where the adapter has them, or emulated.
-    Cooperative(Cooperative),
-    /// Rows are strided over the invocations of a workgroup.
-    Strided,
-    /// The naive text on vectors of four; only where sizes are multiples of four.
-    Vector,
-    /// [`Variant::Strided`] on vectors of four; only where columns are a multiple of four.
-    StridedVector,
-    /// So many neighbouring invocations share a row; a resident network has a workgroup of so many.
-    Lanes(u32),
-    /// One invocation with every number in a register.
-    Registers,
-}
-
-impl Variant {
-    /// Whether its text reads and writes vectors of four numbers.
-    fn reads_vectors(self) -> bool {
-        match self {
-            Variant::Broadcast(broadcast) => broadcast.vector,
-            Variant::TiledVector | Variant::Vector | Variant::StridedVector => true,
-            Variant::Naive
-            | Variant::Tiled
-            | Variant::Cooperative(_)
-            | Variant::Strided
-            | Variant::Lanes(_)
-            | Variant::Registers => false,
-        }
-    }
-}
-
-impl std::fmt::Display for Variant {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Variant::Naive => f.pad("naive"),
-            Variant::Tiled => f.pad("tiled"),
-            Variant::TiledVector => f.pad("tiled128v"),
-            Variant::Broadcast(b) => {
-                let elements = if b.vector { "v" } else { "" };
-                f.pad(&format!("broadcast{}x{}{elements}", b.rows, b.cols()))
-            }
-            Variant::Cooperative(c) => f.pad(&c.to_string()),
-            Variant::Strided => f.pad("strided"),
-            Variant::Vector => f.pad("vector"),
-            Variant::StridedVector => f.pad("strided-vector"),
-            Variant::Lanes(lanes) => f.pad(&format!("lanes{lanes}")),
-            Variant::Registers => f.pad("registers"),
-        }
-    }
-}
-
-/// Multiplications below which a software rasteriser takes less for a product by the naive text than for handing it over,
-/// and compiles that in a tenth of a second less.
-const LEAST_UNROLLED: f64 = 16384.0;
-
-/// Losses that one lane of a software rasteriser sums in less time than handing a dispatch over takes.
-const MOST_IN_TURN: u32 = 8192;
-
 /// WebGPU's largest number of workgroups in one dimension.
 pub const MAX_WORKGROUPS: u32 = 65_535;
 
@@ -411,98 +347,6 @@ impl Kernel {
             Kernel::Treatment(treatment) => treatment.bindings(),
             Kernel::Mixed(mixed) => mixed.bindings(),
             Kernel::Resident(ref resident) => resident.bindings(),
-        }
-    }
-
-    /// The variants, the naive one first. `subgroup` is the size of the adapter's subgroups, `None` where it has none or
-    /// their size may change.
-    pub fn variants(&self, subgroup: Option<u32>) -> Vec<Variant> {
-        match self {
-            Kernel::Matmul { .. } => {
-                // Sixty-four lanes would have more sums each than they have registers.
-                let lanes = subgroup.filter(|lanes| (4..=32).contains(lanes));
-                let of = |lanes| {
-                    let broadcast = move |rows, vector| Variant::Broadcast(Broadcast { lanes, rows, vector });
-                    let most = [16, 24, 32].into_iter().filter(move |rows| rows % lanes == 0);
-                    std::iter::once(broadcast(lanes, false)).chain(most.map(move |rows| broadcast(rows, true)))
-                };
-                [Variant::Naive, Variant::Tiled, Variant::TiledVector]
-                    .into_iter()
-                    .chain(lanes.into_iter().flat_map(of))
-                    .collect()
-            }
-            Kernel::Loss { .. } => {
-                vec![Variant::Naive, Variant::Lanes(4), Variant::Lanes(16), Variant::Lanes(64)]
-            }
-            Kernel::LossSum => vec![Variant::Naive, Variant::Lanes(256)],
-            Kernel::ColumnSum => vec![Variant::Naive, Variant::Strided, Variant::Vector, Variant::StridedVector],
-            Kernel::Update(_) => vec![Variant::Naive, Variant::Vector],
-            Kernel::Treatment(treatment) => treatment.variants(),
-            Kernel::Mixed(mixed) => mixed.variants(),
-            Kernel::Resident(resident) => {
-                let registers = resident.is_tiny().then_some(Variant::Registers);
-                let lanes = [16, 64, 256].map(Variant::Lanes);
-                std::iter::once(Variant::Naive).chain(lanes).chain(registers).collect()
-            }
-            Kernel::Fused(fused) => fused.variants(subgroup),
-            Kernel::Block(block) => block.variants(),
-            Kernel::Gather | Kernel::FusedSum(_) | Kernel::Jet(_) => vec![Variant::Naive],
-        }
-    }
-
-    /// Whether `variant` can run for these sizes.
-    pub fn runs(&self, variant: Variant, dims: [u32; 4]) -> bool {
-        match (self, variant) {
-            (Kernel::Mixed(mixed), variant) => mixed.runs(variant, dims),
-            (Kernel::Matmul { form, .. }, variant) => !variant.reads_vectors() || form.rows_are_vectors(dims),
-            (Kernel::Fused(_), Variant::Cooperative(matrices)) => !matrices.vector,
-            (Kernel::ColumnSum, Variant::Vector | Variant::StridedVector) => dims[1].is_multiple_of(4),
-            (_, Variant::Vector) => dims[0].is_multiple_of(4),
-            _ => true,
-        }
-    }
-
-    /// The variant to run for these sizes where nothing was measured.
-    pub fn heuristic(&self, dims: [u32; 4], subgroup: Option<u32>) -> Variant {
-        let [x, y, z, _] = dims;
-        // Eight lanes are a software rasteriser's, where what counts is few loads per multiplication, and a barrier costs
-        // more than what it saves. Larger subgroups are a GPU's, whose invocations share workgroup memory better.
-        let software = subgroup == Some(8);
-        let operations = f64::from(x) * f64::from(y) * f64::from(z);
-        match self {
-            Kernel::Matmul { .. } if software && operations < LEAST_UNROLLED => Variant::Naive,
-            Kernel::Matmul { form, .. } if software && x.min(y) >= 4 => {
-                // What few rows do not fill is computed in vain.
-                let wasteful = u64::from(x.next_multiple_of(24)) * 20 > u64::from(x) * 21;
-                let rows = if *form == Form::Tn || wasteful { 32 } else { 24 };
-                let vector = Broadcast { lanes: 8, rows, vector: true };
-                let scalar = Broadcast { lanes: 8, rows: 8, vector: false };
-                Variant::Broadcast(if form.rows_are_vectors(dims) { vector } else { scalar })
-            }
-            Kernel::Matmul { form, .. } if x.min(y) >= 96 && form.rows_are_vectors(dims) => Variant::TiledVector,
-            Kernel::Matmul { .. } if x.min(y) >= 8 => Variant::Tiled,
-            Kernel::Loss { .. } => match y {
-                _ if software => Variant::Naive,
-                0..=2 => Variant::Naive,
-                3..=8 => Variant::Lanes(4),
-                9..=64 => Variant::Lanes(16),
-                _ => Variant::Lanes(64),
-            },
-            Kernel::Fused(fused) => fused.heuristic(subgroup),
-            Kernel::LossSum if software && x <= MOST_IN_TURN => Variant::Naive,
-            Kernel::LossSum if x > 1 => Variant::Lanes(256),
-            Kernel::ColumnSum => match (x >= 64 && !software, y.is_multiple_of(4)) {
-                (false, false) => Variant::Naive,
-                (false, true) => Variant::Vector,
-                (true, false) => Variant::Strided,
-                (true, true) => Variant::StridedVector,
-            },
-            Kernel::Update(_) if x.is_multiple_of(4) => Variant::Vector,
-            Kernel::Treatment(treatment) => treatment.heuristic(dims),
-            Kernel::Mixed(mixed) => mixed.heuristic(dims),
-            Kernel::Block(block) => block.heuristic(dims, subgroup),
-            Kernel::Resident(resident) => resident.heuristic(x, subgroup),
-            _ => Variant::Naive,
         }
     }
 
@@ -653,185 +497,6 @@ impl Kernel {
             Kernel::Jet(jet) => jet.work(dims),
             Kernel::Block(block) => block.work(dims),
         }
-    }
-
-    /// The complete WGSL of `variant`: the hook functions that this kernel is compiled for, then the kernel.
-    pub fn wgsl(&self, variant: Variant) -> String {
-        self.wgsl_of(variant, Element::Real)
-    }
-
-    /// [`Kernel::wgsl`] with the batch, what layers put out and deltas as `stored` says, except for a product's, which
-    /// has a text of its own for halves.
-    fn wgsl_of(&self, variant: Variant, stored: Element) -> String {
-        let half = stored == Element::Half;
-        const UNIFORM: &str = include_str!("../shaders/uniform.wgsl");
-        const SCHEDULE: &str = include_str!("../shaders/schedule.wgsl");
-        const LOSS_OF_ROWS: &str = include_str!("../shaders/loss_sum/of_rows.wgsl");
-        let lanes = match variant {
-            Variant::Lanes(lanes) => lanes,
-            _ => 1,
-        };
-        let lanes = format!("const LANES: u32 = {lanes}u;\n");
-        let vector = variant.reads_vectors();
-        let element = match vector {
-            true => include_str!("../shaders/element/vector.wgsl"),
-            false => include_str!("../shaders/element/scalar.wgsl"),
-        };
-        let stored_as = match (half, vector) {
-            (true, true) => "alias Stored = vec4<f16>;\n",
-            (true, false) => "alias Stored = f16;\n",
-            (false, true) => "alias Stored = vec4<f32>;\n",
-            (false, false) => "alias Stored = f32;\n",
-        };
-        let mut parts = vec![UNIFORM];
-        let (constants, generated, scale);
-        match *self {
-            Kernel::Resident(ref resident) => {
-                let whole = &resident.whole;
-                constants = whole::activation_hooks(whole.activations());
-                generated = resident.wgsl(lanes_of(variant));
-                let math = math(whole.activations(), Some(whole.loss));
-                let (row, loss) = (include_str!("../shaders/loss/row.wgsl"), whole.loss.wgsl());
-                parts.extend([SCHEDULE, element, math, &constants, row, loss, &generated]);
-            }
-            Kernel::Fused(ref fused) => {
-                generated = fused.wgsl(variant);
-                parts.push(&generated);
-            }
-            Kernel::FusedSum(ref sum) => {
-                generated = sum.wgsl();
-                parts.extend([element, &generated]);
-            }
-            Kernel::Jet(ref jet) => {
-                generated = jet.wgsl();
-                parts.extend(jet.uses_schedule().then_some(SCHEDULE));
-                parts.extend([PRELUDE, &generated]);
-            }
-            Kernel::Block(block) => {
-                generated = block.wgsl(variant, math(block.activation(), None));
-                parts.push(&generated);
-            }
-            Kernel::Gather => parts.extend([stored_as, SCHEDULE, include_str!("../shaders/gather.wgsl")]),
-            Kernel::Matmul { form, epilogue } => {
-                let of_elements = match vector {
-                    true => include_str!("../shaders/element/vector_activation.wgsl"),
-                    false => include_str!("../shaders/element/scalar_activation.wgsl"),
-                };
-                parts.extend([element, include_str!("../shaders/matmul/bindings.wgsl")]);
-                parts.push(match epilogue {
-                    Epilogue::Parts => include_str!("../shaders/matmul/parts.wgsl"),
-                    _ => include_str!("../shaders/matmul/whole.wgsl"),
-                });
-                parts.push(form.wgsl());
-                match epilogue {
-                    Epilogue::Store | Epilogue::Parts => parts.push(include_str!("../shaders/matmul/store.wgsl")),
-                    Epilogue::Forward { activation, bias, keep } => parts.extend([
-                        math([activation], None),
-                        activation.wgsl(),
-                        of_elements,
-                        match bias {
-                            Bias::PerUnit => include_str!("../shaders/bias/per_unit.wgsl"),
-                            Bias::Shared => include_str!("../shaders/bias/shared.wgsl"),
-                            Bias::None => include_str!("../shaders/bias/none.wgsl"),
-                        },
-                        match keep {
-                            true => include_str!("../shaders/keep/preactivation.wgsl"),
-                            false => include_str!("../shaders/keep/nothing.wgsl"),
-                        },
-                        include_str!("../shaders/matmul/forward.wgsl"),
-                    ]),
-                    Epilogue::Delta { activation } => {
-                        let delta = include_str!("../shaders/matmul/delta.wgsl");
-                        parts.extend([math([activation], None), activation.wgsl(), of_elements, delta]);
-                    }
-                }
-                if matches!(variant, Variant::Naive | Variant::Tiled) {
-                    parts.push(include_str!("../shaders/matmul/operands.wgsl"));
-                }
-                parts.push(match variant {
-                    Variant::Broadcast(broadcast) => {
-                        generated = broadcast.wgsl(form);
-                        &generated
-                    }
-                    Variant::Tiled => include_str!("../shaders/matmul/tiled.wgsl"),
-                    Variant::TiledVector => {
-                        generated = tiled_vector::wgsl(form);
-                        &generated
-                    }
-                    _ => include_str!("../shaders/matmul/naive.wgsl"),
-                });
-            }
-            Kernel::Loss { loss, activation } => {
-                constants = format!("{lanes}const USES_SOFTMAX: bool = {};\n", loss.uses_softmax());
-                scale = mixed::scale_wgsl();
-                parts.extend(match half {
-                    true => vec![include_str!("../shaders/half/scaled_delta.wgsl"), &scale],
-                    false => vec![include_str!("../shaders/loss/plain_delta.wgsl")],
-                });
-                parts.extend([
-                    stored_as,
-                    SCHEDULE,
-                    math([activation], Some(loss)),
-                    activation.wgsl(),
-                    include_str!("../shaders/loss/row.wgsl"),
-                    loss.wgsl(),
-                    match activation.stored() {
-                        Stored::Output => include_str!("../shaders/loss/stored_output.wgsl"),
-                        Stored::Preactivation => include_str!("../shaders/loss/stored_preactivation.wgsl"),
-                    },
-                    &constants,
-                    include_str!("../shaders/loss.wgsl"),
-                ]);
-            }
-            Kernel::LossSum => parts.extend([&lanes, LOSS_OF_ROWS, include_str!("../shaders/loss_sum.wgsl")]),
-            Kernel::ColumnSum => parts.extend([
-                stored_as,
-                element,
-                match variant {
-                    Variant::Strided | Variant::StridedVector => include_str!("../shaders/column_sum_strided.wgsl"),
-                    _ => include_str!("../shaders/column_sum_naive.wgsl"),
-                },
-            ]),
-            Kernel::Update(rule) => {
-                parts.push(match half {
-                    true => include_str!("../shaders/half/skip_overflow.wgsl"),
-                    false => include_str!("../shaders/update/every_step.wgsl"),
-                });
-                parts.extend([SCHEDULE, element, rule.wgsl(), include_str!("../shaders/update.wgsl")]);
-            }
-            Kernel::Treatment(treatment) => {
-                let [own, each] = treatment.wgsl();
-                parts.extend([&lanes, element, own, each]);
-            }
-            Kernel::Mixed(mixed) => return mixed.wgsl(variant),
-        }
-        let needs_half = if half { Mixed::of(self.clone()).needs_half() } else { self.needs_half() };
-        let enable = match variant {
-            Variant::Cooperative(matrices) => matrices.enable(),
-            _ if needs_half => "enable f16;\n",
-            _ => "",
-        };
-        enable.to_owned() + &parts.join("\n")
-    }
-}
-
-/// What the hook functions of these activations and of this loss call. Only expressions need more than the registry's
-/// functions do.
-fn math(activations: impl IntoIterator<Item = Activation>, loss: Option<Loss>) -> &'static str {
-    let from_text = activations.into_iter().any(|activation| activation.expressions().is_some())
-        || loss.is_some_and(|loss| loss.expressions().is_some());
-    match from_text {
-        true => PRELUDE,
-        false => include_str!("../shaders/math.wgsl"),
-    }
-}
-
-/// Invocations of a resident network's workgroup; `None` where the one has its numbers in registers.
-fn lanes_of(variant: Variant) -> Option<u32> {
-    match variant {
-        Variant::Registers => None,
-        Variant::Lanes(lanes) => Some(lanes),
-        _ => Some(1),
     }
 }
 

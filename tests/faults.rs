@@ -56,6 +56,17 @@ fn a_text_that_the_driver_refuses_is_a_failure() {
     assert!(failure.contains("cannot run the kernel") && failure.contains("256"), "{failure}");
 }
 
+/// A lost device fails whatever runs on it, and that is no failure of a kernel.
+#[test]
+fn a_lost_device_ends_the_proof() {
+    let device = common::gpu();
+    if let Device::Gpu(gpu) = &device {
+        gpu.device().destroy();
+    }
+    let error = kernels::run(&device, 0, &mut |outcome| panic!("{outcome:?}")).unwrap_err();
+    assert!(error.to_string().contains("the device was lost"), "{error}");
+}
+
 #[test]
 fn a_missing_derivative_is_caught() {
     demand_caught(&case(), "gradient", |plan| {

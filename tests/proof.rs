@@ -5,6 +5,7 @@
 mod common;
 
 use wgrad::check::{Functions, Outcome, equations, gradients, graphs, kernels};
+use wgrad::kernel::{Epilogue, Form, Kernel, Load, Variant};
 use wgrad::{Device, Result};
 
 type Part = fn(&Device, u64, &mut dyn FnMut(Outcome)) -> Result<()>;
@@ -47,6 +48,33 @@ fn kernels_hold_on_the_gpu() {
 #[test]
 fn gradients_hold_on_the_gpu() {
     demand_groups(&demand_all(&common::gpu(), gradients::run), &["gradient", "reference", "determinism"]);
+}
+
+/// Where a software rasteriser has 64-bit integers, which loads two numbers at once, texts that load four by four are for
+/// other adapters.
+#[test]
+fn vectors_hold_without_64_bit_integers() {
+    let device = common::open(wgpu::Features::SUBGROUP, wgpu::Limits::default());
+    let product = |form| Kernel::Matmul { form, epilogue: Epilogue::Store };
+    let fused = Kernel::all().into_iter().filter(|kernel| matches!(kernel, Kernel::Fused(_)));
+    let mut checked = 0;
+    for kernel in Form::ALL.iter().copied().map(product).chain(fused) {
+        let dims: &[[u32; 4]] = match kernel {
+            Kernel::Matmul { .. } => &[[36, 32, 12, 0], [68, 132, 36, 0]],
+            _ => &[[70, 64, 0, 0]],
+        };
+        let loads = |load: Load| move |variant: &Variant| matches!(variant, Variant::Broadcast(b) if b.load == load);
+        let variants = device.variants(&kernel);
+        assert!(!variants.iter().any(loads(Load::Pairs)), "{kernel} loads 64-bit integers");
+        for variant in variants.into_iter().filter(loads(Load::Vector)) {
+            for dims in dims {
+                let found = kernels::check(&device, &kernel, variant, *dims, 1, &|_| {}).expect("a device that works");
+                assert!(found.is_ok_and(|all| all.iter().all(|c| c.worst <= 1.0)), "{kernel} {variant} {dims:?}");
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 20, "{checked} cases");
 }
 
 fn functions(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<()> {

@@ -9,7 +9,7 @@ use naga::{AddressSpace, Module, StorageAccess};
 use wgrad::check::Functions;
 use wgrad::check::graphs::{self, Probe};
 use wgrad::graph::{Function, PRELUDE};
-use wgrad::kernel::{Access, BindingSpec, Cooperative, Kernel, Mixed, Uniform, Variant};
+use wgrad::kernel::{Abilities, Access, BindingSpec, Cooperative, Kernel, Load, Mixed, Uniform, Variant};
 
 /// Whether all decimal numbers of a text are f32. Naga rounds what is a little larger than the largest one, written with
 /// eight digits; other compilers refuse it.
@@ -32,8 +32,9 @@ fn every_shader() -> Vec<(Kernel, Variant, Module, ModuleInfo)> {
     let samples = Functions::samples().expect("the samples are expressions");
     for kernel in Kernel::all().into_iter().chain(samples.iter().flat_map(Functions::kernels)) {
         // Without subgroups, and with those of a software rasteriser, an NVIDIA and an AMD GPU.
-        let variants = [None, Some(8), Some(32), Some(64)].map(|subgroup| kernel.variants(subgroup));
-        let mut variants = variants.concat();
+        let mut abilities = vec![Abilities::default(), Abilities { pairs: true, ..Abilities::of_subgroup(8) }];
+        abilities.extend([8, 32, 64].map(Abilities::of_subgroup));
+        let mut variants: Vec<_> = abilities.into_iter().flat_map(|able| kernel.variants(able)).collect();
         let matrices = [(16, 32), (16, 64), (8, 32), (8, 16)].map(|(size, lanes)| Cooperative::new(size, lanes));
         match &kernel {
             Kernel::Mixed(Mixed::Matmul { .. }) => {
@@ -60,8 +61,12 @@ fn every_shader() -> Vec<(Kernel, Variant, Module, ModuleInfo)> {
                 true => Capabilities::COOPERATIVE_MATRIX,
                 false => Capabilities::empty(),
             };
+            let pairs = match variant {
+                Variant::Broadcast(broadcast) if broadcast.load == Load::Pairs => Capabilities::SHADER_INT64,
+                _ => Capabilities::empty(),
+            };
             // A text may enable no more than the device has on which it is used, either.
-            let capabilities = capabilities | half | matrices;
+            let capabilities = capabilities | half | matrices | pairs;
             let wgsl = kernel.wgsl(variant);
             assert!(numbers_are_f32(&wgsl), "{kernel} {variant}: a number is beyond f32:\n{wgsl}");
             let module = wgsl::Frontend::new_with_options(wgsl::Options { capabilities, ..wgsl::Options::new() })

@@ -11,7 +11,7 @@ use std::time::Duration;
 use wgrad::device::DeviceChoice;
 use wgrad::gpu::VariantChoice;
 use wgrad::init::initialize;
-use wgrad::kernel::{Epilogue, Form, Kernel, Variant};
+use wgrad::kernel::{Abilities, Epilogue, Form, Kernel, Load, Variant};
 use wgrad::plan::{Plan, Planner, TrainingOptions};
 use wgrad::train::{Batch, Trainer, TrainerOptions};
 use wgrad::tune::{Cache, Effort, FILE, Job, Outcome, Source, Tuner, Tuning, Variants, Verdict};
@@ -88,16 +88,19 @@ fn a_first_run_does_not_wait_for_barriers_in_software() {
 
 #[test]
 fn the_heuristic_knows_what_runs_a_kernel() {
-    let product = |dims, lanes| Kernel::Matmul { form: Form::Nt, epilogue: Epilogue::Store }.heuristic(dims, lanes);
+    let product = |dims, able| Kernel::Matmul { form: Form::Nt, epilogue: Epilogue::Store }.heuristic(dims, able);
     let large = [128, 256, 784, 1];
-    assert!(matches!(product(large, Some(8)), Variant::Broadcast(broadcast) if broadcast.vector));
-    assert_eq!([None, Some(32)].map(|lanes| product(large, lanes)), [Variant::TiledVector; 2]);
+    let [none, software, gpu] = [Abilities::default(), Abilities::of_subgroup(8), Abilities::of_subgroup(32)];
+    for (able, load) in [(software, Load::Vector), (Abilities { pairs: true, ..software }, Load::Pairs)] {
+        assert!(matches!(product(large, able), Variant::Broadcast(broadcast) if broadcast.load == load));
+    }
+    assert_eq!([none, gpu].map(|able| product(large, able)), [Variant::TiledVector; 2]);
     // In software a tiny product takes less than an unrolled text takes to hand over, and a short sum less than a wait.
     let tiny = [16, 8, 32, 1];
-    assert_eq!([Some(8), Some(32)].map(|lanes| product(tiny, lanes)), [Variant::Naive, Variant::Tiled]);
-    let sum = |rows, lanes| Kernel::LossSum.heuristic([rows, 1, 1, 1], lanes);
-    assert_eq!([128, 1 << 20].map(|rows| sum(rows, Some(8))), [Variant::Naive, Variant::Lanes(256)]);
-    assert_eq!([1, 128].map(|rows| sum(rows, Some(32))), [Variant::Naive, Variant::Lanes(256)]);
+    assert_eq!([software, gpu].map(|able| product(tiny, able)), [Variant::Naive, Variant::Tiled]);
+    let sum = |rows, able| Kernel::LossSum.heuristic([rows, 1, 1, 1], able);
+    assert_eq!([128, 1 << 20].map(|rows| sum(rows, software)), [Variant::Naive, Variant::Lanes(256)]);
+    assert_eq!([1, 128].map(|rows| sum(rows, gpu)), [Variant::Naive, Variant::Lanes(256)]);
 }
 
 #[test]

@@ -90,7 +90,7 @@ pub(super) fn is_checked(kernel: &Kernel, number: usize, variant: Variant) -> bo
         Variant::Broadcast(_) | Variant::Tiled | Variant::Cooperative(_) if matches!(kernel, Kernel::Fused(_)) => {
             return (number + usize::from(variant == Variant::Tiled)).is_multiple_of(3);
         }
-        Variant::Broadcast(broadcast) => broadcast.rows as usize / 8 + usize::from(broadcast.vector),
+        Variant::Broadcast(broadcast) => broadcast.rows as usize / 8 + usize::from(broadcast.reads_vectors()),
         Variant::TiledVector => 0,
         Variant::Cooperative(matrices) => 2 + usize::from(matrices.vector) + 2 * usize::from(matrices.is_enlarged()),
         Variant::Naive if kernel.repeats() => return (number + 1).is_multiple_of(4),
@@ -250,8 +250,11 @@ pub fn check(
     let mut twin = CpuExecutor::<f64>::new(honest.clone(), Products::Naive)?;
     let mut subject = match device.executor_with(plan, VariantChoice::Forced(variant)) {
         Ok(subject) => subject,
-        // A text that this driver refuses: the others are still worth a look.
-        Err(Error::Device(why)) => return Ok(Err(why)),
+        // A text that this driver refuses: the others are still worth a look, unless the device is lost.
+        Err(Error::Device(why)) => {
+            device.check()?;
+            return Ok(Err(why));
+        }
         Err(error) => return Err(error),
     };
     for executor in [&mut twin as &mut dyn Executor, subject.as_mut()] {

@@ -323,17 +323,17 @@ fn allocate(gpu: &Gpu, plan: &Plan) -> Result<Vec<wgpu::Buffer>> {
 impl Gpu {
     /// The variants of `kernel` that this device has, whatever the sizes.
     pub(crate) fn variants(self: &Arc<Gpu>, kernel: &Kernel) -> Vec<Variant> {
-        [kernel.variants(self.subgroup()), self.cooperative_variants(kernel)].concat()
+        [kernel.variants(self.abilities()), self.cooperative_variants(kernel)].concat()
     }
 
     /// The variants of `kernel` to choose from over `dims`, the heuristic's choice first. Those by cooperative matrices are
     /// among them once they passed their self-test; those that emulate some are for checks alone.
     pub fn candidates(self: &Arc<Gpu>, kernel: &Kernel, dims: [u32; 4]) -> Vec<Variant> {
         let mut all = self.cooperative_for(kernel, dims);
-        let preferred = kernel.heuristic(dims, self.subgroup());
+        let preferred = kernel.heuristic(dims, self.abilities());
         let plain = |variant: &Variant| !matches!(variant, Variant::Cooperative(_)) && *variant != preferred;
         all.push(preferred);
-        all.extend(kernel.variants(self.subgroup()).into_iter().filter(plain));
+        all.extend(kernel.variants(self.abilities()).into_iter().filter(plain));
         all.retain(|variant| self.takes(kernel, dims, *variant));
         all
     }

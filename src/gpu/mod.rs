@@ -10,7 +10,7 @@ pub(crate) use adapters::describe;
 pub use adapters::{AdapterEntry, list_adapters};
 pub use executor::{GpuExecutor, VariantChoice};
 
-use crate::kernel::{Access, Cooperative, Kernel, Uniform, Variant};
+use crate::kernel::{Abilities, Access, Cooperative, Kernel, Uniform, Variant};
 use crate::{Error, Result};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -45,7 +45,11 @@ impl Gpu {
     /// Opens a device on `adapter` with all the limits that the adapter has.
     pub async fn open(adapter: &wgpu::Adapter) -> Result<Arc<Gpu>> {
         let info = adapter.get_info();
-        let usual = adapter.features() & (wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16);
+        let mut usual = wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16;
+        if info.device_type == wgpu::DeviceType::Cpu {
+            usual |= wgpu::Features::SHADER_INT64;
+        }
+        usual &= adapter.features();
         let descriptor = |more| wgpu::DeviceDescriptor {
             label: Some("wgrad"),
             required_features: usual | more,
@@ -72,10 +76,8 @@ impl Gpu {
             lock(&fault).error.get_or_insert(error.to_string());
         }));
         let fault = gpu.fault.clone();
-        gpu.device.set_device_lost_callback(move |reason, message| {
-            if reason != wgpu::DeviceLostReason::Destroyed {
-                lock(&fault).lost.get_or_insert(format!("the device was lost: {message}"));
-            }
+        gpu.device.set_device_lost_callback(move |_, message| {
+            lock(&fault).lost.get_or_insert(format!("the device was lost: {message}"));
         });
         Ok(gpu)
     }
@@ -120,6 +122,15 @@ impl Gpu {
     pub fn subgroup(&self) -> Option<u32> {
         let fixed = self.info.subgroup_min_size == self.info.subgroup_max_size;
         (fixed && self.device.features().contains(wgpu::Features::SUBGROUP)).then_some(self.info.subgroup_max_size)
+    }
+
+    /// What decides which variants of kernels there are. 64-bit integers are for software rasterisers: a GPU loads a vector
+    /// of four at once anyway.
+    pub fn abilities(&self) -> Abilities {
+        let subgroup = self.subgroup();
+        let pairs = Abilities { subgroup, pairs: false }.is_software()
+            && self.device.features().contains(wgpu::Features::SHADER_INT64);
+        Abilities { subgroup, pairs }
     }
 
     /// Iterations of all loops together that an invocation may take. Mesa's llvmpipe leaves every loop of a shader after

@@ -1,7 +1,7 @@
 //! What surrounds `f(W x + b)` in a layer: normalisation of the sums, dropout, a residual connection. A matrix is
 //! `[rows, cols]`, samples and units.
 
-use super::{Access, BindingSpec, Element, Variant, binding, linear};
+use super::{Abilities, Access, BindingSpec, Element, Variant, binding, linear};
 use crate::activation::{Activation, Stored};
 use crate::network::Normalization;
 use crate::plan::ScheduleEntry;
@@ -220,12 +220,12 @@ impl Block {
         }
     }
 
-    pub(super) fn heuristic(self, dims: [u32; 4], subgroup: Option<u32>) -> Variant {
+    pub(super) fn heuristic(self, dims: [u32; 4], abilities: Abilities) -> Variant {
         let [rows, cols] = [dims[0] as usize, dims[1] as usize];
         match self {
             Block::Statistics(over) | Block::NormalizeSums { over, .. } => match over.elements(rows, cols) {
                 // A software rasteriser has no use for lanes, unless its loops end early.
-                0..=16_000 if subgroup == Some(8) => Variant::Naive,
+                0..=16_000 if abilities.is_software() => Variant::Naive,
                 0..=8 => Variant::Naive,
                 9..=1024 => Variant::Lanes(16),
                 _ => Variant::Lanes(256),

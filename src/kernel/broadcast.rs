@@ -11,8 +11,19 @@ pub struct Broadcast {
     pub lanes: u32,
     /// Rows of `C` that a subgroup computes, a multiple of `lanes`.
     pub rows: u32,
-    /// Whether matrices are read and written as vectors of four; only where rows are whole vectors.
-    pub vector: bool,
+    /// What a load takes.
+    pub load: Load,
+}
+
+/// What an invocation loads at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Load {
+    /// A number.
+    Number,
+    /// A vector of four numbers; only where rows are whole vectors.
+    Vector,
+    /// The same as two 64-bit integers; only where the adapter has those.
+    Pairs,
 }
 
 impl Broadcast {
@@ -21,9 +32,14 @@ impl Broadcast {
         self.lanes * 4
     }
 
+    /// Whether matrices are read and written as vectors of four.
+    pub fn reads_vectors(&self) -> bool {
+        self.load != Load::Number
+    }
+
     /// Iterations of all loops of an invocation.
     pub fn loop_iterations(&self, terms: u64) -> u64 {
-        let elements = if self.vector { 1 } else { 5 };
+        let elements = if self.reads_vectors() { 1 } else { 5 };
         terms / 4 + 3 + u64::from(self.rows) * elements + u64::from(self.rows) / STEP as u64
     }
 
@@ -36,7 +52,7 @@ impl Broadcast {
     }
 
     fn write(&self, w: &mut String, form: Form) -> std::fmt::Result {
-        let Broadcast { lanes, rows, vector } = *self;
+        let (Broadcast { lanes, rows, .. }, vector) = (*self, self.reads_vectors());
         let cols = self.cols();
         writeln!(
             w,
@@ -96,7 +112,7 @@ impl Broadcast {
 
     /// Rows of `A` that one load of a lane covers: with `k` in rows of memory a vector holds four rows.
     fn rows_per_load(&self, form: Form) -> u32 {
-        if self.vector && form == Form::Tn { 4 * self.lanes } else { self.lanes }
+        if self.reads_vectors() && form == Form::Tn { 4 * self.lanes } else { self.lanes }
     }
 
     /// Where the lane's first vectors lie.
@@ -130,12 +146,12 @@ impl Broadcast {
             Form::Tn => return self.outer_product(w, 4),
             Form::Nn => {
                 for t in 0..4 {
-                    writeln!(w, "    let b{t} = b[(k + {t}u) * (u.dims.y / 4u) + j];")?;
+                    writeln!(w, "    let b{t} = operand(b[(k + {t}u) * (u.dims.y / 4u) + j]);")?;
                 }
             }
             Form::Nt => {
                 for e in 0..4 {
-                    writeln!(w, "    let w{e} = b[j{e} + k / 4u];")?;
+                    writeln!(w, "    let w{e} = operand(b[j{e} + k / 4u]);")?;
                 }
                 for (t, x) in ELEMENTS.iter().enumerate() {
                     writeln!(w, "    let b{t} = vec4<f32>(w0.{x}, w1.{x}, w2.{x}, w3.{x});")?;
@@ -143,7 +159,7 @@ impl Broadcast {
             }
         }
         for load in 0..self.rows / self.lanes {
-            writeln!(w, "    let a{load} = a[i{load} + k / 4u];")?;
+            writeln!(w, "    let a{load} = operand(a[i{load} + k / 4u]);")?;
             for lane in 0..self.lanes {
                 let r = load * self.lanes + lane;
                 writeln!(w, "    let a{load}_{lane} = subgroupBroadcast(a{load}, {lane}u);")?;
@@ -159,11 +175,11 @@ impl Broadcast {
     /// `terms` terms of every sum, each from a row of `A` and a row of `B` as they lie in memory.
     fn outer_product(&self, w: &mut String, terms: u32) -> std::fmt::Result {
         for t in 0..terms {
-            writeln!(w, "    let b{t} = b[(k + {t}u) * (u.dims.y / 4u) + j];")?;
+            writeln!(w, "    let b{t} = operand(b[(k + {t}u) * (u.dims.y / 4u) + j]);")?;
         }
         for load in 0..self.rows.div_ceil(self.rows_per_load(Form::Tn)) {
             for t in 0..terms {
-                writeln!(w, "    let a{load}_{t} = a[(k + {t}u) * (u.dims.x / 4u) + i{load}];")?;
+                writeln!(w, "    let a{load}_{t} = operand(a[(k + {t}u) * (u.dims.x / 4u) + i{load}]);")?;
             }
             let first = load * self.rows_per_load(Form::Tn);
             for lane in 0..(self.rows - first).min(4 * self.lanes) / 4 {

@@ -3,11 +3,14 @@
 //! adds up the parts in order and updates.
 
 mod broadcast;
+mod sum;
+mod text;
 
-use super::mixed::{SCALER_LEN, scale_wgsl};
-use super::whole::activation_hooks;
-use super::{Access, BindingSpec, Broadcast, Cooperative, Element, Variant, binding};
-use crate::activation::{Activation, Stored};
+pub use sum::FusedSum;
+
+use super::mixed::SCALER_LEN;
+use super::{Abilities, Access, BindingSpec, Broadcast, Cooperative, Element, Variant, binding};
+use crate::activation::Stored;
 use crate::loss::Loss;
 use crate::network::{Bias, Network};
 use crate::optimizer::Rule;
@@ -15,7 +18,6 @@ use crate::params::{ALIGNMENT, Params, Role};
 use crate::plan::ScheduleEntry;
 use crate::precision::Precision;
 use crate::{Error, Result};
-use std::fmt::Write;
 
 /// The widest layer of a network that the fused planner takes.
 pub const WIDEST: usize = 128;
@@ -34,8 +36,6 @@ const LEAST_ROWS: usize = 64;
 
 /// Loop iterations of a part at most: the least that any driver is known to allow is 65,535.
 const MOST_ITERATIONS: u64 = 60_000;
-
-const BROADCAST: Variant = Variant::Broadcast(Broadcast { lanes: 8, rows: TILE_ROWS as u32, vector: true });
 
 /// What a fused kernel is compiled for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -71,17 +71,6 @@ pub enum Source {
     Gathered,
     /// The batch; every gradient, those of frozen parameters and of the input too.
     EveryGradient,
-}
-
-/// Adds up the gradients of parts: `dims = [parts, first, length]`, a range of the parameter arena.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct FusedSum {
-    /// The network.
-    pub network: Network,
-    /// How the gradients change the parameters; `None` where they are only stored.
-    pub rule: Option<Rule>,
-    /// In [`Precision::F16`] the gradients carry the dynamic loss scale, and where one overflowed nothing changes.
-    pub precision: Precision,
 }
 
 /// Where a layer's numbers lie: parameters in the arena, activations and deltas in the scratch memory of a part, gradients
@@ -290,25 +279,23 @@ impl Fused {
         widths.sum::<u64>() + (rows.div_ceil(8) * per_row) as u64
     }
 
-    pub(super) fn variants(&self, subgroup: Option<u32>) -> Vec<Variant> {
+    pub(super) fn variants(&self, abilities: Abilities) -> Vec<Variant> {
         let tiles = self.fills_tiles();
-        let broadcast = (tiles && self.is_for_software(subgroup)).then_some(BROADCAST);
         let tiled = tiles.then_some(Variant::Tiled);
         let emulated = self.takes_matrices().then_some(Variant::Cooperative(Cooperative::EMULATED));
-        std::iter::once(Variant::Naive).chain(tiled).chain(broadcast).chain(emulated).collect()
+        std::iter::once(Variant::Naive).chain(tiled).chain(self.broadcast(abilities)).chain(emulated).collect()
     }
 
-    pub(super) fn heuristic(&self, subgroup: Option<u32>) -> Variant {
-        match subgroup {
-            _ if !self.fills_tiles() => Variant::Naive,
-            _ if self.is_for_software(subgroup) => BROADCAST,
-            _ => Variant::Tiled,
-        }
+    pub(super) fn heuristic(&self, abilities: Abilities) -> Variant {
+        let tiled = if self.fills_tiles() { Variant::Tiled } else { Variant::Naive };
+        self.broadcast(abilities).unwrap_or(tiled)
     }
 
-    /// Whether the text for software rasterisers serves. They gain nothing from f16, and compile it slowly.
-    fn is_for_software(&self, subgroup: Option<u32>) -> bool {
-        subgroup == Some(8) && self.precision == Precision::F32
+    /// The text for software rasterisers, where it serves. They gain nothing from f16, and compile it slowly.
+    fn broadcast(&self, abilities: Abilities) -> Option<Variant> {
+        let serves = abilities.is_software() && self.precision == Precision::F32 && self.fills_tiles();
+        let broadcast = Broadcast { lanes: 8, rows: TILE_ROWS as u32, load: abilities.load() };
+        serves.then_some(Variant::Broadcast(broadcast))
     }
 
     /// Whether there are texts by cooperative matrices.
@@ -371,386 +358,10 @@ impl Fused {
             Pass::Training { .. } => (self.network.training_flops(1) * batch, bytes),
         }
     }
-
-    /// The complete WGSL behind the uniform.
-    pub(super) fn wgsl(&self, variant: Variant) -> String {
-        let mut text = String::new();
-        // Writing to a String cannot fail.
-        let _ = self.write(&mut text, variant);
-        match variant {
-            // Lanes are numbered as broadcasts number them.
-            Variant::Broadcast(_) => text.replace("local_invocation_index", "subgroup_invocation_id"),
-            _ => text,
-        }
-    }
-
-    fn write(&self, w: &mut String, variant: Variant) -> std::fmt::Result {
-        let layout = self.layout();
-        let vectors = matches!(variant, Variant::Broadcast(_));
-        writeln!(w, "alias Stored = {};", self.precision)?;
-        self.write_tables(w, &layout, vectors)?;
-        let activations = || self.network.layers.iter().map(|layer| layer.activation);
-        let loss = match self.pass {
-            Pass::Training { loss, .. } => Some(loss),
-            Pass::Prediction => None,
-        };
-        w.push_str(super::math(activations(), loss));
-        w.push_str(&activation_hooks(activations()));
-        self.write_functions(w, if vectors { "vec4<f32>" } else { "f32" })?;
-        w.push_str(include_str!("../../shaders/fused/slab.wgsl"));
-        w.push_str(match variant {
-            Variant::Broadcast(_) => include_str!("../../shaders/fused/vectors.wgsl"),
-            _ => include_str!("../../shaders/fused/scalars.wgsl"),
-        });
-        match variant {
-            Variant::Broadcast(_) => {
-                self.write_vector_access(w, &layout)?;
-                broadcast::forward(w)?;
-            }
-            Variant::Tiled => {
-                w.push_str(include_str!("../../shaders/fused/elements.wgsl"));
-                w.push_str(include_str!("../../shaders/fused/tiled.wgsl"));
-            }
-            Variant::Cooperative(matrices) => {
-                w.push_str(include_str!("../../shaders/fused/elements.wgsl"));
-                w.push_str(include_str!("../../shaders/fused/cooperative.wgsl"));
-                matrices.write_tile(w)?;
-            }
-            _ => w.push_str(include_str!("../../shaders/fused/naive.wgsl")),
-        }
-        let Pass::Training { loss, source } = self.pass else {
-            if let Variant::Cooperative(_) = variant {
-                w.push_str(include_str!("../../shaders/fused/cooperative_forward.wgsl"));
-            }
-            w.push_str(include_str!("../../shaders/fused/batch.wgsl"));
-            w.push_str(include_str!("../../shaders/fused/prediction.wgsl"));
-            return Ok(());
-        };
-        if self.precision == Precision::F16 {
-            w.push_str(include_str!("../../shaders/fused/scaled.wgsl"));
-            w.push_str(&scale_wgsl());
-        } else {
-            w.push_str(include_str!("../../shaders/fused/unscaled.wgsl"));
-        }
-        self.write_input_gradient(w, source, vectors)?;
-        match variant {
-            Variant::Broadcast(_) => {
-                broadcast::gradients(w)?;
-                broadcast::backward(w)?;
-            }
-            _ => {
-                w.push_str(include_str!("../../shaders/fused/bias_gradient.wgsl"));
-                w.push_str(include_str!("../../shaders/fused/elements_backward.wgsl"));
-                w.push_str(match variant {
-                    Variant::Tiled => include_str!("../../shaders/fused/tiled_backward.wgsl"),
-                    Variant::Cooperative(_) => include_str!("../../shaders/fused/cooperative_backward.wgsl"),
-                    _ => include_str!("../../shaders/fused/naive_backward.wgsl"),
-                });
-            }
-        }
-        w.push_str(match source {
-            Source::Gathered => include_str!("../../shaders/fused/gathered.wgsl"),
-            Source::Batch | Source::EveryGradient => include_str!("../../shaders/fused/batch.wgsl"),
-        });
-        w.push_str(include_str!("../../shaders/schedule.wgsl"));
-        w.push_str(include_str!("../../shaders/loss/row.wgsl"));
-        w.push_str(loss.wgsl());
-        writeln!(w, "const USES_SOFTMAX: bool = {};", loss.uses_softmax())?;
-        w.push_str(include_str!("../../shaders/fused/training.wgsl"));
-        Ok(())
-    }
-
-    /// Weights and biases as vectors of four. Where a width is no multiple of 4, the vectors of the arena are not those of
-    /// a row, and a part begins with a copy of the weights whose rows are padded.
-    fn write_vector_access(&self, w: &mut String, layout: &Layout) -> std::fmt::Result {
-        writeln!(w, "fn bias_at(layer: Layer, j: u32) -> vec4<f32> {{")?;
-        writeln!(
-            w,
-            "  return vec4<f32>(bias_of(layer, j), bias_of(layer, j + 1u), bias_of(layer, j + 2u), bias_of(layer, j + 3u));\n}}"
-        )?;
-        let Some(packed) = layout.packed else {
-            writeln!(w, "fn weight_at(base: u32, i: u32) -> vec4<f32> {{ return params[i]; }}")?;
-            return writeln!(w, "fn prepare(base: u32, local: u32) {{}}");
-        };
-        writeln!(w, "fn weight_at(base: u32, i: u32) -> vec4<f32> {{ return scratch[base / 4u + i]; }}")?;
-        writeln!(w, "fn pack(inputs: u32, count: u32, source: u32, into: u32, local: u32) {{")?;
-        writeln!(w, "  let stride = padded(inputs);")?;
-        writeln!(w, "  for (var i = 4u * local; i < count * stride; i += 4u * WORKGROUP) {{")?;
-        writeln!(w, "    let k = i % stride;\n    let at = source + i / stride * inputs;")?;
-        let elements =
-            (0..4).map(|e| format!("params[at + min(k + {e}u, inputs - 1u)]")).collect::<Vec<_>>().join(", ");
-        writeln!(w, "    let wanted = vec4<u32>(k, k + 1u, k + 2u, k + 3u) < vec4<u32>(inputs);")?;
-        writeln!(w, "    set_vector(into + i, select(vec4<f32>(0.0), vec4<f32>({elements}), wanted));\n  }}\n}}")?;
-        writeln!(w, "fn prepare(base: u32, local: u32) {{")?;
-        let mut to = packed;
-        for place in &layout.layers {
-            let Place { inputs, outputs, weight, .. } = *place;
-            writeln!(w, "  pack({inputs}u, {outputs}u, {weight}u, base + {to}u, local);")?;
-            to += outputs * padded(inputs);
-        }
-        writeln!(w, "  synchronize();\n}}")
-    }
-
-    fn write_input_gradient(&self, w: &mut String, source: Source, vectors: bool) -> std::fmt::Result {
-        let every = source == Source::EveryGradient;
-        if every {
-            writeln!(w, "@group(0) @binding(8) var<storage, read_write> input_gradient: array<f32>;")?;
-        }
-        let value = if vectors { "vec4<f32>" } else { "f32" };
-        writeln!(w, "fn input_gradient_at(row: u32, k: u32, x: {value}) {{")?;
-        if every && vectors {
-            writeln!(
-                w,
-                "  for (var e = k; e < min(k + 4u, INPUTS); e++) {{ input_gradient[row * INPUTS + e] = x[e - k]; }}"
-            )?;
-        } else if every {
-            writeln!(w, "  input_gradient[row * INPUTS + k] = inverse_scale() * x;")?;
-        }
-        writeln!(w, "}}")
-    }
-
-    fn write_tables(&self, w: &mut String, layout: &Layout, vectors: bool) -> std::fmt::Result {
-        writeln!(w, "const LAYERS: u32 = {}u;", layout.layers.len())?;
-        writeln!(w, "const LOWEST: u32 = {}u;", layout.lowest)?;
-        writeln!(w, "const INPUTS: u32 = {}u;", self.network.inputs)?;
-        writeln!(w, "const OUTPUTS: u32 = {}u;", self.network.outputs())?;
-        writeln!(w, "const SLAB: u32 = {}u;", layout.slab)?;
-        writeln!(w, "const SCRATCH: u32 = {}u;", layout.scratch)?;
-        writeln!(w, "const PARTIALS: u32 = {}u;", layout.partials)?;
-        let names = self.bindings();
-        let name = |index: u32| names.iter().find(|spec| spec.index == index).map_or("", |spec| spec.name);
-        let (memory, sums) = if vectors { ("vec4<Stored>", "vec4<f32>") } else { ("Stored", "f32") };
-        let of = |whole: bool| if vectors && whole { "vec4<f32>" } else { "f32" };
-        let input_vectors = vectors && self.network.inputs == padded(self.network.inputs);
-        let (inputs, params) = (of(input_vectors), of(layout.packed.is_none()));
-        writeln!(w, "@group(0) @binding(3) var<storage, read> {}: array<{inputs}>;", name(3))?;
-        writeln!(w, "@group(0) @binding(5) var<storage, read> params: array<{params}>;")?;
-        writeln!(w, "@group(0) @binding(6) var<storage, read_write> scratch: array<{memory}>;")?;
-        let element = |e: usize| format!("{}[at + min(i + {e}u, INPUTS - 1u)]", name(3));
-        writeln!(w, "fn inputs_at(sample: u32, i: u32) -> vec4<f32> {{\n  let at = sample * INPUTS;")?;
-        if input_vectors {
-            writeln!(w, "  return {}[(at + i) / 4u];\n}}", name(3))?;
-        } else {
-            let elements = (0..4).map(element).collect::<Vec<_>>().join(", ");
-            writeln!(w, "  let wanted = vec4<u32>(i, i + 1u, i + 2u, i + 3u) < vec4<u32>(INPUTS);")?;
-            writeln!(w, "  return select(vec4<f32>(0.0), vec4<f32>({elements}), wanted);\n}}")?;
-        }
-        match self.pass {
-            Pass::Prediction => {
-                writeln!(w, "@group(0) @binding(7) var<storage, read_write> output: array<f32>;")?;
-            }
-            Pass::Training { .. } => {
-                writeln!(w, "@group(0) @binding(2) var<storage, read> clock: array<u32>;")?;
-                writeln!(w, "@group(0) @binding(4) var<storage, read> {}: array<f32>;", name(4))?;
-                writeln!(
-                    w,
-                    "fn target_at(sample: u32, j: u32) -> f32 {{ return {}[sample * (OUTPUTS + u.dims.z) + j]; }}",
-                    name(4)
-                )?;
-                writeln!(w, "@group(0) @binding(7) var<storage, read_write> partials: array<{sums}>;")?;
-                if let Some(last) = self.network.layers.last() {
-                    let hook = last.activation.hook();
-                    writeln!(w, "fn output_slope(s: f32) -> f32 {{ return activation_derivative_{hook}(s); }}")?;
-                }
-                let at = if vectors { "i / 4u][i % 4u" } else { "i" };
-                writeln!(w, "fn get_partial(i: u32) -> f32 {{ return partials[{at}]; }}")?;
-                writeln!(w, "fn set_partial(i: u32, x: f32) {{ partials[{at}] = x; }}")?;
-            }
-        }
-        let numbers = [
-            "inputs",
-            "outputs",
-            "weight",
-            "bias",
-            "input",
-            "output",
-            "stored",
-            "delta",
-            "below",
-            "below_stored",
-            "weight_gradient",
-            "bias_gradient",
-        ];
-        let flags = ["has_bias", "shares_bias", "wants_weight", "wants_bias", "wants_below"];
-        writeln!(w, "struct Layer {{")?;
-        for name in numbers {
-            writeln!(w, "  {name}: u32,")?;
-        }
-        for name in flags {
-            writeln!(w, "  {name}: bool,")?;
-        }
-        writeln!(w, "}}")?;
-        writeln!(w, "fn layer_of(l: u32) -> Layer {{\n  switch l {{")?;
-        let mut packed = layout.packed;
-        for (l, place) in layout.layers.iter().enumerate() {
-            let weight = packed.filter(|_| vectors).unwrap_or(place.weight);
-            packed = packed.map(|start| start + place.outputs * padded(place.inputs));
-            let below = l.checked_sub(1).map(|below| layout.layers[below]);
-            let numbers = [
-                place.inputs,
-                place.outputs,
-                weight,
-                place.bias,
-                place.input,
-                place.output,
-                place.stored,
-                place.delta,
-                below.map_or(0, |below| below.delta),
-                below.map_or(0, |below| below.stored),
-                place.weight_gradient,
-                place.bias_gradient,
-            ];
-            let flags = [
-                place.bias_mode != Bias::None,
-                place.bias_mode == Bias::Shared,
-                place.wants_weight,
-                place.wants_bias,
-                place.wants_below,
-            ];
-            let fields = numbers.iter().map(|n| format!("{n}u")).chain(flags.iter().map(bool::to_string));
-            let label = if l + 1 == layout.layers.len() { "default".to_owned() } else { format!("case {l}u") };
-            writeln!(w, "    {label}: {{ return Layer({}); }}", fields.collect::<Vec<_>>().join(", "))?;
-        }
-        writeln!(w, "  }}\n}}")
-    }
-
-    /// The bias, and the functions that choose a layer's activation, for one number or for four.
-    fn write_functions(&self, w: &mut String, value: &str) -> std::fmt::Result {
-        let vectors = value != "f32";
-        let params = if vectors && self.layout().packed.is_none() { "params[i / 4u][i % 4u]" } else { "params[i]" };
-        writeln!(w, "fn bias_of(layer: Layer, j: u32) -> f32 {{")?;
-        writeln!(w, "  if !layer.has_bias {{ return 0.0; }}")?;
-        writeln!(w, "  let i = layer.bias + select(min(j, layer.outputs - 1u), 0u, layer.shares_bias);")?;
-        writeln!(w, "  return {params};\n}}")?;
-        // Each activation with the layers that have it.
-        let mut kinds: Vec<(Activation, Vec<String>)> = Vec::new();
-        for (l, layer) in self.network.layers.iter().enumerate() {
-            let place = format!("(l == {l}u)");
-            match kinds.iter_mut().find(|(activation, _)| *activation == layer.activation) {
-                Some((_, places)) => places.push(place),
-                None => kinds.push((layer.activation, vec![place])),
-            }
-        }
-        for (name, hook) in [("activate", "activation"), ("derivative", "activation_derivative")] {
-            writeln!(w, "fn {name}(l: u32, x: {value}) -> {value} {{")?;
-            for (i, (activation, places)) in kinds.iter().enumerate() {
-                let call = |x: &str| format!("{hook}_{}({x})", activation.hook());
-                let result = match vectors {
-                    true => format!("vec4<f32>({})", ["x.x", "x.y", "x.z", "x.w"].map(call).join(", ")),
-                    false => call("x"),
-                };
-                // Chosen without a branch: behind one, FXC takes the wait at the end of a layer for one that not all come to.
-                match i {
-                    0 => writeln!(w, "  var y = {result};")?,
-                    _ => writeln!(w, "  y = select(y, {result}, {});", places.join(" | "))?,
-                }
-            }
-            writeln!(w, "  return y;\n}}")?;
-        }
-        Ok(())
-    }
 }
 
 /// The binding of what a kernel scribbles on: nothing else reads it.
 pub const SCRATCH: &str = "scratch";
-
-impl FusedSum {
-    /// Where the gradient of each tensor of the arena lies in a part: offset, rows, columns and their padded number.
-    fn layout(&self) -> Layout {
-        Fused { network: self.network.clone(), pass: Pass::Prediction, precision: self.precision }.layout()
-    }
-
-    pub(super) fn bindings(&self) -> Vec<BindingSpec> {
-        use Access::{Read, Write};
-        use Element::{Real, Word};
-        let partials = binding(3, "partials", Read, Real);
-        let mut all = match self.rule {
-            None => vec![partials, binding(4, "gradients", Write, Real)],
-            Some(rule) => {
-                let mut all = vec![binding(1, "schedule", Read, Word), binding(2, "clock", Read, Word), partials];
-                all.push(binding(4, "params", Write, Real));
-                all.extend(super::state_bindings(rule));
-                all
-            }
-        };
-        all.extend((self.precision == Precision::F16).then(|| binding(8, "scaler", Read, Real)));
-        all
-    }
-
-    pub(crate) fn lengths(&self, [parts, first, len]: [usize; 3]) -> Vec<usize> {
-        let half = self.precision == Precision::F16;
-        let partials = parts * self.layout().partials;
-        let mut all = match self.rule {
-            None => vec![partials, first + len],
-            Some(rule) => {
-                let overflows = if half { 2 * parts } else { 0 };
-                let fixed = vec![ScheduleEntry::WORDS, 1, partials + overflows];
-                [fixed, vec![first + len; 1 + rule.states()]].concat()
-            }
-        };
-        all.extend(half.then_some(SCALER_LEN));
-        all
-    }
-
-    pub(super) fn loop_iterations(&self, parts: u64) -> u64 {
-        if self.precision == Precision::F16 { 2 * parts } else { parts }
-    }
-
-    /// Each tensor with where a part's gradient of it begins and how long its rows are there.
-    pub(crate) fn tensors(&self) -> (Vec<(crate::params::Tensor, usize, usize)>, usize) {
-        let layout = self.layout();
-        let place = |tensor: &crate::params::Tensor| {
-            let place = layout.layers[tensor.layer];
-            match tensor.role {
-                Role::Weight => (place.weight_gradient, padded(place.inputs)),
-                // A fused network has no other tensors.
-                _ => (place.bias_gradient, padded(tensor.cols)),
-            }
-        };
-        let tensors = Params::of(&self.network).tensors.into_iter();
-        let tensors = tensors.map(|tensor| {
-            let (at, stride) = place(&tensor);
-            (tensor, at, stride)
-        });
-        (tensors.collect(), layout.partials)
-    }
-
-    pub(super) fn wgsl(&self) -> String {
-        let (tensors, partials) = self.tensors();
-        let mut text = format!("const PARTIALS: u32 = {partials}u;\n");
-        text += "@group(0) @binding(3) var<storage, read> partials: array<f32>;\n";
-        text += "// Where a part has the gradient of parameter i; PARTIALS where i lies between tensors.\n";
-        text += "fn partial_of(i: u32) -> u32 {\n";
-        for (tensor, at, stride) in tensors {
-            let (start, end, cols) = (tensor.offset, tensor.range().end, tensor.cols);
-            let _ = writeln!(
-                text,
-                "  if i >= {start}u && i < {end}u {{ return {at}u + (i - {start}u) / {cols}u * {stride}u + (i - {start}u) % {cols}u; }}"
-            );
-        }
-        text += "  return PARTIALS;\n}\n";
-        let half = self.precision == Precision::F16;
-        text += match (half, self.rule) {
-            (true, Some(_)) => include_str!("../../shaders/fused/skip_overflow.wgsl"),
-            _ => include_str!("../../shaders/update/every_step.wgsl"),
-        };
-        if half {
-            text += "@group(0) @binding(8) var<storage, read> scaler: array<f32>;\n";
-            text += &scale_wgsl();
-        } else {
-            text += "fn inverse_scale() -> f32 { return 1.0; }\n";
-        }
-        match self.rule {
-            None => text += include_str!("../../shaders/fused/gradients.wgsl"),
-            Some(rule) => {
-                text += include_str!("../../shaders/schedule.wgsl");
-                text += rule.wgsl();
-                text += include_str!("../../shaders/fused/update.wgsl");
-            }
-        }
-        text + include_str!("../../shaders/fused/sum.wgsl")
-    }
-}
 
 /// What comes in front of a kernel's name: `f16 fused forward`.
 fn write_precision(f: &mut std::fmt::Formatter<'_>, precision: Precision) -> std::fmt::Result {
@@ -772,16 +383,6 @@ impl std::fmt::Display for Fused {
                     Source::EveryGradient => " (every gradient)",
                 }
             ),
-        }
-    }
-}
-
-impl std::fmt::Display for FusedSum {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write_precision(f, self.precision)?;
-        match self.rule {
-            None => write!(f, "sum of parts"),
-            Some(rule) => write!(f, "sum of parts + update {}", rule.name()),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! The kernels of mixed precision: matrices in f16, sums in f32, deltas times the dynamic loss scale. Where a kernel of
 //! f32 has the same formula its twin serves: an executor rounds what lies in a slot of halves.
 
-use super::{Access, BindingSpec, Cooperative, Element, Epilogue, Form, Kernel, Variant, binding, linear, part_length};
+use super::{
+    Abilities, Access, BindingSpec, Cooperative, Element, Epilogue, Form, Kernel, Variant, binding, linear, part_length,
+};
 use crate::activation::Activation;
 use crate::loss::Loss;
 use crate::network::Bias;
@@ -135,7 +137,7 @@ impl Mixed {
                 let emulated = [usual, usual.on_vectors(), usual.enlarged()].map(Variant::Cooperative);
                 [vec![Variant::Naive, Variant::Tiled], emulated.to_vec()].concat()
             }
-            (_, Some(kernel)) => kernel.variants(None),
+            (_, Some(kernel)) => kernel.variants(Abilities::default()),
             (_, None) => vec![Variant::Naive],
         }
     }
@@ -144,7 +146,7 @@ impl Mixed {
         match (self, self.base()) {
             (Mixed::Matmul { .. }, _) if dims[0].min(dims[1]) >= 8 => Variant::Tiled,
             (Mixed::Matmul { .. }, _) | (_, None) => Variant::Naive,
-            (_, Some(kernel)) => kernel.heuristic(dims, None),
+            (_, Some(kernel)) => kernel.heuristic(dims, Abilities::default()),
         }
     }
 

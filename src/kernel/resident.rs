@@ -1,7 +1,7 @@
 //! The text of kernels that hold a whole network in one workgroup and train many steps in one dispatch. It is generated
 //! because every layer has sizes, an activation and a bias mode of its own.
 
-use super::{Access, BindingSpec, Element, Variant, Whole, binding};
+use super::{Abilities, Access, BindingSpec, Element, Variant, Whole, binding};
 use crate::activation::{Activation, Stored};
 use crate::loss::Loss;
 use crate::network::{Bias, Network};
@@ -116,11 +116,11 @@ impl Resident {
     }
 
     /// The variant where nothing was measured, for batches of `batch` rows.
-    pub(super) fn heuristic(&self, batch: u32, subgroup: Option<u32>) -> Variant {
+    pub(super) fn heuristic(&self, batch: u32, abilities: Abilities) -> Variant {
         let widest = self.whole.network.widths().into_iter().max().unwrap_or(1);
         // A software rasteriser, with subgroups of eight, takes invocations and rows alike one after another. On a GPU
         // rows that wait for each other cost more than barriers do.
-        let software = subgroup == Some(8);
+        let software = abilities.is_software();
         if self.is_tiny() && (software || batch <= 8) {
             Variant::Registers
         } else if software {

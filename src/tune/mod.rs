@@ -19,7 +19,7 @@ pub use variants::Variants;
 use crate::Result;
 use crate::device::Device;
 use crate::gpu::{Gpu, VariantChoice};
-use crate::kernel::{Kernel, Variant};
+use crate::kernel::{Abilities, Kernel, Variant};
 use crate::network::Network;
 use crate::plan::{Phase, Plan, Planner, TrainingOptions};
 use measure::{capped, guess, guess_step};
@@ -188,7 +188,7 @@ impl Job<'_> {
     /// What a planner's speed depends on besides the device.
     fn key(&self, plans: &[Plan]) -> String {
         let texts = plans.iter().flat_map(|plan| &plan.steps);
-        let texts = texts.map(|step| step.kernel.wgsl(step.kernel.heuristic(step.uniform.dims, None)));
+        let texts = texts.map(|step| step.kernel.wgsl(step.kernel.heuristic(step.uniform.dims, Abilities::default())));
         let planners: Vec<_> = plans.iter().map(|plan| plan.planner.name()).collect();
         let hash = hash(texts.chain([env!("CARGO_PKG_VERSION").to_owned()]));
         format!("{} {hash} batch {} by {}", self.network, class(self.options.batch), planners.join(","))
@@ -504,7 +504,7 @@ fn group(kernel: &Kernel, dims: [u32; 4]) -> String {
 /// All that a kernel's verdict depends on: the texts of its variants, the class of sizes, the adapter and its driver.
 fn kernel_key(gpu: &Gpu, verdict: &Verdict) -> String {
     let Verdict { kernel, dims, .. } = verdict;
-    let hash = hash(kernel.variants(gpu.subgroup()).into_iter().map(|variant| kernel.wgsl(variant)));
+    let hash = hash(kernel.variants(gpu.abilities()).into_iter().map(|variant| kernel.wgsl(variant)));
     format!("kernel | {kernel} {hash} | {} | {}", classes(*dims), crate::gpu::describe(gpu.info()))
 }
 

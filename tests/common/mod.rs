@@ -14,7 +14,13 @@ pub fn gpu() -> Device {
 /// A device as a program opens one that asks for nothing but these limits: without subgroups and f16.
 #[allow(dead_code)] // some tests need none
 pub fn plain(required_limits: wgpu::Limits) -> Device {
-    let descriptor = wgpu::DeviceDescriptor { required_limits, ..wgpu::DeviceDescriptor::default() };
+    open(wgpu::Features::empty(), required_limits)
+}
+
+/// A device with these features and limits alone.
+#[allow(dead_code)] // some tests need none
+pub fn open(required_features: wgpu::Features, required_limits: wgpu::Limits) -> Device {
+    let descriptor = wgpu::DeviceDescriptor { required_features, required_limits, ..wgpu::DeviceDescriptor::default() };
     pollster::block_on(async {
         let options = wgpu::RequestAdapterOptions::default();
         let adapter = wgpu::Instance::default().request_adapter(&options).await.expect("an adapter");

@@ -36,7 +36,7 @@ fn forward(layer: Layer, l: u32, base: u32, rows: u32, lane: u32) {
         writeln!(w, "        let b{t} = vec4<f32>(weight0.{x}, weight1.{x}, weight2.{x}, weight3.{x});")?;
     }
     for g in 0..GROUPS {
-        writeln!(w, "        let a{g} = scratch[a_at + {}u * depth + k];", LANES * g)?;
+        writeln!(w, "        let a{g} = vector_at(a_at + {}u * depth + k);", LANES * g)?;
     }
     turn(w)?;
     writeln!(w, "      }}")?;
@@ -51,9 +51,9 @@ fn forward(layer: Layer, l: u32, base: u32, rows: u32, lane: u32) {
         "          let z = select(vec4<f32>(0.0), SUM + bias, wanted);
           let at = base / 4u + r * stride + col / 4u;
           if layer.stored != layer.output {
-            scratch[layer.stored / 4u + at] = z;
+            set_vector_at(layer.stored / 4u + at, z);
           }
-          scratch[layer.output / 4u + at] = select(vec4<f32>(0.0), activate(l, z), wanted);
+          set_vector_at(layer.output / 4u + at, select(vec4<f32>(0.0), activate(l, z), wanted));
 ",
     )?;
     writeln!(w, "    }}\n  }}\n}}")
@@ -80,7 +80,7 @@ fn backward(layer: Layer, l: u32, base: u32, first: u32, rows: u32, lane: u32) {
         writeln!(w, "        let b{t} = weight_at(base, w_at + min(4u * j + {t}u, layer.outputs - 1u) * stride);")?;
     }
     for g in 0..GROUPS {
-        writeln!(w, "        let a{g} = scratch[a_at + {}u * depth + j];", LANES * g)?;
+        writeln!(w, "        let a{g} = vector_at(a_at + {}u * depth + j);", LANES * g)?;
     }
     turn(w)?;
     writeln!(w, "      }}")?;
@@ -89,7 +89,7 @@ fn backward(layer: Layer, l: u32, base: u32, first: u32, rows: u32, lane: u32) {
         w,
         "          if l > 0u {
             let at = base / 4u + r * stride + col / 4u;
-            scratch[layer.below / 4u + at] = SUM * derivative(l - 1u, scratch[layer.below_stored / 4u + at]);
+            set_vector_at(layer.below / 4u + at, SUM * derivative(l - 1u, vector_at(layer.below_stored / 4u + at)));
           } else if r < rows {
             input_gradient_at(first + r, col, SUM);
           }
@@ -117,8 +117,8 @@ fn weight_gradient(layer: Layer, base: u32, gradients: u32, rows: u32, add: bool
     writeln!(w, "      var bias = vec4<f32>(0.0);")?;
     writeln!(w, "      for (var r = 0u; r < tall(rows); r += 4u) {{")?;
     for t in 0..4 {
-        writeln!(w, "        let b{t} = scratch[b_at + (r + {t}u) * stride];")?;
-        writeln!(w, "        let a{t} = scratch[a_at + (r + {t}u) * depth];")?;
+        writeln!(w, "        let b{t} = vector_at(b_at + (r + {t}u) * stride);")?;
+        writeln!(w, "        let a{t} = vector_at(a_at + (r + {t}u) * depth);")?;
     }
     writeln!(w, "        bias += (a0 + a1) + (a2 + a3);")?;
     for lane in 0..LANES {

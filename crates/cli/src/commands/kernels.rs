@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use wgrad::error::did_you_mean;
-use wgrad::kernel::{Kernel, Variant};
+use wgrad::kernel::{Abilities, Kernel, Variant};
 use wgrad::{Device, Error, Result};
 
 #[derive(clap::Args)]
@@ -24,24 +24,24 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, context: &Context) -> Result<ExitCode> {
-    let subgroup = match context.open_device()? {
-        Device::Gpu(gpu) => gpu.subgroup(),
+    let abilities = match context.open_device()? {
+        Device::Gpu(gpu) => gpu.abilities(),
         // Without an adapter, what most of them have.
-        Device::Cpu => Some(32),
+        Device::Cpu => Abilities::of_subgroup(32),
     };
     match &args.show {
-        Some(name) => show(name, args.variant.as_deref(), subgroup, context)?,
-        None => list(subgroup, context)?,
+        Some(name) => show(name, args.variant.as_deref(), abilities, context)?,
+        None => list(abilities, context)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn list(subgroup: Option<u32>, context: &Context) -> Result<()> {
+fn list(abilities: Abilities, context: &Context) -> Result<()> {
     let mut stems: BTreeMap<&str, (Vec<String>, Vec<String>)> = BTreeMap::new();
     for kernel in Kernel::all() {
         let (kernels, variants) = stems.entry(kernel.stem()).or_default();
         kernels.push(kernel.to_string());
-        *variants = names(&kernel.variants(subgroup));
+        *variants = names(&kernel.variants(abilities));
     }
     for (stem, (kernels, variants)) in &stems {
         context.say(format_args!("{stem}: {}", variants.join(", ")))?;
@@ -56,7 +56,7 @@ fn list(subgroup: Option<u32>, context: &Context) -> Result<()> {
     })
 }
 
-fn show(name: &str, variant: Option<&str>, subgroup: Option<u32>, context: &Context) -> Result<()> {
+fn show(name: &str, variant: Option<&str>, abilities: Abilities, context: &Context) -> Result<()> {
     let all = Kernel::all();
     let first = |fits: &dyn Fn(&Kernel) -> bool| all.iter().find(|kernel| fits(kernel));
     let exact = first(&|kernel| kernel.to_string() == name).or_else(|| first(&|kernel| kernel.stem() == name));
@@ -65,7 +65,7 @@ fn show(name: &str, variant: Option<&str>, subgroup: Option<u32>, context: &Cont
         let hint = did_you_mean(name, known.iter().map(String::as_str));
         Error::Config(format!("no kernel is called {name:?}{hint}; `wgrad kernels` lists them"))
     })?;
-    let variants = kernel.variants(subgroup);
+    let variants = kernel.variants(abilities);
     let wanted = variant.unwrap_or("naive");
     let variant = variants.iter().find(|variant| variant.to_string() == wanted).ok_or_else(|| {
         let known = names(&variants).join(", ");

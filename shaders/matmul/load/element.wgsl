@@ -1,0 +1,2 @@
+alias Operand = Element;
+fn operand(x: Operand) -> Element { return x; }

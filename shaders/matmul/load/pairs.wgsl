@@ -1,0 +1,2 @@
+alias Operand = Pairs;
+fn operand(x: Operand) -> Element { return of_pairs(x); }

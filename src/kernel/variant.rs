@@ -1,0 +1,204 @@
+//! The ways to run a kernel on a GPU, and which one where nothing was measured.
+
+use super::{Broadcast, Cooperative, Form, Kernel, Load};
+
+/// What an adapter can do that decides which variants there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Abilities {
+    /// The size of its subgroups; `None` where it has none or their size may change.
+    pub subgroup: Option<u32>,
+    /// Whether to load two numbers as one 64-bit integer.
+    pub pairs: bool,
+}
+
+impl Abilities {
+    /// Those of an adapter with subgroups of `lanes`.
+    pub fn of_subgroup(lanes: u32) -> Self {
+        Abilities { subgroup: Some(lanes), pairs: false }
+    }
+
+    /// Whether it is a software rasteriser: eight lanes are those of a vector of a CPU. What counts there is few loads per
+    /// multiplication, and a barrier costs more than what it saves. Larger subgroups are a GPU's, whose invocations share
+    /// workgroup memory better.
+    pub fn is_software(self) -> bool {
+        self.subgroup == Some(8)
+    }
+
+    /// How vectors are loaded.
+    pub(super) fn load(self) -> Load {
+        if self.pairs { Load::Pairs } else { Load::Vector }
+    }
+}
+
+/// One way to run a kernel on a GPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Variant {
+    /// The shortest text: the specification. Every kernel has it.
+    Naive,
+    /// Tiles of 64×64 through workgroup memory.
+    Tiled,
+    /// Tiles of 128×128 through workgroup memory, as vectors of four; only where rows are whole vectors.
+    TiledVector,
+    /// Values of `A` handed round within a subgroup; only where the adapter has subgroups of one size.
+    Broadcast(Broadcast),
+    /// Tiles by cooperative matrices, a GPU's matrix units; only where the adapter has them, or emulated.
+    Cooperative(Cooperative),
+    /// Rows are strided over the invocations of a workgroup.
+    Strided,
+    /// The naive text on vectors of four; only where sizes are multiples of four.
+    Vector,
+    /// [`Variant::Strided`] on vectors of four; only where columns are a multiple of four.
+    StridedVector,
+    /// So many neighbouring invocations share a row; a resident network has a workgroup of so many.
+    Lanes(u32),
+    /// One invocation with every number in a register.
+    Registers,
+}
+
+impl Variant {
+    /// Whether its text reads and writes vectors of four numbers.
+    pub(super) fn reads_vectors(self) -> bool {
+        match self {
+            Variant::Broadcast(broadcast) => broadcast.reads_vectors(),
+            Variant::TiledVector | Variant::Vector | Variant::StridedVector => true,
+            Variant::Naive
+            | Variant::Tiled
+            | Variant::Cooperative(_)
+            | Variant::Strided
+            | Variant::Lanes(_)
+            | Variant::Registers => false,
+        }
+    }
+}
+
+impl std::fmt::Display for Variant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Variant::Naive => f.pad("naive"),
+            Variant::Tiled => f.pad("tiled"),
+            Variant::TiledVector => f.pad("tiled128v"),
+            Variant::Broadcast(b) => {
+                let load = match b.load {
+                    Load::Number => "",
+                    Load::Vector => "v",
+                    Load::Pairs => "p",
+                };
+                f.pad(&format!("broadcast{}x{}{load}", b.rows, b.cols()))
+            }
+            Variant::Cooperative(c) => f.pad(&c.to_string()),
+            Variant::Strided => f.pad("strided"),
+            Variant::Vector => f.pad("vector"),
+            Variant::StridedVector => f.pad("strided-vector"),
+            Variant::Lanes(lanes) => f.pad(&format!("lanes{lanes}")),
+            Variant::Registers => f.pad("registers"),
+        }
+    }
+}
+
+/// Multiplications below which a software rasteriser takes less for a product by the naive text than for handing it over,
+/// and compiles that in a tenth of a second less.
+const LEAST_UNROLLED: f64 = 16384.0;
+
+/// Losses that one lane of a software rasteriser sums in less time than handing a dispatch over takes.
+const MOST_IN_TURN: u32 = 8192;
+
+impl Kernel {
+    /// The variants for an adapter, the naive one first.
+    pub fn variants(&self, abilities: Abilities) -> Vec<Variant> {
+        match self {
+            Kernel::Matmul { .. } => {
+                // Sixty-four lanes would have more sums each than they have registers.
+                let lanes = abilities.subgroup.filter(|lanes| (4..=32).contains(lanes));
+                let of = |lanes| {
+                    let broadcast = move |rows, load| Variant::Broadcast(Broadcast { lanes, rows, load });
+                    let most = [16, 24, 32].into_iter().filter(move |rows| rows % lanes == 0);
+                    std::iter::once(broadcast(lanes, Load::Number))
+                        .chain(most.map(move |rows| broadcast(rows, abilities.load())))
+                };
+                [Variant::Naive, Variant::Tiled, Variant::TiledVector]
+                    .into_iter()
+                    .chain(lanes.into_iter().flat_map(of))
+                    .collect()
+            }
+            Kernel::Loss { .. } => {
+                vec![Variant::Naive, Variant::Lanes(4), Variant::Lanes(16), Variant::Lanes(64)]
+            }
+            Kernel::LossSum => vec![Variant::Naive, Variant::Lanes(256)],
+            Kernel::ColumnSum => vec![Variant::Naive, Variant::Strided, Variant::Vector, Variant::StridedVector],
+            Kernel::Update(_) => vec![Variant::Naive, Variant::Vector],
+            Kernel::Treatment(treatment) => treatment.variants(),
+            Kernel::Mixed(mixed) => mixed.variants(),
+            Kernel::Resident(resident) => {
+                let registers = resident.is_tiny().then_some(Variant::Registers);
+                let lanes = [16, 64, 256].map(Variant::Lanes);
+                std::iter::once(Variant::Naive).chain(lanes).chain(registers).collect()
+            }
+            Kernel::Fused(fused) => fused.variants(abilities),
+            Kernel::Block(block) => block.variants(),
+            Kernel::Gather | Kernel::FusedSum(_) | Kernel::Jet(_) => vec![Variant::Naive],
+        }
+    }
+
+    /// Whether `variant` can run for these sizes.
+    pub fn runs(&self, variant: Variant, dims: [u32; 4]) -> bool {
+        match (self, variant) {
+            (Kernel::Mixed(mixed), variant) => mixed.runs(variant, dims),
+            (Kernel::Matmul { form, .. }, variant) => !variant.reads_vectors() || form.rows_are_vectors(dims),
+            (Kernel::Fused(_), Variant::Cooperative(matrices)) => !matrices.vector,
+            (Kernel::ColumnSum, Variant::Vector | Variant::StridedVector) => dims[1].is_multiple_of(4),
+            (_, Variant::Vector) => dims[0].is_multiple_of(4),
+            _ => true,
+        }
+    }
+
+    /// The variant to run for these sizes where nothing was measured.
+    pub fn heuristic(&self, dims: [u32; 4], abilities: Abilities) -> Variant {
+        let [x, y, z, _] = dims;
+        let software = abilities.is_software();
+        let operations = f64::from(x) * f64::from(y) * f64::from(z);
+        match self {
+            Kernel::Matmul { .. } if software && operations < LEAST_UNROLLED => Variant::Naive,
+            Kernel::Matmul { form, .. } if software && x.min(y) >= 4 => {
+                // What few rows do not fill is computed in vain.
+                let wasteful = u64::from(x.next_multiple_of(24)) * 20 > u64::from(x) * 21;
+                let rows = if *form == Form::Tn || wasteful || abilities.pairs { 32 } else { 24 };
+                let vector = Broadcast { lanes: 8, rows, load: abilities.load() };
+                let scalar = Broadcast { lanes: 8, rows: 8, load: Load::Number };
+                Variant::Broadcast(if form.rows_are_vectors(dims) { vector } else { scalar })
+            }
+            Kernel::Matmul { form, .. } if x.min(y) >= 96 && form.rows_are_vectors(dims) => Variant::TiledVector,
+            Kernel::Matmul { .. } if x.min(y) >= 8 => Variant::Tiled,
+            Kernel::Loss { .. } => match y {
+                _ if software => Variant::Naive,
+                0..=2 => Variant::Naive,
+                3..=8 => Variant::Lanes(4),
+                9..=64 => Variant::Lanes(16),
+                _ => Variant::Lanes(64),
+            },
+            Kernel::Fused(fused) => fused.heuristic(abilities),
+            Kernel::LossSum if software && x <= MOST_IN_TURN => Variant::Naive,
+            Kernel::LossSum if x > 1 => Variant::Lanes(256),
+            Kernel::ColumnSum => match (x >= 64 && !software, y.is_multiple_of(4)) {
+                (false, false) => Variant::Naive,
+                (false, true) => Variant::Vector,
+                (true, false) => Variant::Strided,
+                (true, true) => Variant::StridedVector,
+            },
+            Kernel::Update(_) if x.is_multiple_of(4) => Variant::Vector,
+            Kernel::Treatment(treatment) => treatment.heuristic(dims),
+            Kernel::Mixed(mixed) => mixed.heuristic(dims),
+            Kernel::Block(block) => block.heuristic(dims, abilities),
+            Kernel::Resident(resident) => resident.heuristic(x, abilities),
+            _ => Variant::Naive,
+        }
+    }
+}
+
+/// Invocations of a resident network's workgroup; `None` where the one has its numbers in registers.
+pub(super) fn lanes_of(variant: Variant) -> Option<u32> {
+    match variant {
+        Variant::Registers => None,
+        Variant::Lanes(lanes) => Some(lanes),
+        _ => Some(1),
+    }
+}
