@@ -1,4 +1,5 @@
-// params[i] = update(params[i], gradients[i]) over a run of the arena, by the optimizer's rule. dims: length.
+// params[i] = update(params[i], gradients[i]) over a run of the arena, by the optimizer's rule; an invocation takes TURNS of
+// them, a workgroup apart. dims: length.
 
 @group(0) @binding(2) var<storage, read> clock: array<u32>;
 @group(0) @binding(3) var<storage, read> gradients: array<Element>;
@@ -10,10 +11,12 @@ fn main(
   @builtin(num_workgroups) count: vec3<u32>,
   @builtin(local_invocation_index) local: u32,
 ) {
-  let i = linear_workgroup(workgroup, count) * 256u + local;
-  if i >= u.dims.x / WIDTH || is_skipped() {
+  let first = linear_workgroup(workgroup, count) * 256u * TURNS + local;
+  if first >= u.dims.x / WIDTH || is_skipped() {
     return;
   }
   let rates = rates_of(schedule[min(clock[0], arrayLength(&schedule) - 1u)]);
-  params[i] = update(i, params[i], gradients[i], rates);
+  for (var i = first; i < min(first + 256u * TURNS, u.dims.x / WIDTH); i += 256u) {
+    params[i] = update(i, params[i], gradients[i], rates);
+  }
 }

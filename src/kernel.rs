@@ -416,7 +416,8 @@ impl Kernel {
             (Kernel::LossSum, _) => x,
             (Kernel::ColumnSum, Variant::Strided | Variant::StridedVector) => x.div_ceil(16) + 4,
             (Kernel::ColumnSum, _) => x,
-            (Kernel::Gather | Kernel::Update(_) | Kernel::Jet(_), _) => 0,
+            (Kernel::Gather | Kernel::Jet(_), _) => 0,
+            (Kernel::Update(_), variant) => u64::from(variant.turns()),
             (Kernel::Treatment(treatment), _) => treatment.loop_iterations(variant, [x, y, z, w]),
             (Kernel::Mixed(mixed), _) => mixed.loop_iterations(variant, dims),
             (Kernel::Resident(resident), variant) => resident.loop_iterations(lanes_of(variant), x, y),
@@ -460,8 +461,10 @@ impl Kernel {
             (Kernel::ColumnSum, Variant::StridedVector) => [y.div_ceil(4 * 16) as u32, 1, 1],
             (Kernel::ColumnSum, Variant::Vector) => [y.div_ceil(4 * 64) as u32, 1, 1],
             (Kernel::ColumnSum, _) => [y.div_ceil(64) as u32, 1, 1],
-            (Kernel::Update(_), Variant::Vector) => linear(x.div_ceil(4 * 256)),
-            (Kernel::Update(_), _) => linear(x.div_ceil(256)),
+            (Kernel::Update(_), variant) => {
+                let elements = if variant.reads_vectors() { 4 } else { 1 };
+                linear(x.div_ceil(256 * elements * u64::from(variant.turns())))
+            }
             (Kernel::Treatment(treatment), _) => treatment.workgroups(variant, [x, y, z, w]),
             (Kernel::Mixed(mixed), _) => mixed.workgroups(variant, dims),
             (Kernel::Resident(_), _) => [1, 1, 1],

@@ -157,7 +157,7 @@ pub(crate) fn shapes(kernel: &Kernel) -> Vec<[u32; 4]> {
         Kernel::Loss { .. } => &[&[1, 1], &[5, 3, 1], &[17, 10], &[3, 64], &[2, 65, 1], &[257, 2]],
         Kernel::LossSum => &[&[1], &[7], &[255], &[256], &[257], &[1031]],
         Kernel::ColumnSum => &[&[1, 1], &[1, 65], &[15, 17], &[64, 16], &[65, 15], &[1031, 3], &[131, 131], &[65, 36]],
-        Kernel::Update(_) => &[&[1], &[255], &[257], &[1028], &[1031]],
+        Kernel::Update(_) => &[&[1], &[255], &[257], &[1031], &[5132]],
         Kernel::Treatment(kernel) => treatment::shapes(kernel),
         Kernel::Mixed(mixed) => return mixed_shapes(mixed),
         Kernel::Resident(ref resident) => return resident::shapes(resident),

@@ -158,7 +158,8 @@ impl Kernel {
                     true => include_str!("../../shaders/half/skip_overflow.wgsl"),
                     false => include_str!("../../shaders/update/every_step.wgsl"),
                 });
-                parts.extend([SCHEDULE, element, rule.wgsl(), include_str!("../../shaders/update.wgsl")]);
+                constants = format!("const TURNS: u32 = {}u;\n", variant.turns());
+                parts.extend([&constants, SCHEDULE, element, rule.wgsl(), include_str!("../../shaders/update.wgsl")]);
             }
             Kernel::Treatment(treatment) => {
                 let [own, each] = treatment.wgsl();

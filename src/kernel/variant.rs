@@ -47,7 +47,8 @@ pub enum Variant {
     Strided,
     /// The naive text on vectors of four; only where sizes are multiples of four.
     Vector,
-    /// [`Variant::Strided`] on vectors of four; only where columns are a multiple of four.
+    /// [`Variant::Strided`] on vectors of four; only where columns are a multiple of four. In an update each invocation takes
+    /// several vectors, and reads the rates once.
     StridedVector,
     /// So many neighbouring invocations share a row; a resident network has a workgroup of so many.
     Lanes(u32),
@@ -56,6 +57,11 @@ pub enum Variant {
 }
 
 impl Variant {
+    /// How many elements an invocation of an update takes.
+    pub(super) fn turns(self) -> u32 {
+        if self == Variant::StridedVector { 4 } else { 1 }
+    }
+
     /// Whether its text reads and writes vectors of four numbers.
     pub(super) fn reads_vectors(self) -> bool {
         match self {
@@ -125,7 +131,7 @@ impl Kernel {
             }
             Kernel::LossSum => vec![Variant::Naive, Variant::Lanes(256)],
             Kernel::ColumnSum => vec![Variant::Naive, Variant::Strided, Variant::Vector, Variant::StridedVector],
-            Kernel::Update(_) => vec![Variant::Naive, Variant::Vector],
+            Kernel::Update(_) => vec![Variant::Naive, Variant::Vector, Variant::StridedVector],
             Kernel::Treatment(treatment) => treatment.variants(),
             Kernel::Mixed(mixed) => mixed.variants(),
             Kernel::Resident(resident) => {
@@ -146,7 +152,7 @@ impl Kernel {
             (Kernel::Matmul { form, .. }, variant) => !variant.reads_vectors() || form.rows_are_vectors(dims),
             (Kernel::Fused(_), Variant::Cooperative(matrices)) => !matrices.vector,
             (Kernel::ColumnSum, Variant::Vector | Variant::StridedVector) => dims[1].is_multiple_of(4),
-            (_, Variant::Vector) => dims[0].is_multiple_of(4),
+            (_, Variant::Vector | Variant::StridedVector) => dims[0].is_multiple_of(4),
             _ => true,
         }
     }
@@ -184,6 +190,7 @@ impl Kernel {
                 (true, false) => Variant::Strided,
                 (true, true) => Variant::StridedVector,
             },
+            Kernel::Update(_) if x.is_multiple_of(4) && software => Variant::StridedVector,
             Kernel::Update(_) if x.is_multiple_of(4) => Variant::Vector,
             Kernel::Treatment(treatment) => treatment.heuristic(dims),
             Kernel::Mixed(mixed) => mixed.heuristic(dims),
