@@ -1,8 +1,8 @@
 //! One call's measuring, with its budget.
 
 use super::measure::{
-    agrees, capped_batch, compiling, compiling_plan, heuristic, is_hopeless, is_software, raced_seconds, rehearse,
-    seconds,
+    agrees, capped_batch, compiling, compiling_plan, heuristic, is_hopeless, is_software, kernel_seconds,
+    raced_seconds, rehearse, seconds,
 };
 use super::{Effort, Job, Outcome, Source, Verdict, fastest};
 use crate::device::Device;
@@ -158,10 +158,34 @@ impl<'a> Session<'a> {
         }
         verdict.source = Source::Measured;
         match best {
-            Some((variant, _)) => verdict.winner = variant,
+            Some((variant, _)) if variant == preferred || self.beats_again(&device, verdict, variant) => {
+                verdict.winner = variant;
+            }
+            Some(_) => {}
             None => verdict.fall_back(gpu)?,
         }
         Ok(())
+    }
+
+    /// Whether `rival` is clearly faster than the heuristic's choice when both are timed once more, one right behind the other:
+    /// on a busy machine one of them may have met a bad moment. Their outcomes become the better of the two times.
+    fn beats_again(&mut self, device: &Device, verdict: &mut Verdict, rival: Variant) -> bool {
+        let (kernel, dims, preferred) = (&verdict.kernel, verdict.timed_dims, verdict.winner);
+        let mut least = |wanted: Variant| {
+            let (_, outcome) = verdict.candidates.iter_mut().find(|(variant, _)| *variant == wanted)?;
+            let Outcome::Seconds(seconds) = outcome else { return None };
+            if self.may_measure(Duration::ZERO)
+                && let Ok(again) = kernel_seconds(device, kernel, wanted, dims, None)
+            {
+                *seconds = seconds.min(again);
+            }
+            Some(*seconds)
+        };
+        match (least(preferred), least(rival)) {
+            (Some(preferred), Some(rival)) => rival < preferred * CLEARLY,
+            // There is nothing to compare it with.
+            (preferred, _) => preferred.is_none(),
+        }
     }
 
     /// Whether there was time, and it was spent.
