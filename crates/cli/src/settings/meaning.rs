@@ -54,6 +54,7 @@ impl TrainingSettings {
         optimizer.validate()?;
         Ok(optimizer)
     }
+
     /// The learning rate to train a `task` with.
     pub fn learning_rate(&mut self, task: &Task) -> Result<f32> {
         let by_task = |classes: f64, numbers: f64| match task {
@@ -75,6 +76,7 @@ impl TrainingSettings {
             false => Err(Error::Config(format!("the learning rate must be finite and at least 0, found {found}"))),
         }
     }
+
     /// What is done to the gradient of a batch.
     fn treatments(&self) -> Treatments {
         let number = |value: Option<f64>| value.map(|value| value as f32);
