@@ -57,7 +57,7 @@ pub enum Variant {
 }
 
 impl Variant {
-    /// How many elements an invocation of an update takes.
+    /// How many elements an invocation of an update takes: numbers, or vectors where it reads those.
     pub(super) fn turns(self) -> u32 {
         if self == Variant::StridedVector { 4 } else { 1 }
     }
