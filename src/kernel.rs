@@ -31,6 +31,7 @@ use crate::activation::{Activation, Stored};
 use crate::loss::Loss;
 use crate::network::Bias;
 use crate::optimizer::Rule;
+use crate::params::ALIGNMENT;
 use crate::plan::ScheduleEntry;
 use std::sync::Arc;
 
@@ -139,7 +140,25 @@ pub enum Epilogue {
     Delta {
         /// `f`
         activation: Activation,
+        /// Whether `δ` has a place apart, and what the forward pass stored stays.
+        apart: bool,
     },
+    /// The optimizer's update of the weight whose gradient the sum is; only of [`Form::Tn`]. The gradient is stored nowhere.
+    Update {
+        /// The optimizer's rule.
+        rule: Rule,
+        /// Whether a bias is updated too, by the sums of the columns of `A` as it lies in memory. It lies behind the weight,
+        /// at the next multiple of [`ALIGNMENT`].
+        bias: bool,
+    },
+}
+
+impl Epilogue {
+    /// Where the bias begins that an update changes, behind a weight of `elements` elements; `None` where there is none.
+    pub(crate) fn bias_behind(self, elements: usize) -> Option<usize> {
+        let has_one = matches!(self, Epilogue::Update { bias: true, .. });
+        has_one.then(|| elements.next_multiple_of(ALIGNMENT))
+    }
 }
 
 /// What a kernel may do to a binding.
@@ -261,8 +280,13 @@ impl Kernel {
                 let epilogue = Epilogue::Forward { activation, bias: Bias::PerUnit, keep: false };
                 all.push(Kernel::Matmul { form: Form::Nt, epilogue });
             }
-            all.push(Kernel::Matmul { form: Form::Nn, epilogue: Epilogue::Delta { activation } });
+            for apart in [false, true] {
+                all.push(Kernel::Matmul { form: Form::Nn, epilogue: Epilogue::Delta { activation, apart } });
+            }
         }
+        let update = |rule, bias| Kernel::Matmul { form: Form::Tn, epilogue: Epilogue::Update { rule, bias } };
+        all.extend(Rule::ALL.iter().map(|&rule| update(rule, true)));
+        all.push(update(Rule::Sgd, false));
         for &loss in Loss::ALL {
             for &activation in Activation::ALL {
                 if loss.training_activation(activation) == activation {
@@ -299,11 +323,24 @@ impl Kernel {
                 binding(6, "input", Write, Real),
                 binding(7, "target_rows", Write, Real),
             ],
+            // An update's own bindings have the numbers that they have in every update.
+            Kernel::Matmul { epilogue: Epilogue::Update { rule, .. }, .. } => {
+                let mut all = vec![
+                    binding(7, "a", Read, Real),
+                    binding(8, "b", Read, Real),
+                    binding(4, "c", Write, Real),
+                    binding(1, "schedule", Read, Word),
+                    binding(2, "clock", Read, Word),
+                ];
+                all.extend(state_bindings(rule));
+                all
+            }
             Kernel::Matmul { epilogue, .. } => {
                 let mut all =
                     vec![binding(1, "a", Read, Real), binding(2, "b", Read, Real), binding(3, "c", Write, Real)];
                 match epilogue {
-                    Epilogue::Store | Epilogue::Parts | Epilogue::Delta { .. } => {}
+                    Epilogue::Store | Epilogue::Parts | Epilogue::Update { .. } => {}
+                    Epilogue::Delta { apart, .. } => all.extend(apart.then(|| binding(4, "stored", Read, Real))),
                     Epilogue::Forward { bias, keep, .. } => {
                         if bias != Bias::None {
                             all.push(binding(4, "bias", Read, Real));
@@ -360,7 +397,14 @@ impl Kernel {
             Kernel::Matmul { epilogue, .. } => {
                 let mut all = vec![x * z, z * y, x * y];
                 match epilogue {
-                    Epilogue::Store | Epilogue::Delta { .. } => {}
+                    Epilogue::Store => {}
+                    Epilogue::Delta { apart, .. } => all.extend(apart.then_some(x * y)),
+                    Epilogue::Update { rule, .. } => {
+                        all[2] = epilogue.bias_behind(x * y).map_or(x * y, |first| first + x);
+                        let params = all[2];
+                        all.extend([ENTRY, 1]);
+                        all.extend(vec![params; rule.states()]);
+                    }
                     Epilogue::Parts => all[2] *= w,
                     Epilogue::Forward { bias, keep, .. } => {
                         all.extend((bias != Bias::None).then(|| bias.len(y)));
@@ -403,12 +447,21 @@ impl Kernel {
         match (self, variant) {
             (Kernel::Matmul { epilogue, .. }, _) => {
                 let terms = if *epilogue == Epilogue::Parts { part_length(z, w) } else { z };
-                match variant {
+                let tiles = match variant {
                     Variant::Broadcast(broadcast) => broadcast.loop_iterations(terms),
                     Variant::Tiled => terms.div_ceil(16) * (1 + 16 + 8) + 16,
                     Variant::TiledVector => tiled_vector::loop_iterations(terms),
                     _ => terms,
-                }
+                };
+                let sums_of_columns = match (epilogue, variant) {
+                    (Epilogue::Update { bias: true, .. }, Variant::Broadcast(broadcast)) => {
+                        let at_once = if broadcast.reads_vectors() { 4 * broadcast.lanes } else { broadcast.lanes };
+                        u64::from(broadcast.rows.div_ceil(at_once)) * (1 + terms)
+                    }
+                    (Epilogue::Update { bias: true, .. }, _) => 1 + terms,
+                    _ => 0,
+                };
+                tiles.max(sums_of_columns)
             }
             (Kernel::Loss { .. }, Variant::Lanes(lanes)) => 3 * y.div_ceil(u64::from(lanes)) + 32,
             (Kernel::Loss { .. }, _) => 3 * y,
@@ -452,7 +505,9 @@ impl Kernel {
                 };
                 let [row_groups, folds, _] = linear(x.div_ceil(rows));
                 let layers = if *epilogue == Epilogue::Parts { w as u32 } else { folds };
-                [y.div_ceil(cols) as u32, row_groups, layers]
+                // Behind the tiles of each row come the sums for a bias.
+                let behind = u32::from(matches!(epilogue, Epilogue::Update { bias: true, .. }));
+                [y.div_ceil(cols) as u32 + behind, row_groups, layers]
             }
             (Kernel::Loss { .. }, Variant::Lanes(lanes)) => linear(x.div_ceil(u64::from(256 / lanes))),
             (Kernel::Loss { .. }, _) => linear(x.div_ceil(256)),
@@ -482,6 +537,10 @@ impl Kernel {
             Kernel::Gather => (0.0, 8.0 * x * (y + z)),
             Kernel::Matmul { epilogue: Epilogue::Store | Epilogue::Parts, .. } => {
                 (2.0 * x * y * z, 4.0 * (x * y + x * z + y * z))
+            }
+            Kernel::Matmul { epilogue: Epilogue::Update { rule, .. }, .. } => {
+                let moved = (2 + 2 * rule.states()) as f64 * x * y;
+                (2.0 * x * y * z, 4.0 * (moved + x * z + y * z))
             }
             Kernel::Matmul { .. } => (2.0 * x * y * z, 4.0 * (2.0 * x * y + x * z + y * z)),
             Kernel::Loss { .. } => (0.0, 12.0 * x * y),
@@ -521,7 +580,12 @@ impl std::fmt::Display for Kernel {
                         let name = activation.name();
                         format!("matmul_{form}{bias} + {name}{}", if *keep { " (keeps z)" } else { "" })
                     }
-                    Epilogue::Delta { activation } => format!("matmul_{form} × {}′", activation.name()),
+                    Epilogue::Delta { activation, apart } => {
+                        format!("matmul_{form} × {}′{}", activation.name(), if *apart { " (apart)" } else { "" })
+                    }
+                    Epilogue::Update { rule, bias } => {
+                        format!("matmul_{form}{} + update {}", if *bias { " + column_sum" } else { "" }, rule.name())
+                    }
                 }
             }
             Kernel::Loss { loss, activation } => format!("loss {} × {}′", loss.name(), activation.name()),

@@ -71,7 +71,10 @@ fn a_lost_device_ends_the_proof() {
 fn a_missing_derivative_is_caught() {
     demand_caught(&case(), "gradient", |plan| {
         let step = step(plan, "layers.0 delta");
-        step.kernel = Kernel::Matmul { form: Form::Nn, epilogue: Epilogue::Delta { activation: Activation::Linear } };
+        step.kernel = Kernel::Matmul {
+            form: Form::Nn,
+            epilogue: Epilogue::Delta { activation: Activation::Linear, apart: false },
+        };
     });
 }
 
@@ -79,7 +82,10 @@ fn a_missing_derivative_is_caught() {
 fn the_derivative_of_another_activation_is_caught() {
     demand_caught(&case(), "gradient", |plan| {
         let step = step(plan, "layers.1 delta");
-        step.kernel = Kernel::Matmul { form: Form::Nn, epilogue: Epilogue::Delta { activation: Activation::Sigmoid } };
+        step.kernel = Kernel::Matmul {
+            form: Form::Nn,
+            epilogue: Epilogue::Delta { activation: Activation::Sigmoid, apart: false },
+        };
     });
 }
 
@@ -452,7 +458,7 @@ fn a_faulty_function_given_as_text_is_caught() {
     // The value is right and the derivative is not: only what is propagated back is off.
     demand_caught(&case(Planner::LayerWise), "gradient", |plan| {
         let step = step(plan, "layers.0 delta");
-        step.kernel = Kernel::Matmul { form: Form::Nn, epilogue: Epilogue::Delta { activation: off } };
+        step.kernel = Kernel::Matmul { form: Form::Nn, epilogue: Epilogue::Delta { activation: off, apart: false } };
     });
 }
 

@@ -5,8 +5,9 @@ mod common;
 
 use wgrad::network::{Layer, Normalization};
 use wgrad::optimizer::Rule;
+use wgrad::params::ALIGNMENT;
 use wgrad::plan::{Plan, Planner, ScheduleEntry, Slot, SlotInfo, TrainingOptions};
-use wgrad::{Activation, Device, Loss, Network, Params, Treatments};
+use wgrad::{Activation, Bias, Device, Loss, Network, Params, Treatments};
 
 fn ratio(plan: &Plan) -> f64 {
     plan.bytes() as f64 / plan.needed_bytes() as f64
@@ -21,6 +22,7 @@ fn a_large_step_allocates_little_more_than_it_needs() {
     let cases = [
         (net(784, [1024, 1024, 10], Linear), Loss::SoftmaxCrossEntropy, 8192, 1.05),
         (net(1024, [2048, 2048, 1024], Sigmoid), Loss::MeanSquaredError, 2048, 1.2),
+        (net(784, [256, 128, 10], Linear), Loss::SoftmaxCrossEntropy, 128, 1.15),
     ];
     for (network, loss, batch, most) in cases {
         let params = Params::of(&network).len;
@@ -35,22 +37,36 @@ fn a_large_step_allocates_little_more_than_it_needs() {
     }
 }
 
-/// Where all gradients are needed together they are there together, and a small network keeps its one update.
+/// Where all gradients are needed together they are there together. Else they are nowhere, where the batch is small beside
+/// the weights; with a larger one the gradients of a large network take turns, and a small network keeps its one update.
 #[test]
-fn gradients_take_turns_only_where_nothing_needs_them_together() {
+fn gradients_are_kept_only_where_something_needs_them() {
     let wide = Network::new(1024).dense(1024, Activation::Relu).dense(4, Activation::Linear);
     let narrow = Network::new(1000).dense(1000, Activation::Relu).dense(4, Activation::Linear);
     let plain = TrainingOptions::new(4, Loss::Huber);
-    let labels = |network: &Network, options: &TrainingOptions| -> (bool, Vec<String>) {
+    let labels = |network: &Network, options: &TrainingOptions| -> (Vec<Slot>, Vec<String>) {
         let plan = Plan::training(network, options).unwrap();
-        assert_ne!(plan.slot(Slot::Gradients).is_some(), plan.slot(Slot::LayerGradients).is_some());
         let updates = plan.steps.into_iter().map(|step| step.label).filter(|label| label.contains("update"));
-        (plan.slots.iter().any(|info| info.slot == Slot::LayerGradients), updates.collect())
+        let kept = [Slot::Gradients, Slot::LayerGradients, Slot::Delta(0)];
+        let slots = plan.slots.iter().map(|info| info.slot).filter(|slot| kept.contains(slot));
+        (slots.collect(), updates.collect())
     };
     let layers = ["layers.1 update", "layers.0 update"].map(str::to_owned).to_vec();
-    assert_eq!(labels(&wide, &plain), (true, layers));
-    let together = (false, vec!["update".to_owned()]);
-    assert_eq!(labels(&narrow, &plain), together);
+    let together = (vec![Slot::Gradients], vec!["update".to_owned()]);
+    for network in [&wide, &narrow] {
+        assert_eq!(labels(network, &plain), (vec![Slot::Delta(0)], layers.clone()));
+    }
+    let larger = TrainingOptions { batch: 1200, ..plain };
+    assert_eq!(labels(&wide, &larger), (vec![Slot::LayerGradients], layers.clone()));
+    assert_eq!(labels(&narrow, &larger), together);
+    // What a product cannot update by itself.
+    let mut frozen = wide.clone();
+    frozen.layers[0].freeze_weight = true;
+    let mut dropout = wide.clone();
+    dropout.layers[0].dropout = Layer::new(4, Activation::Relu).dropout(0.5).dropout;
+    for network in [frozen, dropout, wide.clone().with_bias(Bias::Shared)] {
+        assert_eq!(labels(&network, &plain), (vec![Slot::LayerGradients], layers.clone()), "{network}");
+    }
     let clipped = Treatments { clip_norm: Some(1.0), ..Treatments::default() };
     for options in [
         TrainingOptions { all_gradients: true, ..plain },
@@ -62,9 +78,9 @@ fn gradients_take_turns_only_where_nothing_needs_them_together() {
     }
 }
 
-/// Networks with a million parameters, whose layers have a normalisation, dropout, residual connections, frozen parameters
+/// Networks with a million parameters and the rows of a batch: one of which products update, and others whose layers have a normalisation, dropout, residual connections, frozen parameters
 /// and biases that do not fill their place in the arena, and one on jets.
-fn networks() -> Vec<(Network, Loss)> {
+fn networks() -> Vec<(Network, Loss, usize)> {
     use Activation::{Gelu, Linear, Tanh};
     let layer = |outputs, activation| Layer::new(outputs, activation);
     let plain = Network::new(601).dense(1000, Tanh).dense(501, Gelu).dense(3, Linear);
@@ -77,17 +93,18 @@ fn networks() -> Vec<(Network, Loss)> {
     frozen.layers[0].freeze_weight = true;
     let equation = Loss::equation("(u_t - u_xx)^2 + w * (u - d)^2", &["x", "t"], &["u"], &["w", "d"]).unwrap();
     vec![
-        (plain, Loss::SoftmaxCrossEntropy),
-        (surrounded, Loss::MeanSquaredError),
-        (frozen, Loss::Huber),
-        (Network::new(2).dense(1024, Tanh).dense(1024, Tanh).dense(1, Linear), equation),
+        (plain.clone(), Loss::SoftmaxCrossEntropy, 5),
+        (plain, Loss::SoftmaxCrossEntropy, 420),
+        (surrounded, Loss::MeanSquaredError, 5),
+        (frozen, Loss::Huber, 5),
+        (Network::new(2).dense(1024, Tanh).dense(1024, Tanh).dense(1, Linear), equation, 5),
     ]
 }
 
 /// What `steps` steps make of parameters and state.
 fn trained(device: &Device, network: &Network, plan: Plan) -> Vec<(Slot, Vec<u32>)> {
     const STEPS: usize = 3;
-    let state = plan.state();
+    let (state, params) = (plan.state(), plan.params.clone());
     let mut executor = device.executor(plan).unwrap();
     for SlotInfo { slot, len, .. } in executor.plan().slots.clone() {
         let scale = match slot {
@@ -96,7 +113,13 @@ fn trained(device: &Device, network: &Network, plan: Plan) -> Vec<(Slot, Vec<u32
             _ => continue,
         };
         let number = |i: usize| scale * (((i * 7919) % 1009) as f32 / 1009.0 - 0.4);
-        executor.write(slot, 0, &(0..len).map(number).collect::<Vec<_>>()).unwrap();
+        let mut numbers: Vec<_> = (0..len).map(number).collect();
+        if slot == Slot::Params {
+            // Room between tensors is nobody's: an update may go over it or not.
+            let ends = params.tensors.iter().map(|tensor| tensor.range().end);
+            ends.for_each(|end| numbers[end..end.next_multiple_of(ALIGNMENT).min(len)].fill(0.0));
+        }
+        executor.write(slot, 0, &numbers).unwrap();
     }
     let batch = executor.plan().batch;
     let entries = [ScheduleEntry::training(0.01, 1.0 / (batch * network.outputs()) as f32, batch); STEPS];
@@ -110,27 +133,54 @@ fn trained(device: &Device, network: &Network, plan: Plan) -> Vec<(Slot, Vec<u32
     state.into_iter().map(read).collect()
 }
 
-/// The same sums in the same order, whether a layer is updated at once or behind the backward pass; and a layer that is
-/// updated before the delta went through its weights is noticed.
+/// The same sums in the same order, whether a layer is updated by the product that sums its gradient, at once, or behind the
+/// backward pass; and a layer that is updated before the delta went through its weights is noticed.
 #[test]
 fn updating_layer_by_layer_changes_no_bit() {
-    for (number, (network, loss)) in networks().into_iter().enumerate() {
+    for (number, (network, loss, batch)) in networks().into_iter().enumerate() {
         let optimizer = [Rule::Adam, Rule::Momentum, Rule::Sgd][number % 3].optimizer();
-        let options = TrainingOptions { optimizer, steps: 3, ..TrainingOptions::new(5, loss) };
+        let options = TrainingOptions { optimizer, steps: 3, ..TrainingOptions::new(batch, loss) };
         let plan = |options| Plan::training(&network, &options).unwrap();
         let layer_by_layer = plan(options);
-        assert!(layer_by_layer.slot(Slot::LayerGradients).is_some() && layer_by_layer.slot(Slot::Gradients).is_none());
+        assert!(layer_by_layer.slot(Slot::Gradients).is_none());
+        assert_eq!(layer_by_layer.slot(Slot::LayerGradients).is_none(), number == 0, "{network}");
         let together = plan(TrainingOptions { all_gradients: true, ..options });
         let mut early = layer_by_layer.clone();
         let update = early.steps.iter().position(|step| step.label == "layers.1 update").unwrap();
         let update = early.steps.remove(update);
-        let last = early.steps.iter().rposition(|step| step.label.starts_with("layers.1.weight gradient")).unwrap();
-        early.steps.insert(last + 1, update);
+        let below = |label: &str| ["layers.0 delta", "layers.0 flow", "layers.0 arriving"].contains(&label);
+        let first = early.steps.iter().position(|step| below(&step.label)).unwrap();
+        early.steps.insert(first, update);
         for device in [Device::Cpu, common::gpu()] {
             let [found, expected, wrong] =
                 [&layer_by_layer, &together, &early].map(|plan| trained(&device, &network, plan.clone()));
             assert!(found == expected, "{}: {network} {loss}", device.name());
             assert!(found != wrong, "{}: {network} {loss}: an early update passed", device.name());
+        }
+    }
+}
+
+/// The same for every rule, on rows that are whole vectors and on others, with biases and without.
+#[test]
+fn products_update_as_every_optimizer_does() {
+    use Activation::{Gelu, Linear, Tanh};
+    let vectors = Network::new(64).dense(64, Tanh).dense(48, Gelu).dense(12, Linear);
+    let numbers = Network::new(63).dense(65, Tanh).dense(33, Gelu).dense(3, Linear).with_bias(Bias::None);
+    for network in [vectors, numbers] {
+        for &rule in Rule::ALL {
+            let options =
+                TrainingOptions { optimizer: rule.optimizer(), steps: 3, ..TrainingOptions::new(16, Loss::Huber) };
+            let plan = |options| Plan::training(&network, &options).unwrap();
+            let [by_products, by_gradients] = [false, true].map(|all_gradients| {
+                let plan = plan(TrainingOptions { all_gradients, ..options });
+                assert_eq!(plan.slot(Slot::Gradients).is_some(), all_gradients);
+                plan
+            });
+            for device in [Device::Cpu, common::gpu()] {
+                let [found, expected] =
+                    [&by_products, &by_gradients].map(|plan| trained(&device, &network, plan.clone()));
+                assert!(found == expected, "{}: {network} {rule:?}", device.name());
+            }
         }
     }
 }

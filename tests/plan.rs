@@ -5,19 +5,24 @@
 use wgrad::plan::{Plan, Planner, TrainingOptions};
 use wgrad::{Activation, Bias, Loss, Network};
 
+/// Where gradients are kept there is a step for each of the four equations; else the products that sum them update.
 #[test]
 fn the_plan_of_two_two_two_reads_as_the_four_equations() {
     let network = Network::new(2).dense(2, Activation::Sigmoid).dense(2, Activation::Sigmoid);
-    let plan = Plan::training(&network, &TrainingOptions::new(1, Loss::HalfSumOfSquares)).unwrap();
-    let expected = include_str!("plan_2_2_2.txt");
-    assert_eq!(plan.to_string(), expected, "\n{plan}");
+    let usual = TrainingOptions::new(1, Loss::HalfSumOfSquares);
+    let every = TrainingOptions { all_gradients: true, ..usual };
+    for (options, expected) in [(every, include_str!("gradients_2_2_2.txt")), (usual, include_str!("plan_2_2_2.txt"))] {
+        let plan = Plan::training(&network, &options).unwrap();
+        assert_eq!(plan.to_string(), expected, "\n{plan}");
+    }
 }
 
 #[test]
 fn a_shared_bias_takes_one_more_sum_and_no_bias_none() {
     let steps = |bias| {
         let network = Network::new(2).dense(3, Activation::Silu).dense(1, Activation::Linear).with_bias(bias);
-        Plan::training(&network, &TrainingOptions::new(4, Loss::Huber)).unwrap().steps.len()
+        let options = TrainingOptions { all_gradients: true, ..TrainingOptions::new(4, Loss::Huber) };
+        Plan::training(&network, &options).unwrap().steps.len()
     };
     assert_eq!(steps(Bias::Shared), steps(Bias::PerUnit) + 2);
     assert_eq!(steps(Bias::None), steps(Bias::PerUnit) - 2);

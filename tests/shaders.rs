@@ -111,8 +111,9 @@ fn declared(module: &Module) -> Vec<(u32, String, Access)> {
 #[test]
 fn shaders_declare_what_the_host_binds() {
     for (kernel, variant, module, _) in every_shader() {
-        let host: Vec<_> =
+        let mut host: Vec<_> =
             kernel.bindings().iter().map(|b: &BindingSpec| (b.index, b.name.to_owned(), b.access)).collect();
+        host.sort_by_key(|(index, ..)| *index);
         assert_eq!(declared(&module), host, "{kernel} {variant}");
 
         let first = |v: &naga::GlobalVariable| v.binding.as_ref().is_some_and(|binding| binding.binding == 0);

@@ -237,17 +237,17 @@ fn steps_in_several_submits_are_the_same_steps() {
     let data = dataset(16, false);
     let batch = Batch { inputs: &data.inputs.data, targets: &data.targets.data };
     for device in devices() {
-        let [at_once, one_by_one] = [1, 300].map(|parts| {
-            let options = TrainerOptions { losses_kept: 600, ..options(Loss::MeanSquaredError, 0) };
+        let [at_once, one_by_one] = [1, 450].map(|parts| {
+            let options = TrainerOptions { losses_kept: 900, ..options(Loss::MeanSquaredError, 0) };
             let mut trainer = Trainer::new(&device, network(), options).unwrap();
             trainer.load(&batch).unwrap();
             for _ in 0..parts {
-                trainer.repeat(600 / parts).unwrap();
+                trainer.repeat(900 / parts).unwrap();
             }
-            assert!(trainer.executor().plan().steps.len() * 600 > 3 * 2048);
+            assert!(trainer.executor().plan().steps.len() * 900 > 3 * 2048);
             (bits(&trainer.losses().unwrap()), bits(&trainer.parameters().unwrap()))
         });
-        assert_eq!(at_once.0.len(), 600);
+        assert_eq!(at_once.0.len(), 900);
         assert!(at_once == one_by_one, "{}", device.name());
     }
 }

@@ -1,5 +1,5 @@
-// δ = sum ⊙ f′, in place of what the forward pass stored for the derivative
+// δ = sum ⊙ f′
 fn epilogue(i: u32, j: u32, sum: Element) {
   let at = (i * u.dims.y + j) / WIDTH;
-  c[at] = sum * derivative_of(c[at]);
+  c[at] = to_operand(sum * derivative_of(stored_at(at)));
 }

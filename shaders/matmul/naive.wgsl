@@ -6,7 +6,9 @@ fn main(
   @builtin(local_invocation_id) local: vec3<u32>,
 ) {
   let part = part_of(workgroup, count);
-  let i = part.row_of_groups * 16u + local.y;
+  let row = part.row_of_groups * 16u;
+  behind_tiles(workgroup, count, row, 16u, local.y * 16u + local.x, 256u);
+  let i = row + local.y;
   let j = workgroup.x * 16u + local.x;
   if i >= u.dims.x || j >= u.dims.y {
     return;

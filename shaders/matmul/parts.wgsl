@@ -4,3 +4,4 @@ fn part_of(id: vec3<u32>, count: vec3<u32>) -> Part {
   let begin = min(id.z * length, u.dims.z);
   return Part(id.y, begin, min(begin + length, u.dims.z), id.z * u.dims.x);
 }
+fn behind_tiles(id: vec3<u32>, count: vec3<u32>, first: u32, rows: u32, local: u32, invocations: u32) {}

@@ -1,3 +1,3 @@
 fn epilogue(i: u32, j: u32, sum: Element) {
-  c[(i * u.dims.y + j) / WIDTH] = sum;
+  c[(i * u.dims.y + j) / WIDTH] = to_operand(sum);
 }

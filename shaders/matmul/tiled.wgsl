@@ -42,6 +42,7 @@ fn main(
   let part = part_of(workgroup, count);
   let row = part.row_of_groups * TILE;
   let col = workgroup.x * TILE;
+  behind_tiles(workgroup, count, row, TILE, local, 256u);
   var sums0 = vec4<f32>(0.0);
   var sums1 = vec4<f32>(0.0);
   var sums2 = vec4<f32>(0.0);

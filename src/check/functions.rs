@@ -2,7 +2,7 @@
 //! compiled for them against twins, the gradients of a network of them against the reference.
 
 use super::gradients::{Case, twice};
-use super::kernels::{check, is_checked, shapes};
+use super::kernels::{check, is_checked, sizes};
 use super::{Outcome, Tally, equations};
 use crate::Result;
 use crate::activation::{Activation, Stored};
@@ -74,15 +74,17 @@ impl Functions {
             form: Form::Nt,
             epilogue: Epilogue::Forward { activation, bias, keep },
         };
+        let delta = |apart| Kernel::Matmul { form: Form::Nn, epilogue: Epilogue::Delta { activation: hidden, apart } };
         let keeps = |activation: Activation| activation.stored() == Stored::Preactivation;
         let mut all = vec![
             forward(hidden, Bias::PerUnit, keeps(hidden)),
             forward(hidden, Bias::Shared, false),
             forward(output, Bias::None, keeps(output)),
-            Kernel::Matmul { form: Form::Nn, epilogue: Epilogue::Delta { activation: hidden } },
+            delta(false),
+            delta(true),
             Kernel::Loss { loss, activation: output },
         ];
-        all.extend(all.clone().into_iter().map(Mixed::of));
+        all.extend(all.clone().into_iter().map(Mixed::of).filter(|kernel| matches!(kernel, Kernel::Mixed(_))));
         let mut network = self.network(Bias::PerUnit);
         if let Some(last) = network.layers.last_mut() {
             last.activation = output;
@@ -116,7 +118,7 @@ impl Functions {
             let mut tally = Tally::new("kernel", kernel.to_string());
             for variant in device.variants(&kernel) {
                 if matches!(device, Device::Cpu) || is_checked(&kernel, number, variant) {
-                    for dims in shapes(&kernel).into_iter().filter(|&dims| kernel.runs(variant, dims)) {
+                    for dims in sizes(device, &kernel, variant) {
                         tally.add(check(device, &kernel, variant, dims, seed, &|_| {})?);
                     }
                 }

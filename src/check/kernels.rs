@@ -73,7 +73,7 @@ pub fn run(device: &Device, seed: u64, take: &mut dyn FnMut(Outcome)) -> Result<
             };
             let place = order.iter().position(|stem| *stem == kernel.stem()).unwrap_or(order.len());
             let tally = tallies.entry((place, subject.clone())).or_insert_with(|| Tally::new("kernel", subject));
-            for dims in shapes(&kernel).into_iter().filter(|&dims| kernel.runs(variant, dims)) {
+            for dims in sizes(device, &kernel, variant) {
                 tally.add(check(device, &kernel, variant, dims, seed, &|_| {})?);
             }
         }
@@ -115,6 +115,7 @@ fn family(kernel: &Kernel) -> String {
                 Epilogue::Parts => " in parts",
                 Epilogue::Forward { .. } => " + bias + activation",
                 Epilogue::Delta { .. } => " × derivative",
+                Epilogue::Update { .. } => " + update",
             };
             format!("matmul_{}{what}", form.name())
         }
@@ -153,6 +154,9 @@ pub(crate) fn shapes(kernel: &Kernel) -> Vec<[u32; 4]> {
         Kernel::Matmul { epilogue: Epilogue::Parts, .. } => {
             &[&[1, 1, 1, 2], &[3, 5, 7, 2], &[4, 4, 33, 3], &[17, 15, 64, 4], &[36, 68, 131, 5], &[4, 8, 9, 7]]
         }
+        Kernel::Matmul { epilogue: Epilogue::Update { .. }, .. } => {
+            &[&[1, 1, 1], &[17, 15, 16], &[36, 68, 12], &[63, 65, 31], &[65, 3, 7], &[132, 8, 9], &[8, 132, 5]]
+        }
         Kernel::Matmul { .. } => &[&[1, 1, 1], &[17, 15, 16], &[36, 68, 12], &[63, 65, 31], &[65, 3, 7]],
         Kernel::Loss { .. } => &[&[1, 1], &[5, 3, 1], &[17, 10], &[3, 64], &[2, 65, 1], &[257, 2]],
         Kernel::LossSum => &[&[1], &[7], &[255], &[256], &[257], &[1031]],
@@ -168,6 +172,14 @@ pub(crate) fn shapes(kernel: &Kernel) -> Vec<[u32; 4]> {
     };
     let padded = |sizes: &&[u32]| std::array::from_fn(|i| sizes.get(i).copied().unwrap_or(0));
     shapes.iter().map(padded).collect()
+}
+
+/// Those of them that `variant` runs on `device`: some drivers allow a loop only so many iterations.
+pub(super) fn sizes(device: &Device, kernel: &Kernel, variant: Variant) -> impl Iterator<Item = [u32; 4]> {
+    shapes(kernel).into_iter().filter(move |&dims| match device {
+        Device::Cpu => kernel.runs(variant, dims),
+        Device::Gpu(gpu) => gpu.takes(kernel, dims, variant),
+    })
 }
 
 /// The largest few of `shapes`: enough to tell a wrong variant before it is timed.
@@ -389,7 +401,14 @@ pub(super) fn contents(kernel: &Kernel, dims: [u32; 4], rng: &mut ChaCha8Rng) ->
                         all.push(Contents::Poison(x * y));
                     }
                 }
-                Epilogue::Delta { activation } => all[2] = stored(activation, real(x * y, 4.0)),
+                Epilogue::Delta { activation, apart: false } => all[2] = stored(activation, real(x * y, 4.0)),
+                Epilogue::Delta { activation, apart: true } => all.push(stored(activation, real(x * y, 4.0))),
+                Epilogue::Update { rule, .. } => {
+                    let params = kernel.lengths(dims)[2];
+                    all[2] = real(params, 2.0);
+                    all.extend(schedule(1));
+                    all.extend(update::states(rule, || real(params, 2.0)));
+                }
             }
             all
         }
@@ -463,9 +482,16 @@ pub(super) fn bounds(kernel: &Kernel, uniform: &Uniform, contents: &[Contents]) 
                     }
                     out[2] = errors(sums.into_iter().map(|z| Bounded::activation(activation, z)).collect());
                 }
-                Epilogue::Delta { activation } => {
-                    let deltas = sums.into_iter().zip(given(2));
+                Epilogue::Delta { activation, apart } => {
+                    let deltas = sums.into_iter().zip(given(if apart { 3 } else { 2 }));
                     out[2] = errors(deltas.map(|(sum, s)| sum * Bounded::derivative(activation, s)).collect());
+                }
+                Epilogue::Update { rule, .. } => {
+                    let columns = (0..x).map(|i| Bounded::sum(a.iter().skip(i).step_by(x).copied()));
+                    let biases =
+                        epilogue.bias_behind(x * y).into_iter().flat_map(|first| (first..).zip(columns.clone()));
+                    let gradients = sums.into_iter().enumerate().chain(biases);
+                    update::bounds(rule, uniform.hyper, gradients, &given, (2, 5), &mut out);
                 }
             }
         }
@@ -495,15 +521,8 @@ pub(super) fn bounds(kernel: &Kernel, uniform: &Uniform, contents: &[Contents]) 
             out[1] = (0..y).map(|j| Bounded::sum(matrix.iter().skip(j).step_by(y).copied()).error).collect();
         }
         Kernel::Update(rule) => {
-            let none = Bounded::given(0.0);
-            let state = |s: usize, i: usize| if s < rule.states() { given(4 + s)[i] } else { none };
-            let (p, g) = (given(3), given(2));
-            for i in 0..x {
-                let state = [state(0, i), state(1, i)];
-                let (p, state) = update::updated(rule, uniform.hyper, LEARNING_RATE, p[i], g[i], state);
-                out[3].push(p.error);
-                (0..rule.states()).for_each(|s| out[4 + s].push(state[s].error));
-            }
+            let gradients = given(2).into_iter().enumerate();
+            update::bounds(rule, uniform.hyper, gradients, &given, (3, 4), &mut out);
         }
         Kernel::Treatment(kernel) => out = treatment::bounds(kernel, [x, y], given, out),
         Kernel::Mixed(mixed) => return mixed_bounds(mixed, uniform, contents.to_vec()),

@@ -2,7 +2,7 @@
 
 use super::kernels::{self, Contents};
 use crate::compare::{UNIT_ROUNDOFF, product_error};
-use crate::kernel::{Kernel, Mixed};
+use crate::kernel::{Epilogue, Kernel, Mixed};
 use crate::optimizer::Rule;
 use crate::reference::Bounded;
 
@@ -14,6 +14,7 @@ pub(super) fn hyper(kernel: &Kernel, every: bool) -> [f32; 4] {
     let rule = match kernel {
         Kernel::Treatment(treatment) => return kernels::treatment::hyper(*treatment),
         Kernel::Update(rule) | Kernel::Mixed(Mixed::Update(rule)) => Some(*rule),
+        Kernel::Matmul { epilogue: Epilogue::Update { rule, .. }, .. } => Some(*rule),
         Kernel::FusedSum(sum) => sum.rule,
         Kernel::Resident(resident) => Some(resident.whole.rule),
         _ => None,
@@ -79,4 +80,26 @@ pub(super) fn updated(
     }
     let bounded = |i: usize| Bounded { value: results[i], error: errors[i] };
     (bounded(0), [bounded(1), bounded(2)])
+}
+
+/// The bounds of what an update writes by `gradients`, each with its place in the arenas: the bindings `params` and, from
+/// `states` on, the rule's state. What has no gradient stays as it is.
+pub(super) fn bounds(
+    rule: Rule,
+    hyper: [f32; 4],
+    gradients: impl Iterator<Item = (usize, Bounded)>,
+    given: &dyn Fn(usize) -> Vec<Bounded>,
+    (params, states): (usize, usize),
+    out: &mut [Vec<f64>],
+) {
+    let p = given(params);
+    let all_states: Vec<_> = (0..rule.states()).map(|s| given(states + s)).collect();
+    out[params] = vec![0.0; p.len()];
+    out[states..states + rule.states()].iter_mut().for_each(|bounds| *bounds = vec![0.0; p.len()]);
+    for (i, gradient) in gradients {
+        let state = |s: usize| all_states.get(s).map_or(Bounded { value: 0.0, error: 0.0 }, |state| state[i]);
+        let (p, state) = updated(rule, hyper, kernels::LEARNING_RATE, p[i], gradient, [state(0), state(1)]);
+        out[params][i] = p.error;
+        (0..rule.states()).for_each(|s| out[states + s][i] = state[s].error);
+    }
 }

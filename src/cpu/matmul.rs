@@ -1,27 +1,35 @@
+use super::column_sum::sum_columns;
 use super::elementwise::{activate, differentiate, multiply};
+use super::update::{Update, part};
 use super::{PerThread, Products, Views, at_least, for_row_blocks, light_rows, vectorized};
 use crate::activation::Activation;
-use crate::kernel::{Epilogue, Form, part_length};
+use crate::kernel::{Epilogue, Form, Uniform, part_length};
 use crate::network::Bias;
+use crate::optimizer::Rule;
 use crate::real::{Real, Strided};
 use std::ops::Range;
 
 /// `c = epilogue(A · B)`, `A` as `[m, k]`, `B` as `[k, n]`, `c` as `[m, n]`.
 pub(super) fn matmul<T: Real>(
-    [m, n, k, parts]: [usize; 4],
+    uniform: &Uniform,
     form: Form,
     epilogue: Epilogue,
     products: Products,
     mut views: Views<'_, T>,
     scratch: &mut Vec<T>,
 ) {
+    let [m, n, k, parts] = uniform.dims.map(|d| d as usize);
     let product = Product { shape: [m, n, k], form, a: views.read(0), b: views.read(1) };
     if epilogue == Epilogue::Parts {
         return product.parts(&mut views.write(2)[..parts * m * n], parts, products);
     }
+    if let Epilogue::Update { rule, .. } = epilogue {
+        return product.update(rule, epilogue.bias_behind(m * n), uniform.hyper, products, views, scratch);
+    }
     let c = &mut views.write(2)[..m * n];
-    if let Epilogue::Delta { activation } = epilogue {
-        return product.delta(activation, c, products, scratch);
+    if let Epilogue::Delta { activation, apart } = epilogue {
+        let stored = apart.then(|| &views.read(3)[..m * n]);
+        return product.delta(activation, stored, c, products, scratch);
     }
     let operand = views.read(3);
     let (kept, kept_cols) = match epilogue {
@@ -151,11 +159,22 @@ impl<T: Real> Product<'_, T> {
         }
     }
 
-    /// `c ← (A · B) ⊙ f′(c)`
-    fn delta(&self, activation: Activation, c: &mut [T], products: Products, scratch: &mut Vec<T>) {
+    /// `c ← (A · B) ⊙ f′(stored)`, where `c` is what was stored unless that is given.
+    fn delta(
+        &self,
+        activation: Activation,
+        stored: Option<&[T]>,
+        c: &mut [T],
+        products: Products,
+        scratch: &mut Vec<T>,
+    ) {
         let [m, n, k] = self.shape;
-        let finish = |c: &mut [T], sums: &[T]| {
-            for (c, sums) in c.chunks_mut(NEAREST_CACHE).zip(sums.chunks(NEAREST_CACHE)) {
+        let finish = |first: usize, c: &mut [T], sums: &[T]| {
+            let chunks = c.chunks_mut(NEAREST_CACHE).zip(sums.chunks(NEAREST_CACHE));
+            for (i, (c, sums)) in chunks.enumerate() {
+                if let Some(stored) = stored {
+                    c.copy_from_slice(&stored[first * n + i * NEAREST_CACHE..][..c.len()]);
+                }
                 differentiate(activation, c);
                 multiply(c, sums);
             }
@@ -166,13 +185,51 @@ impl<T: Real> Product<'_, T> {
                 sums.with(|sums| {
                     let sums = &mut sums[..c.len()];
                     self.rows(first, sums, products);
-                    finish(c, sums);
+                    finish(first, c, sums);
                 });
             });
         } else {
             let sums = at_least(scratch, m * n);
             self.gemm(0..m, 0..k, sums, true);
-            for_row_blocks(m, light_rows(n), [(c, n), (sums, n)], |_, [c, sums]| finish(c, sums));
+            for_row_blocks(m, light_rows(n), [(c, n), (sums, n)], |first, [c, sums]| finish(first, c, sums));
+        }
+    }
+
+    /// `c ← update(c, A · B)`, and where a bias lies behind it, the same for that with the sums of `A`'s columns, as it lies
+    /// in memory.
+    fn update(
+        &self,
+        rule: Rule,
+        bias: Option<usize>,
+        hyper: [f32; 4],
+        products: Products,
+        mut views: Views<'_, T>,
+        scratch: &mut Vec<T>,
+    ) {
+        let [m, n, k] = self.shape;
+        let update = Update::new(rule, views.entry(3), hyper);
+        let [params, first, second] = [views.write(2), views.write(5), views.write(6)];
+        let weight = [&mut *params, &mut *first, &mut *second].map(|arena| part(arena, 0, m * n));
+        if let Some(block) = self.block(products) {
+            let sums = PerThread::new(scratch, block.min(m) * n);
+            let widths = update.widths().map(|width| width * n);
+            let [params, first, second] = weight;
+            let arenas = [(params, widths[0]), (first, widths[1]), (second, widths[2])];
+            for_row_blocks(m, block, arenas, |row, arenas| {
+                sums.with(|sums| {
+                    let sums = &mut sums[..arenas[0].len()];
+                    self.rows(row, sums, products);
+                    update.run_alone(sums, arenas);
+                });
+            });
+        } else {
+            let sums = at_least(scratch, m * n);
+            self.gemm(0..m, 0..k, sums, true);
+            update.run(sums, weight);
+        }
+        if let Some(bias) = bias {
+            let sums = sum_columns(&self.a[..k * m], m, scratch);
+            update.run(sums, [params, first, second].map(|arena| part(arena, bias, m)));
         }
     }
 

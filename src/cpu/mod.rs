@@ -113,7 +113,7 @@ pub(crate) fn run<T: Real>(
     let dims = uniform.dims.map(|d| d as usize);
     match *kernel {
         Kernel::Gather => gather::gather(dims, views),
-        Kernel::Matmul { form, epilogue } => matmul::matmul(dims, form, epilogue, products, views, scratch),
+        Kernel::Matmul { form, epilogue } => matmul::matmul(uniform, form, epilogue, products, views, scratch),
         Kernel::Loss { loss, activation } => loss::loss(dims, loss, activation, T::one(), views, scratch),
         Kernel::LossSum => loss_sum::loss_sum(dims, views),
         Kernel::ColumnSum => column_sum::column_sum(dims, views, scratch),

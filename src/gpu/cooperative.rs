@@ -118,7 +118,7 @@ fn passes(gpu: &Arc<Gpu>, matrices: Cooperative) -> bool {
         (Form::Nt, Epilogue::Store),
         (Form::Tn, Epilogue::Store),
         (Form::Nt, forward),
-        (Form::Nn, Epilogue::Delta { activation }),
+        (Form::Nn, Epilogue::Delta { activation, apart: false }),
     ];
     let shapes = [[1, 1, 1, 0], [64, 64, 64, 64], [65, 63, 47, 0], [132, 68, 36, 64], [130, 70, 129, 128]];
     let in_parts = [[65, 63, 147, 3], [36, 68, 131, 5]].map(|dims| ((Form::Tn, Epilogue::Parts), dims));

@@ -339,7 +339,7 @@ impl Gpu {
     }
 
     /// Whether `variant` of `kernel` runs over `dims` within what the driver allows.
-    fn takes(&self, kernel: &Kernel, dims: [u32; 4], variant: Variant) -> bool {
+    pub(crate) fn takes(&self, kernel: &Kernel, dims: [u32; 4], variant: Variant) -> bool {
         let iterations = kernel.loop_iterations(variant, kernel.times(dims, 1));
         kernel.runs(variant, dims) && iterations <= self.most_loop_iterations()
     }

@@ -74,6 +74,7 @@ impl Broadcast {
         writeln!(w, "  let part = part_of(workgroup, count);")?;
         writeln!(w, "  let row = part.row_of_groups * {rows}u;")?;
         writeln!(w, "  let col = workgroup.x * {cols}u + lane * 4u;")?;
+        writeln!(w, "  behind_tiles(workgroup, count, row, {rows}u, lane, {lanes}u);")?;
         if vector {
             self.vector_starts(w, form)?;
         } else {

@@ -62,16 +62,21 @@ pub const GROWTH_INTERVAL: u32 = 2000;
 pub const SCALER_LEN: usize = 4;
 
 impl Mixed {
-    /// The kernel of mixed precision for the formula of `kernel`; `kernel` itself where it touches no matrix in f16.
+    /// The kernel of mixed precision for the formula of `kernel`; `kernel` itself where there is none.
     pub fn of(kernel: Kernel) -> Kernel {
         Kernel::Mixed(match kernel {
             Kernel::Gather => Mixed::Gather,
-            Kernel::Matmul { form, epilogue } => Mixed::Matmul { form, epilogue },
+            Kernel::Matmul { form, epilogue } if Mixed::has(epilogue) => Mixed::Matmul { form, epilogue },
             Kernel::Loss { loss, activation } => Mixed::Loss { loss, activation },
             Kernel::ColumnSum => Mixed::ColumnSum,
             Kernel::Update(rule) => Mixed::Update(rule),
             other => return other,
         })
+    }
+
+    /// Whether products of f16 have this epilogue. An update waits for what finds an overflow in any gradient.
+    fn has(epilogue: Epilogue) -> bool {
+        !matches!(epilogue, Epilogue::Delta { apart: true, .. } | Epilogue::Update { .. })
     }
 
     /// The kernel of f32 with the same formula; `None` where mixed precision has a formula of its own.
@@ -278,10 +283,12 @@ impl Mixed {
                         },
                         include_str!("../../shaders/half/matmul/forward.wgsl"),
                     ]),
-                    Epilogue::Delta { activation } => {
+                    Epilogue::Delta { activation, apart: false } => {
                         let delta = include_str!("../../shaders/half/matmul/delta.wgsl");
                         parts.extend([super::math([activation], None), activation.wgsl(), delta]);
                     }
+                    // Without an epilogue the text is refused.
+                    Epilogue::Delta { apart: true, .. } | Epilogue::Update { .. } => {}
                 }
                 let mut enable = "enable f16;\n";
                 if !matches!(variant, Variant::Cooperative(_)) {

@@ -6,6 +6,7 @@ use crate::activation::{Activation, Stored};
 use crate::graph::PRELUDE;
 use crate::loss::Loss;
 use crate::network::Bias;
+use crate::params::ALIGNMENT;
 
 impl Kernel {
     /// The complete WGSL of `variant`: the hook functions that this kernel is compiled for, then the kernel.
@@ -19,6 +20,7 @@ impl Kernel {
         let half = stored == Element::Half;
         const UNIFORM: &str = include_str!("../../shaders/uniform.wgsl");
         const SCHEDULE: &str = include_str!("../../shaders/schedule.wgsl");
+        const BINDINGS: &str = include_str!("../../shaders/matmul/bindings.wgsl");
         const LOSS_OF_ROWS: &str = include_str!("../../shaders/loss_sum/of_rows.wgsl");
         let lanes = match variant {
             Variant::Lanes(lanes) => lanes,
@@ -78,12 +80,12 @@ impl Kernel {
                     }
                     _ => vec![include_str!("../../shaders/matmul/load/element.wgsl")],
                 });
-                parts.push(include_str!("../../shaders/matmul/bindings.wgsl"));
-                parts.push(match epilogue {
-                    Epilogue::Parts => include_str!("../../shaders/matmul/parts.wgsl"),
-                    _ => include_str!("../../shaders/matmul/whole.wgsl"),
+                parts.extend([include_str!("../../shaders/matmul/part.wgsl"), form.wgsl()]);
+                parts.extend(match epilogue {
+                    Epilogue::Parts => vec![BINDINGS, include_str!("../../shaders/matmul/parts.wgsl")],
+                    Epilogue::Update { .. } => vec![],
+                    _ => vec![BINDINGS, include_str!("../../shaders/matmul/whole.wgsl")],
                 });
-                parts.push(form.wgsl());
                 match epilogue {
                     Epilogue::Store | Epilogue::Parts => parts.push(include_str!("../../shaders/matmul/store.wgsl")),
                     Epilogue::Forward { activation, bias, keep } => parts.extend([
@@ -101,9 +103,20 @@ impl Kernel {
                         },
                         include_str!("../../shaders/matmul/forward.wgsl"),
                     ]),
-                    Epilogue::Delta { activation } => {
-                        let delta = include_str!("../../shaders/matmul/delta.wgsl");
-                        parts.extend([math([activation], None), activation.wgsl(), of_elements, delta]);
+                    Epilogue::Delta { activation, apart } => parts.extend([
+                        math([activation], None),
+                        activation.wgsl(),
+                        of_elements,
+                        match apart {
+                            true => include_str!("../../shaders/matmul/delta/apart.wgsl"),
+                            false => include_str!("../../shaders/matmul/delta/in_place.wgsl"),
+                        },
+                        include_str!("../../shaders/matmul/delta.wgsl"),
+                    ]),
+                    Epilogue::Update { rule, bias } => {
+                        constants = format!("const HAS_BIAS: bool = {bias};\nconst ALIGNMENT: u32 = {ALIGNMENT}u;\n");
+                        let update = include_str!("../../shaders/matmul/update.wgsl");
+                        parts.extend([SCHEDULE, rule.wgsl(), &constants, update]);
                     }
                 }
                 if matches!(variant, Variant::Naive | Variant::Tiled) {

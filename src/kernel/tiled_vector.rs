@@ -73,6 +73,7 @@ fn main(
   let part = part_of(workgroup, count);
   let first_row = part.row_of_groups * 128u;
   let first_col = workgroup.x * 128u;
+  behind_tiles(workgroup, count, first_row, 128u, local, 256u);
 ";
 
 fn write(w: &mut String, form: Form) -> std::fmt::Result {

@@ -2,6 +2,7 @@
 
 use super::{Binding, Plan, Slot, Step};
 use crate::kernel::Access;
+use crate::params::Tensor;
 use std::fmt;
 
 impl fmt::Display for Plan {
@@ -39,11 +40,19 @@ impl Plan {
     }
 
     fn describe(&self, binding: &Binding) -> String {
-        let tensor = self.params.tensors.iter().find(|tensor| tensor.range() == binding.range);
-        match (binding.slot, tensor) {
-            (Slot::Params, Some(tensor)) => tensor.name.clone(),
-            (Slot::Gradients, Some(tensor)) => format!("∂{}", tensor.name),
-            (slot, _) => slot.to_string(),
+        let within = |tensor: &&Tensor| {
+            binding.range.start <= tensor.offset && tensor.range().end <= binding.range.end && !binding.range.is_empty()
+        };
+        let tensors: Vec<_> = self.params.tensors.iter().filter(within).collect();
+        let names = |prefix: &str| tensors.iter().map(|t| format!("{prefix}{}", t.name)).collect::<Vec<_>>().join(", ");
+        let of_a_layer = match (tensors.first(), tensors.last()) {
+            (Some(first), Some(last)) => first.layer == last.layer && (first.offset..last.range().end) == binding.range,
+            _ => false,
+        };
+        match binding.slot {
+            Slot::Params if of_a_layer => names(""),
+            Slot::Gradients if of_a_layer => names("∂"),
+            slot => slot.to_string(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The wiring of the fused planner: forward, loss and backward in one dispatch, the sum over the parts of the batch and the
 //! update in a second one, the loss, and in mixed precision the loss scale, in a third.
 
+use super::treatment::Keeping;
 use super::{Binding, Phase, Plan, Planner, ScheduleEntry, Slot, TrainingOptions, check_batch, treatment, whole};
 use crate::Result;
 use crate::activation::Activation;
@@ -164,7 +165,7 @@ impl Plan {
             self.scaler(options.precision);
             self.unscale(Phase::Sum, treatment::runs(params).map(|range| Binding { slot: Slot::Gradients, range }))?;
         }
-        self.change(params, options)
+        self.change(params, Keeping::Together, options)
     }
 
     fn scaler(&mut self, precision: Precision) -> Option<Binding> {

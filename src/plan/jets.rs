@@ -35,9 +35,9 @@ impl Plan {
         let rows = rows(options.batch, components)?;
         super::check_batch(network, rows)?;
         let (loss, precision) = (Some(options.loss), Precision::F32);
-        let layer_by_layer = options.updates_layer_by_layer(&params);
+        let keeping = options.keeping(network, &params);
         let biased = options.batch;
-        let wiring = Wiring { network, params: &params, batch: rows, biased, loss, precision, layer_by_layer };
+        let wiring = Wiring { network, params: &params, batch: rows, biased, loss, precision, keeping };
         let last = network.layers.len() - 1;
 
         if options.data_rows > 0 {
@@ -69,7 +69,7 @@ impl Plan {
             let kernel = jet(components, JetPass::InputGradient(equation))?;
             plan.push(Phase::Backward, kernel, dims, bindings, "input gradient of the equation itself")?;
         }
-        plan.change(&params, options)?;
+        plan.change(&params, keeping, options)?;
         plan.record(Phase::Finish, Kernel::LossSum, whole(Slot::RowLoss, options.batch), options.batch)?;
         plan.validate()?;
         Ok(plan)

@@ -1,11 +1,13 @@
 //! The wiring of the layer-wise planner, in [`Plan::layer_wise`].
 
+use super::treatment::Keeping;
 use super::{Binding, Phase, Plan, ScheduleEntry, Slot, TrainingOptions, check_batch, dimension, treatment, whole};
 use crate::activation::{Activation, Stored};
 use crate::kernel::mixed::SCALER_LEN;
 use crate::kernel::{Block, Epilogue, Form, Kernel, Mixed};
 use crate::loss::Loss;
 use crate::network::{Bias, Network, Normalization};
+use crate::optimizer::Rule;
 use crate::params::{Params, Role, Tensor};
 use crate::precision::Precision;
 use crate::{Error, Result};
@@ -14,7 +16,7 @@ use std::ops::Range;
 impl Plan {
     /// The layer-wise training step: one matrix product per layer forward, two backward, then the update.
     ///
-    /// A delta takes the place of what its `f′` is computed from, once the weight gradient of the layer above has read it.
+    /// Where gradients are kept, and with them deltas, [`Keeping`] says.
     ///
     /// The four equations, with ⊙ the element-wise product: `δ_L = ∇_a C ⊙ f′(z_L)` (kernel `loss`),
     /// `δ_l = (δ_{l+1} W_{l+1}) ⊙ f′(z_l)` (`matmul_nn × f′`), `∂C/∂b_l = Σ_rows δ_l` (`column_sum`),
@@ -23,8 +25,8 @@ impl Plan {
         let params = Params::of(network);
         let mut plan = Plan { batch: options.batch, params: params.clone(), ..Plan::default() };
         let (batch, loss, precision) = (options.batch, Some(options.loss), options.precision);
-        let layer_by_layer = options.updates_layer_by_layer(&params);
-        let wiring = Wiring { network, params: &params, batch, biased: batch, loss, precision, layer_by_layer };
+        let keeping = options.keeping(network, &params);
+        let wiring = Wiring { network, params: &params, batch, biased: batch, loss, precision, keeping };
         let last = network.layers.len() - 1;
 
         if options.data_rows > 0 {
@@ -62,7 +64,11 @@ impl Plan {
         plan.add_gradients(&wiring);
         for i in (0..=last).rev() {
             plan.backward(&wiring, i, options.all_gradients)?;
-            plan.update_layer(&wiring, i, options)?;
+            match keeping {
+                Keeping::Together => {}
+                Keeping::InTurns => plan.update_layer(&wiring, i, options)?,
+                Keeping::Nowhere => plan.update_by_product(&wiring, i, options)?,
+            }
         }
         if precision == Precision::F16 {
             let gradients = match options.all_gradients {
@@ -72,7 +78,7 @@ impl Plan {
             let input = plan.slot(Slot::InputGradient).map(|info| whole(Slot::InputGradient, info.len));
             plan.unscale(Phase::Backward, gradients.into_iter().chain(input))?;
         }
-        plan.change(&params, options)?;
+        plan.change(&params, keeping, options)?;
         plan.running_statistics(&wiring, options.accumulates)?;
         plan.record(Phase::Finish, Kernel::LossSum, whole(Slot::RowLoss, options.batch), options.batch)?;
         plan.validate()?;
@@ -143,8 +149,10 @@ impl Plan {
         if wiring.network.layers[i].normalization != Normalization::None && (all || wiring.trainable_below(i + 1)) {
             self.normalize_backward(wiring, i)?;
         }
-        self.weight_gradient(wiring, i, all)?;
-        self.bias_gradient(wiring, i, all)?;
+        if wiring.keeping != Keeping::Nowhere {
+            self.weight_gradient(wiring, i, all)?;
+            self.bias_gradient(wiring, i, all)?;
+        }
         let (batch, outputs, inputs) = (wiring.batch, wiring.network.layers[i].outputs, wiring.network.layer_inputs(i));
         let weight = wiring.weight(i)?;
         if i > 0 && (all || wiring.trainable_below(i)) && wiring.flows(i - 1) {
@@ -154,12 +162,15 @@ impl Plan {
             self.push(Phase::Backward, product, dims, bindings, format!("layers.{} flow", i - 1))?;
             self.join_backward(wiring, i - 1)?;
         } else if i > 0 && (all || wiring.trainable_below(i)) {
-            let epilogue = Epilogue::Delta { activation: wiring.activation(i - 1) };
+            let apart = wiring.keeping == Keeping::Nowhere;
+            let epilogue = Epilogue::Delta { activation: wiring.activation(i - 1), apart };
+            let mut bindings = vec![wiring.delta(i), weight, self.grow(wiring.delta(i - 1))];
+            bindings.extend(apart.then(|| wiring.stored(i - 1)));
             self.push(
                 Phase::Backward,
                 wiring.precision.of(Kernel::Matmul { form: Form::Nn, epilogue }),
                 [batch, inputs, outputs],
-                vec![wiring.delta(i), weight, wiring.delta(i - 1)],
+                bindings,
                 format!("layers.{} delta", i - 1),
             )?;
             self.begin_weight(wiring, i)?;
@@ -247,6 +258,39 @@ impl Plan {
         Ok(())
     }
 
+    /// The update of the weight and the bias of layer `i` by the product whose sums are the gradient.
+    fn update_by_product(&mut self, wiring: &Wiring<'_>, i: usize, options: &TrainingOptions) -> Result<()> {
+        let (batch, outputs, inputs) = (wiring.batch, wiring.network.layers[i].outputs, wiring.network.layer_inputs(i));
+        let (rule, bias) = (options.optimizer.rule(), wiring.network.layers[i].bias != Bias::None);
+        let kernel = Kernel::Matmul { form: Form::Tn, epilogue: Epilogue::Update { rule, bias } };
+        let mut run = wiring.param(i, Role::Weight)?.range;
+        if bias {
+            run.end = wiring.param(i, Role::Bias)?.range.end;
+        }
+        let mut bindings = vec![
+            wiring.delta(i),
+            wiring.input(i),
+            Binding { slot: Slot::Params, range: run.clone() },
+            whole(Slot::Schedule, options.steps * ScheduleEntry::WORDS),
+            whole(Slot::Clock, 1),
+        ];
+        bindings.extend(self.optimizer_state(rule, &run));
+        self.push(Phase::Update, kernel, [outputs, inputs, batch], bindings, format!("layers.{i} update"))?;
+        self.set_hyper(options.optimizer.hyper());
+        Ok(())
+    }
+
+    /// What the rule remembers of the parameters `run`.
+    fn optimizer_state(&mut self, rule: Rule, run: &Range<usize>) -> Vec<Binding> {
+        let states = (0..rule.states()).map(Slot::State);
+        states
+            .map(|slot| {
+                self.add(slot, self.params.len);
+                Binding { slot, range: run.clone() }
+            })
+            .collect()
+    }
+
     /// The update of the parameters `run` by `gradients`.
     pub(super) fn update(
         &mut self,
@@ -262,15 +306,10 @@ impl Plan {
             gradients,
             Binding { slot: Slot::Params, range: run.clone() },
         ];
-        for i in 0..rule.states() {
-            self.add(Slot::State(i), self.params.len);
-            bindings.push(Binding { slot: Slot::State(i), range: run.clone() });
-        }
+        bindings.extend(self.optimizer_state(rule, &run));
         bindings.extend((options.precision == Precision::F16).then(|| whole(Slot::Overflow, 1)));
         self.push(Phase::Update, options.precision.of(Kernel::Update(rule)), [run.len()], bindings, label)?;
-        if let Some(step) = self.steps.last_mut() {
-            step.uniform.hyper = options.optimizer.hyper();
-        }
+        self.set_hyper(options.optimizer.hyper());
         Ok(())
     }
 
@@ -320,7 +359,7 @@ fn gradient_strands(outputs: usize, batch: usize) -> usize {
 }
 
 const FEW_SUMS: usize = 1 << 16;
-const LONG_SUM: usize = 4096;
+pub(super) const LONG_SUM: usize = 4096;
 
 /// Which slot a layer reads and writes.
 pub(super) struct Wiring<'a> {
@@ -333,22 +372,22 @@ pub(super) struct Wiring<'a> {
     /// `None` in a prediction.
     pub(super) loss: Option<Loss>,
     pub(super) precision: Precision,
-    /// Whether a layer is updated before the gradients of the one below are computed.
-    pub(super) layer_by_layer: bool,
+    /// Where gradients are.
+    pub(super) keeping: Keeping,
 }
 
 impl<'a> Wiring<'a> {
     /// `batch` rows, a bias added to the first `biased` of them.
     pub(super) fn of_prediction(network: &'a Network, params: &'a Params, batch: usize, biased: usize) -> Self {
-        Wiring { network, params, batch, biased, loss: None, precision: Precision::F32, layer_by_layer: false }
+        Wiring { network, params, batch, biased, loss: None, precision: Precision::F32, keeping: Keeping::Together }
     }
 
     /// Where the gradients of `range` go, which are parameters of layer `i`.
     pub(super) fn gradient(&self, i: usize, range: Range<usize>) -> Binding {
         let first = self.params.tensors.iter().find(|tensor| tensor.layer == i).map_or(0, |tensor| tensor.offset);
-        match self.layer_by_layer {
-            true => Binding { slot: Slot::LayerGradients, range: range.start - first..range.end - first },
-            false => Binding { slot: Slot::Gradients, range },
+        match self.keeping {
+            Keeping::InTurns => Binding { slot: Slot::LayerGradients, range: range.start - first..range.end - first },
+            Keeping::Together | Keeping::Nowhere => Binding { slot: Slot::Gradients, range },
         }
     }
 
@@ -395,12 +434,15 @@ impl<'a> Wiring<'a> {
     }
 
     /// Where `δ = ∂loss/∂z` of layer `i` goes: in place of what it is computed from element by element, and nothing needs
-    /// any more. An equation takes other outputs than the one whose delta it writes, so the last layer's has a place of its
+    /// any more. Where products update, a hidden layer's input is needed behind its delta, and two slots take turns. An equation takes other outputs than the one whose delta it writes, so the last layer's has a place of its
     /// own there; in the layers below, the jets of the pre-activations are what derivatives need.
     pub(super) fn delta(&self, i: usize) -> Binding {
         match (self.loss, self.is_last(i)) {
-            (Some(Loss::Equation(_)), true) => whole(Slot::Delta, self.batch * self.network.outputs()),
+            (Some(Loss::Equation(_)), true) => whole(Slot::Delta(0), self.batch * self.network.outputs()),
             (Some(Loss::Equation(_)), false) | (_, true) => self.output(i),
+            (_, false) if self.keeping == Keeping::Nowhere => {
+                whole(Slot::Delta(i % 2), self.batch * self.network.layers[i].outputs)
+            }
             (_, false) => self.stored(i),
         }
     }

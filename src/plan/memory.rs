@@ -65,7 +65,7 @@ impl Slot {
             | Slot::Normal(_)
             | Slot::Statistics(_)
             | Slot::Joined(_) => Group::Activations,
-            Slot::Delta | Slot::Flow(_) => Group::Deltas,
+            Slot::Delta(_) | Slot::Flow(_) => Group::Deltas,
             Slot::DataInputs | Slot::DataTargets | Slot::Order => Group::Data,
             Slot::Partials
             | Slot::Scratch
@@ -126,12 +126,16 @@ mod tests {
         let bytes = |group| plan.bytes_of(group);
         assert_eq!(bytes(Group::Batch), 4 * 8 * 15);
         assert_eq!(bytes(Group::Activations), 4 * 8 * (20 + 20 + 30 + 5));
-        assert_eq!(bytes(Group::Deltas), 0, "deltas take the places of activations");
+        assert_eq!(bytes(Group::Deltas), 4 * 8 * (20 + 30), "products update, so that deltas have places apart");
         assert_eq!(bytes(Group::Data), 4 * 1000 * 16);
         assert_eq!(bytes(Group::OptimizerState), 0);
-        assert_eq!(bytes(Group::Parameters), bytes(Group::Gradients));
+        assert_eq!(bytes(Group::Gradients), 0);
         assert_eq!(Group::ALL.iter().map(|&group| bytes(group)).sum::<u64>(), plan.bytes());
-        assert_eq!(plan.needed_bytes(), plan.bytes() - bytes(Group::Workspace) - bytes(Group::Gradients));
+        assert_eq!(plan.needed_bytes(), plan.bytes() - bytes(Group::Workspace) - bytes(Group::Deltas));
+
+        let plan = Plan::training(&network, &TrainingOptions { all_gradients: true, ..options }).unwrap();
+        assert_eq!(plan.bytes_of(Group::Deltas), 0, "deltas take the places of activations");
+        assert_eq!(plan.bytes_of(Group::Parameters) + 4 * 8 * 10, plan.bytes_of(Group::Gradients), "and of the input");
 
         // In a prediction the widest layers are never there at the same time: what both slots take is more than is needed.
         let network = [40, 1, 1, 40, 1].iter().fold(Network::new(1), |net, &width| net.dense(width, Activation::Relu));

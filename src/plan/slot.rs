@@ -46,8 +46,8 @@ pub enum Slot {
     Joined(usize),
     /// `∂loss/∂y` of what every second layer puts out, where its delta does not come from a product at once.
     Flow(usize),
-    /// `∂loss/∂z` of the last layer, `[batch, outputs]`, where it cannot take the place of the output.
-    Delta,
+    /// `∂loss/∂z` of a layer, `[batch, outputs]`, where it cannot take the place of an activation; layers take turns.
+    Delta(usize),
     /// `∂loss/∂input`, `[batch, inputs]`.
     InputGradient,
     /// What the fused kernels scribble on.
@@ -100,7 +100,7 @@ impl std::fmt::Display for Slot {
             Slot::Statistics(i) => format!("statistics.{i}"),
             Slot::Joined(i) => format!("joined.{i}"),
             Slot::Flow(i) => format!("flow.{i}"),
-            Slot::Delta => "delta".to_owned(),
+            Slot::Delta(i) => format!("delta.{i}"),
             Slot::InputGradient => "input_gradient".to_owned(),
             Slot::Scratch => "scratch".to_owned(),
             Slot::Partials => "partials".to_owned(),

@@ -1,10 +1,11 @@
 //! From the gradients to changed parameters: what is done to gradients, the update, the average.
 
+use super::layerwise::LONG_SUM;
 use super::{Binding, Phase, Plan, Planner, Slot, TrainingOptions, Wiring, whole};
 use crate::kernel::treatment::CLIP_LEN;
 use crate::kernel::{Kernel, Treatment};
 use crate::loss::Loss;
-use crate::network::Network;
+use crate::network::{Bias, Network};
 use crate::params::{Params, Role};
 use crate::precision::Precision;
 use crate::{Error, Result};
@@ -46,22 +47,63 @@ impl TrainingOptions {
         self.treatments.any() || self.accumulates
     }
 
-    /// Whether each layer is updated as soon as nothing needs its old weights any more, so that gradients take turns in one
-    /// slot. Not where something needs all gradients together: the caller, a norm, a sum over micro-batches, or the overflow
-    /// that skips a step of mixed precision.
-    pub(super) fn updates_layer_by_layer(&self, params: &Params) -> bool {
+    /// Where a layer-wise step keeps gradients. Together where something needs them so: the caller, a norm, a sum over
+    /// micro-batches, or the overflow that skips a step of mixed precision. Else nowhere, where the products can update and
+    /// the deltas, which need places apart then, take less room than the gradients would.
+    pub(super) fn keeping(&self, network: &Network, params: &Params) -> Keeping {
         let together = self.all_gradients || self.treats_gradients() || self.precision == Precision::F16;
-        self.planner == Planner::LayerWise && !together && params.len >= LAYER_BY_LAYER_FROM
+        if self.planner != Planner::LayerWise || together {
+            return Keeping::Together;
+        }
+        let layer_len = |layer: usize| {
+            let tensors = params.tensors.iter().filter(|tensor| tensor.layer == layer && tensor.trainable);
+            tensors.map(|tensor| tensor.len()).sum::<usize>()
+        };
+        let (keeping, gradients) = match params.len >= LAYER_BY_LAYER_FROM {
+            true => (Keeping::InTurns, (0..network.layers.len()).map(layer_len).max().unwrap_or(0)),
+            false => (Keeping::Together, params.len),
+        };
+        let hidden = network.layers.split_last().map_or(&[][..], |(_, hidden)| hidden);
+        let widest = |turn: usize| hidden.iter().skip(turn).step_by(2).map(|layer| layer.outputs).max().unwrap_or(0);
+        let deltas = self.batch * (widest(0) + widest(1));
+        match self.products_update(network, params) && deltas <= gradients {
+            true => Keeping::Nowhere,
+            false => keeping,
+        }
+    }
+
+    /// Whether the product that sums a weight's gradient can update the weight, and the bias behind it.
+    fn products_update(&self, network: &Network, params: &Params) -> bool {
+        let of_layer = |i: usize| {
+            let trains = |role| params.get(i, role).map(|tensor| tensor.trainable);
+            let bias = network.layers[i].bias != Bias::Shared && trains(Role::Bias) != Some(false);
+            trains(Role::Weight) == Some(true) && bias
+        };
+        let plain = network.is_plain() && !matches!(self.loss, Loss::Equation(_));
+        plain && self.batch < LONG_SUM && (0..network.layers.len()).all(of_layer)
     }
 }
 
+/// Where a layer-wise step keeps gradients until the update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keeping {
+    /// In a slot for all of them.
+    Together,
+    /// In a slot for one layer's: each layer is updated as soon as nothing needs its old weights any more.
+    InTurns,
+    /// Nowhere: the product that sums a gradient updates the parameters. The delta that needs the old weights goes before it,
+    /// so that it cannot take the place of an activation, which the product needs.
+    Nowhere,
+}
+
 impl Plan {
-    /// The gradients lie in their slot, in mixed precision without the loss scale.
-    pub(super) fn change(&mut self, params: &Params, options: &TrainingOptions) -> Result<()> {
+    /// The update of what was not updated on the way; where gradients lie in their slot, in mixed precision without the loss
+    /// scale.
+    pub(super) fn change(&mut self, params: &Params, keeping: Keeping, options: &TrainingOptions) -> Result<()> {
         self.accumulate(params, options)?;
         self.penalty(params, options)?;
         self.clip(params, options)?;
-        let together = runs(params).filter(|_| !options.updates_layer_by_layer(params));
+        let together = runs(params).filter(|_| keeping == Keeping::Together);
         for run in together {
             let gradients = Binding { slot: Slot::Gradients, range: run.clone() };
             self.update(run, gradients, options, "update")?;
@@ -74,7 +116,7 @@ impl Plan {
 
     /// Room for the gradients of all parameters, where they are needed together.
     pub(super) fn add_gradients(&mut self, wiring: &Wiring<'_>) {
-        if !wiring.layer_by_layer {
+        if wiring.keeping == Keeping::Together {
             self.add(Slot::Gradients, wiring.params.len);
         }
     }
@@ -83,7 +125,7 @@ impl Plan {
     pub(super) fn update_layer(&mut self, wiring: &Wiring<'_>, i: usize, options: &TrainingOptions) -> Result<()> {
         let mut runs: Vec<Range<usize>> = Vec::new();
         let trained = wiring.params.tensors.iter().filter(|tensor| tensor.layer == i && tensor.trainable);
-        for tensor in trained.filter(|_| wiring.layer_by_layer) {
+        for tensor in trained.filter(|_| wiring.keeping == Keeping::InTurns) {
             match runs.last_mut() {
                 // Where there is room between two tensors, another layer may have left its gradients in it.
                 Some(run) if run.end == tensor.offset => run.end = tensor.range().end,
@@ -146,7 +188,7 @@ impl Plan {
             let bindings = vec![whole(Slot::Squares, count), self.add(Slot::Clip, CLIP_LEN)];
             let kernel = Kernel::Treatment(Treatment::ClipFactor);
             self.push(Phase::Update, kernel, [count], bindings, "norm of the gradient")?;
-            self.set_hyper([limit, 0.0]);
+            self.set_hyper([limit, 0.0, 0.0, 0.0]);
         }
         for run in runs(params) {
             let bindings = vec![whole(Slot::Clip, CLIP_LEN), Binding { slot: Slot::Gradients, range: run.clone() }];
@@ -186,13 +228,14 @@ impl Plan {
     ) -> Result<()> {
         let bindings = slots.iter().map(|&slot| Binding { slot, range: run.clone() }).collect();
         self.push(phase, Kernel::Treatment(treatment), [run.len()], bindings, label)?;
-        self.set_hyper(hyper);
+        self.set_hyper([hyper[0], hyper[1], 0.0, 0.0]);
         Ok(())
     }
 
-    fn set_hyper(&mut self, [first, second]: [f32; 2]) {
+    /// Gives the step that was just pushed its settings.
+    pub(super) fn set_hyper(&mut self, hyper: [f32; 4]) {
         if let Some(step) = self.steps.last_mut() {
-            step.uniform.hyper = [first, second, 0.0, 0.0];
+            step.uniform.hyper = hyper;
         }
     }
 }
