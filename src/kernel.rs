@@ -136,11 +136,11 @@ pub enum Epilogue {
         /// Whether to store the pre-activation for the backward pass.
         keep: bool,
     },
-    /// `δ = sum ⊙ f′`, in place of what the forward pass stored of the layer below for `f′`.
+    /// `δ = sum ⊙ f′`, by what the forward pass stored of the layer below for `f′`, and in its place.
     Delta {
         /// `f`
         activation: Activation,
-        /// Whether `δ` has a place apart, and what the forward pass stored stays.
+        /// Whether `δ` has a place apart instead, and what the forward pass stored stays.
         apart: bool,
     },
     /// The optimizer's update of the weight whose gradient the sum is; only of [`Form::Tn`]. The gradient is stored nowhere.

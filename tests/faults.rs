@@ -237,6 +237,9 @@ fn a_faulty_kernel_is_caught() {
     type Fault = Box<dyn Fn(&mut Plan)>;
     let becomes = |kernel: Kernel| -> Fault { Box::new(move |plan| plan.steps[0].kernel = kernel.clone()) };
     let parts = Kernel::Matmul { form: Form::Tn, epilogue: Epilogue::Parts };
+    let updates = |rule, bias| Kernel::Matmul { form: Form::Tn, epilogue: Epilogue::Update { rule, bias } };
+    let delta = Epilogue::Delta { activation: Activation::Sigmoid, apart: true };
+    let apart = Kernel::Matmul { form: Form::Nn, epilogue: delta };
     let one_less = |dim: usize| -> Fault { Box::new(move |plan| plan.steps[0].uniform.dims[dim] -= 1) };
     let vector_less = |dim: usize| -> Fault { Box::new(move |plan: &mut Plan| plan.steps[0].uniform.dims[dim] -= 4) };
     let other_setting = |i: usize| -> Fault { Box::new(move |plan| plan.steps[0].uniform.hyper[i] *= 1.01) };
@@ -285,6 +288,13 @@ fn a_faulty_kernel_is_caught() {
         ("a vector of terms short", store(Form::Nt), [20, 16, 12, 0], vector_less(2)),
         ("a term short of vectors", store(Form::Tn), [20, 16, 13, 0], one_less(2)),
         ("a vector of rows short", store(Form::Tn), [20, 16, 13, 0], vector_less(0)),
+        ("an update without its bias", updates(Rule::Sgd, true), [17, 15, 16, 0], becomes(updates(Rule::Sgd, false))),
+        ("an update a term short", updates(Rule::Adam, true), [17, 15, 16, 0], one_less(2)),
+        ("an update a row short", updates(Rule::Sgd, false), [17, 15, 16, 0], one_less(0)),
+        ("an update with another setting", updates(Rule::Momentum, true), [20, 16, 13, 0], other_setting(0)),
+        ("an update of vectors a term short", updates(Rule::RmsProp, true), [20, 16, 13, 0], one_less(2)),
+        ("a shifted delta apart", apart.clone(), [17, 15, 16, 0], bound_past_its_end(2)),
+        ("a derivative of others apart", apart, [17, 15, 16, 0], bound_past_its_end(3)),
         ("a part short", parts.clone(), [20, 16, 33, 3], one_less(3)),
         ("a term of the last part short", parts, [20, 16, 33, 3], one_less(2)),
         ("a row of the sum of vectors short", Kernel::ColumnSum, [65, 36, 0, 0], one_less(0)),

@@ -78,8 +78,9 @@ fn gradients_are_kept_only_where_something_needs_them() {
     }
 }
 
-/// Networks with a million parameters and the rows of a batch: one of which products update, and others whose layers have a normalisation, dropout, residual connections, frozen parameters
-/// and biases that do not fill their place in the arena, and one on jets.
+/// Networks with a million parameters and the rows of a batch: one of which products update, and others whose layers have a
+/// normalisation, dropout, residual connections, frozen parameters and biases that do not fill their place in the arena, and one
+/// on jets.
 fn networks() -> Vec<(Network, Loss, usize)> {
     use Activation::{Gelu, Linear, Tanh};
     let layer = |outputs, activation| Layer::new(outputs, activation);
@@ -94,7 +95,7 @@ fn networks() -> Vec<(Network, Loss, usize)> {
     let equation = Loss::equation("(u_t - u_xx)^2 + w * (u - d)^2", &["x", "t"], &["u"], &["w", "d"]).unwrap();
     vec![
         (plain.clone(), Loss::SoftmaxCrossEntropy, 5),
-        (plain, Loss::SoftmaxCrossEntropy, 420),
+        (plain, Loss::SoftmaxCrossEntropy, 640),
         (surrounded, Loss::MeanSquaredError, 5),
         (frozen, Loss::Huber, 5),
         (Network::new(2).dense(1024, Tanh).dense(1024, Tanh).dense(1, Linear), equation, 5),

@@ -1,6 +1,3 @@
-// c = epilogue(A · B) with A as [m, k], B as [k, n], c as [m, n]; dims: m, n, k. How A and B lie in memory is the form's
-// business, what happens to a sum before it is stored the epilogue's.
-
 // What a workgroup computes: terms `begin .. end` of the sums of a row of tiles. `first_row` is the row of `c` at which its
 // result begins.
 struct Part {

@@ -43,7 +43,7 @@ impl Broadcast {
         terms / 4 + 3 + u64::from(self.rows) * elements + u64::from(self.rows) / STEP as u64
     }
 
-    /// The entry point. It calls the form's `a_at` and `b_at`, the product's `part_of` and the epilogue.
+    /// The entry point. It calls the form's `a_at` and `b_at`, the product's `part_of` and `behind_tiles`, and the epilogue.
     pub fn wgsl(&self, form: Form) -> String {
         let mut text = String::new();
         // Writing to a String cannot fail.

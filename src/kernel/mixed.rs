@@ -256,6 +256,7 @@ impl Mixed {
                         }
                         _ => "alias Operand = f16;\nconst OPERAND_WIDTH: u32 = 1u;\n",
                     },
+                    include_str!("../../shaders/matmul/part.wgsl"),
                     include_str!("../../shaders/half/matmul/bindings.wgsl"),
                     form.wgsl(),
                 ];

@@ -12,7 +12,7 @@ pub fn loop_iterations(terms: u64) -> u64 {
     terms.div_ceil(16) * 5 + 8
 }
 
-/// The entry point. It calls the product's `part_of` and the epilogue.
+/// The entry point. It calls the product's `part_of` and `behind_tiles`, and the epilogue.
 pub fn wgsl(form: Form) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.

@@ -14,7 +14,7 @@ use crate::{Error, Result};
 use std::ops::Range;
 
 impl Plan {
-    /// The layer-wise training step: one matrix product per layer forward, two backward, then the update.
+    /// The layer-wise training step: one matrix product per layer forward, two backward, and the update.
     ///
     /// Where gradients are kept, and with them deltas, [`Keeping`] says.
     ///
@@ -162,7 +162,7 @@ impl Plan {
             self.push(Phase::Backward, product, dims, bindings, format!("layers.{} flow", i - 1))?;
             self.join_backward(wiring, i - 1)?;
         } else if i > 0 && (all || wiring.trainable_below(i)) {
-            let apart = wiring.keeping == Keeping::Nowhere;
+            let apart = wiring.delta(i - 1) != wiring.stored(i - 1);
             let epilogue = Epilogue::Delta { activation: wiring.activation(i - 1), apart };
             let mut bindings = vec![wiring.delta(i), weight, self.grow(wiring.delta(i - 1))];
             bindings.extend(apart.then(|| wiring.stored(i - 1)));
@@ -434,13 +434,14 @@ impl<'a> Wiring<'a> {
     }
 
     /// Where `δ = ∂loss/∂z` of layer `i` goes: in place of what it is computed from element by element, and nothing needs
-    /// any more. Where products update, a hidden layer's input is needed behind its delta, and two slots take turns. An equation takes other outputs than the one whose delta it writes, so the last layer's has a place of its
-    /// own there; in the layers below, the jets of the pre-activations are what derivatives need.
+    /// any more. Where products update, what a hidden layer puts out is needed behind its delta too, and two slots take turns.
+    /// An equation takes other outputs than the one whose delta it writes, so the last layer's has a place of its own there; in
+    /// the layers below, the jets of the pre-activations are what derivatives need.
     pub(super) fn delta(&self, i: usize) -> Binding {
         match (self.loss, self.is_last(i)) {
             (Some(Loss::Equation(_)), true) => whole(Slot::Delta(0), self.batch * self.network.outputs()),
             (Some(Loss::Equation(_)), false) | (_, true) => self.output(i),
-            (_, false) if self.keeping == Keeping::Nowhere => {
+            (_, false) if self.keeping == Keeping::Nowhere && self.stored(i) == self.output(i) => {
                 whole(Slot::Delta(i % 2), self.batch * self.network.layers[i].outputs)
             }
             (_, false) => self.stored(i),

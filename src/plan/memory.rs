@@ -126,7 +126,7 @@ mod tests {
         let bytes = |group| plan.bytes_of(group);
         assert_eq!(bytes(Group::Batch), 4 * 8 * 15);
         assert_eq!(bytes(Group::Activations), 4 * 8 * (20 + 20 + 30 + 5));
-        assert_eq!(bytes(Group::Deltas), 4 * 8 * (20 + 30), "products update, so that deltas have places apart");
+        assert_eq!(bytes(Group::Deltas), 4 * 8 * 30, "products update, and need the output of the second layer still");
         assert_eq!(bytes(Group::Data), 4 * 1000 * 16);
         assert_eq!(bytes(Group::OptimizerState), 0);
         assert_eq!(bytes(Group::Gradients), 0);

@@ -2,10 +2,11 @@
 
 use super::layerwise::LONG_SUM;
 use super::{Binding, Phase, Plan, Planner, Slot, TrainingOptions, Wiring, whole};
+use crate::activation::Stored;
 use crate::kernel::treatment::CLIP_LEN;
 use crate::kernel::{Kernel, Treatment};
 use crate::loss::Loss;
-use crate::network::{Bias, Network};
+use crate::network::{Bias, Layer, Network};
 use crate::params::{Params, Role};
 use crate::precision::Precision;
 use crate::{Error, Result};
@@ -64,7 +65,9 @@ impl TrainingOptions {
             false => (Keeping::Together, params.len),
         };
         let hidden = network.layers.split_last().map_or(&[][..], |(_, hidden)| hidden);
-        let widest = |turn: usize| hidden.iter().skip(turn).step_by(2).map(|layer| layer.outputs).max().unwrap_or(0);
+        // Where the pre-activation is stored, the delta can take its place.
+        let apart = |layer: &Layer| if layer.activation.stored() == Stored::Output { layer.outputs } else { 0 };
+        let widest = |turn: usize| hidden.iter().skip(turn).step_by(2).map(apart).max().unwrap_or(0);
         let deltas = self.batch * (widest(0) + widest(1));
         match self.products_update(network, params) && deltas <= gradients {
             true => Keeping::Nowhere,
@@ -72,7 +75,8 @@ impl TrainingOptions {
         }
     }
 
-    /// Whether the product that sums a weight's gradient can update the weight, and the bias behind it.
+    /// Whether the product that sums a weight's gradient can update the weight, and the bias behind it. Long sums come in parts
+    /// or strands, which another dispatch adds.
     fn products_update(&self, network: &Network, params: &Params) -> bool {
         let of_layer = |i: usize| {
             let trains = |role| params.get(i, role).map(|tensor| tensor.trainable);
@@ -92,13 +96,13 @@ pub(super) enum Keeping {
     /// In a slot for one layer's: each layer is updated as soon as nothing needs its old weights any more.
     InTurns,
     /// Nowhere: the product that sums a gradient updates the parameters. The delta that needs the old weights goes before it,
-    /// so that it cannot take the place of an activation, which the product needs.
+    /// so that it cannot take the place of what the layer below put out, which the product needs.
     Nowhere,
 }
 
 impl Plan {
-    /// The update of what was not updated on the way; where gradients lie in their slot, in mixed precision without the loss
-    /// scale.
+    /// What is done to gradients that lie together, in mixed precision without the loss scale, the update of the parameters
+    /// that no layer's step has updated, and the average.
     pub(super) fn change(&mut self, params: &Params, keeping: Keeping, options: &TrainingOptions) -> Result<()> {
         self.accumulate(params, options)?;
         self.penalty(params, options)?;

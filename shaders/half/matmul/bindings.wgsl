@@ -1,15 +1,6 @@
 // c = epilogue(A · B) with A as [m, k], B as [k, n], c as [m, n]; dims: m, n, k. Operands are f16, sums f32. How A and B lie
 // in memory is the form's business, what happens to a sum before it is stored the epilogue's.
 
-// What a workgroup computes: terms `begin .. end` of the sums of a row of tiles. `first_row` is the row of `c` at which its
-// result begins.
-struct Part {
-  row_of_groups: u32,
-  begin: u32,
-  end: u32,
-  first_row: u32,
-}
-
 @group(0) @binding(1) var<storage, read> a: array<Operand>;
 @group(0) @binding(2) var<storage, read> b: array<Operand>;
 
