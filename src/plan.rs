@@ -21,7 +21,7 @@ use slot::whole;
 pub use slot::{Binding, ScheduleEntry, Slot, SlotInfo};
 
 use crate::kernel::resident::DEFAULT_WORKGROUP_MEMORY;
-use crate::kernel::{Access, Element, Kernel, Uniform};
+use crate::kernel::{Access, Element, Epilogue, Form, Kernel, Uniform};
 use crate::loss::Loss;
 use crate::network::Network;
 use crate::optimizer::Optimizer;
@@ -249,13 +249,18 @@ impl Plan {
     }
 
     /// Checks what executors rely on: every step binds what its kernel declares, inside the slots, at aligned offsets,
-    /// and writes no slot that it also reads (WebGPU forbids it).
+    /// and writes no slot that it also reads (WebGPU forbids it); a product that updates sums a weight's gradient.
     pub fn validate(&self) -> Result<()> {
         for step in &self.steps {
             let specs = step.kernel.bindings();
             let wrong = |what: String| Err(Error::Config(format!("plan step {:?}: {what}", step.label)));
             if specs.len() != step.bindings.len() {
                 return wrong(format!("expected {} bindings, found {}", specs.len(), step.bindings.len()));
+            }
+            if let Kernel::Matmul { form: form @ (Form::Nn | Form::Nt), epilogue: Epilogue::Update { .. } } =
+                step.kernel
+            {
+                return wrong(format!("a product updates a weight in the form tn, found {}", form.name()));
             }
             let lengths = step.kernel.lengths(step.uniform.dims);
             for ((spec, binding), least) in specs.iter().zip(&step.bindings).zip(lengths) {

@@ -5,9 +5,9 @@ mod common;
 
 use std::ops::ControlFlow;
 use wgrad::data::{Dataset, Matrix, Task};
-use wgrad::kernel::Element;
+use wgrad::kernel::{Element, Form, Kernel};
 use wgrad::optimizer::{Momentum, Optimizer};
-use wgrad::plan::{Binding, Phase, Plan, Planner, Slot, SlotInfo, TrainingOptions};
+use wgrad::plan::{Binding, Phase, Plan, Planner, Slot, SlotInfo, Step, TrainingOptions};
 use wgrad::train::{Epoch, Observer, gradients};
 use wgrad::{Activation, Batch, Device, Error, Layer, Loss, Network, Params, Predictor, Trainer, TrainerOptions};
 
@@ -329,7 +329,7 @@ fn sums_over_a_long_batch_are_whole() {
     approx::assert_relative_eq!(found[0].loss, found[1].loss, max_relative = 1e-4);
 
     let far = Plan::single(
-        wgrad::kernel::Kernel::ColumnSum,
+        Kernel::ColumnSum,
         wgrad::kernel::Uniform { dims: [1 << 22, 1, 0, 0], ..Default::default() },
         [(0, 1 << 22), (1, 1)].map(|(i, len)| SlotInfo { slot: Slot::State(i), len, element: Element::Real }).to_vec(),
         [(0, 1 << 22), (1, 1)].map(|(i, len)| Binding { slot: Slot::State(i), range: 0..len }).to_vec(),
@@ -359,6 +359,12 @@ fn a_plan_refuses_what_webgpu_refuses() {
     assert!(refused(&|p| p.steps[0].bindings.truncate(2)).contains("bindings"));
     assert!(refused(&|p| p.slots.clear()).contains("no slot"));
     assert!(refused(&|p| p.steps[0].uniform.dims[2] += 1).contains("elements, found"));
+    let other_form = refused(&|p| {
+        let updates = |step: &&mut Step| step.phase == Phase::Update;
+        let Kernel::Matmul { form, .. } = &mut p.steps.iter_mut().find(updates).unwrap().kernel else { return };
+        *form = Form::Nn;
+    });
+    assert!(other_form.contains("updates a weight in the form tn, found nn"), "{other_form}");
     assert_eq!(refused(&|_| {}), "");
     assert_eq!(plan().dispatches(Planner::LayerWise.step()), plan().steps.len());
 }
