@@ -54,7 +54,7 @@ impl Fused {
         match variant {
             Variant::Broadcast(_) => {
                 self.write_vector_access(w, &layout)?;
-                broadcast::forward(w, self.network.outputs())?;
+                broadcast::forward(w)?;
             }
             Variant::Tiled => {
                 w.push_str(include_str!("../../../shaders/fused/elements.wgsl"));
@@ -84,7 +84,7 @@ impl Fused {
         self.write_input_gradient(w, source, vectors)?;
         match variant {
             Variant::Broadcast(_) => {
-                broadcast::gradients(w, self.network.outputs())?;
+                broadcast::gradients(w)?;
                 broadcast::backward(w)?;
             }
             _ => {
