@@ -59,6 +59,13 @@ fn gradients_are_kept_only_where_something_needs_them() {
     let larger = TrainingOptions { batch: 1200, ..plain };
     assert_eq!(labels(&wide, &larger), (vec![Slot::LayerGradients], layers.clone()));
     assert_eq!(labels(&narrow, &larger), together);
+    // A single layer has no delta to keep; sums over a batch as long as this come in parts.
+    let single = Network::new(64).dense(4, Activation::Linear);
+    assert_eq!(
+        labels(&single, &TrainingOptions { batch: 4095, ..plain }),
+        (vec![], vec!["layers.0 update".to_owned()])
+    );
+    assert_eq!(labels(&single, &TrainingOptions { batch: 4096, ..plain }), together);
     // What a product cannot update by itself.
     let mut frozen = wide.clone();
     frozen.layers[0].freeze_weight = true;
