@@ -21,17 +21,7 @@ pub trait Executor: Send {
     /// Writes `pieces`, one behind the other, into the elements `range` of a slot, behind the work handed over so far: what
     /// runs still reads the elements as they were. What `range` does not take is left. On the GPU the numbers pass through
     /// a ring of staging buffers, so that nothing is allocated and nothing waits until the ring is full.
-    fn stream(&mut self, slot: Slot, range: Range<usize>, pieces: &mut dyn Iterator<Item = &[f32]>) -> Result<()> {
-        let mut at = range.start;
-        while at < range.end {
-            let missing = || Error::shape("the numbers to stream", range.len(), at - range.start);
-            let piece = pieces.next().ok_or_else(missing)?;
-            let piece = &piece[..piece.len().min(range.end - at)];
-            self.write(slot, at, piece)?;
-            at += piece.len();
-        }
-        Ok(())
-    }
+    fn stream(&mut self, slot: Slot, range: Range<usize>, pieces: &mut dyn Iterator<Item = &[f32]>) -> Result<()>;
 
     /// Runs the steps of the given phases in the order of the plan, all of them `times` times. Returns once the work is
     /// handed over; only [`Readback::wait`] waits for its end.

@@ -8,6 +8,7 @@ pub mod fused;
 pub mod jet;
 pub mod mixed;
 pub mod resident;
+mod sliced;
 mod text;
 mod tiled_vector;
 pub mod treatment;
@@ -23,6 +24,7 @@ pub use mixed::Mixed;
 pub use resident::Resident;
 use text::math;
 pub use treatment::Treatment;
+pub(crate) use variant::SOFTWARE_LANES;
 use variant::lanes_of;
 pub use variant::{Abilities, Variant};
 pub use whole::Whole;
@@ -450,7 +452,8 @@ impl Kernel {
                 let tiles = match variant {
                     Variant::Broadcast(broadcast) => broadcast.loop_iterations(terms),
                     Variant::Tiled => terms.div_ceil(16) * (1 + 16 + 8) + 16,
-                    Variant::TiledVector => tiled_vector::loop_iterations(terms),
+                    Variant::TiledVector(_) => tiled_vector::loop_iterations(terms),
+                    Variant::Sliced | Variant::SlicedVector => sliced::loop_iterations(terms),
                     _ => terms,
                 };
                 let sums_of_columns = match (epilogue, variant) {
@@ -500,7 +503,8 @@ impl Kernel {
                 let (rows, cols) = match variant {
                     Variant::Broadcast(b) => (u64::from(b.rows), u64::from(b.cols())),
                     Variant::Tiled => (64, 64),
-                    Variant::TiledVector => (u64::from(tiled_vector::TILE), u64::from(tiled_vector::TILE)),
+                    Variant::TiledVector(tile) => (u64::from(tile), u64::from(tile)),
+                    Variant::Sliced | Variant::SlicedVector => (u64::from(sliced::TILE), u64::from(sliced::TILE)),
                     _ => (16, 16),
                 };
                 let [row_groups, folds, _] = linear(x.div_ceil(rows));

@@ -90,14 +90,24 @@ fn a_first_run_does_not_wait_for_barriers_in_software() {
 fn the_heuristic_knows_what_runs_a_kernel() {
     let product = |dims, able| Kernel::Matmul { form: Form::Nt, epilogue: Epilogue::Store }.heuristic(dims, able);
     let large = [128, 256, 784, 1];
-    let [none, software, gpu] = [Abilities::default(), Abilities::of_subgroup(8), Abilities::of_subgroup(32)];
-    for (able, load) in [(software, Load::Vector), (Abilities { pairs: true, ..software }, Load::Pairs)] {
-        assert!(matches!(product(large, able), Variant::Broadcast(broadcast) if broadcast.load == load));
+    let [none, software] = [Abilities::default(), Abilities::of_software(Load::Pairs)];
+    for load in [Load::Vector, Load::Pairs] {
+        let chosen = product(large, Abilities::of_software(load));
+        assert!(matches!(chosen, Variant::Broadcast(broadcast) if broadcast.load == load));
     }
-    assert_eq!([none, gpu].map(|able| product(large, able)), [Variant::TiledVector; 2]);
+    // Some GPUs have subgroups as small as a CPU's vectors.
+    let [small, gpu] = [8, 32].map(Abilities::of_subgroup);
+    for able in [none, small, gpu] {
+        // A tile large enough for few loads, and small enough that there are many of them; else sums are divided.
+        let tiles = [[8192, 1024, 784, 1], [1024, 1024, 1024, 1], large].map(|dims| product(dims, able));
+        assert_eq!(tiles, [Variant::TiledVector(128), Variant::TiledVector(64), Variant::SlicedVector]);
+        let odd = [[8192, 1023, 785, 1], [128, 10, 127, 1], [8192, 3, 785, 1]].map(|dims| product(dims, able));
+        assert_eq!(odd, [Variant::Tiled, Variant::Sliced, Variant::Naive]);
+    }
     // In software a tiny product takes less than an unrolled text takes to hand over, and a short sum less than a wait.
     let tiny = [16, 8, 32, 1];
-    assert_eq!([software, gpu].map(|able| product(tiny, able)), [Variant::Naive, Variant::Tiled]);
+    assert_eq!([software, gpu].map(|able| product(tiny, able)), [Variant::Naive, Variant::SlicedVector]);
+    assert_eq!(product([16, 8, 12, 1], gpu), Variant::Naive, "there is little to divide");
     let sum = |rows, able| Kernel::LossSum.heuristic([rows, 1, 1, 1], able);
     assert_eq!([128, 1 << 20].map(|rows| sum(rows, software)), [Variant::Naive, Variant::Lanes(256)]);
     assert_eq!([1, 128].map(|rows| sum(rows, gpu)), [Variant::Naive, Variant::Lanes(256)]);

@@ -17,26 +17,11 @@ fn part_of(id: vec3<u32>, count: vec3<u32>) -> Part {
   return Part(id.y + id.z * count.y, 0u, select(u.dims.z, 0u, is_behind(id, count)), 0u);
 }
 
-fn behind_tiles(id: vec3<u32>, count: vec3<u32>, first: u32, rows: u32, local: u32, invocations: u32) {
+// Of columns i .. of a, as many as an Element holds.
+fn update_bias(i: u32, gradient: Element) {
   let bias = (u.dims.x * u.dims.y + ALIGNMENT - 1u) / ALIGNMENT * ALIGNMENT;
-  let end = select(first, min(first + rows, u.dims.x), is_behind(id, count));
-  for (var i = first + local * WIDTH; i < end; i += invocations * WIDTH) {
-    var gradient = Element(0.0);
-    var k = 0u;
-    // Four loads on their way at a time, their sum still in order.
-    for (; k + 4u <= u.dims.z; k += 4u) {
-      let x0 = operand(a[(k * u.dims.x + i) / WIDTH]);
-      let x1 = operand(a[((k + 1u) * u.dims.x + i) / WIDTH]);
-      let x2 = operand(a[((k + 2u) * u.dims.x + i) / WIDTH]);
-      let x3 = operand(a[((k + 3u) * u.dims.x + i) / WIDTH]);
-      gradient = (((gradient + x0) + x1) + x2) + x3;
-    }
-    for (; k < u.dims.z; k++) {
-      gradient += operand(a[(k * u.dims.x + i) / WIDTH]);
-    }
-    let at = (bias + i) / WIDTH;
-    c[at] = to_operand(update(at, operand(c[at]), gradient, rates));
-  }
+  let at = (bias + i) / WIDTH;
+  c[at] = to_operand(update(at, operand(c[at]), gradient, rates));
 }
 
 fn epilogue(i: u32, j: u32, sum: Element) {

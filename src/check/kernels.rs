@@ -91,7 +91,9 @@ pub(super) fn is_checked(kernel: &Kernel, number: usize, variant: Variant) -> bo
             return (number + usize::from(variant == Variant::Tiled)).is_multiple_of(3);
         }
         Variant::Broadcast(broadcast) => broadcast.rows as usize / 8 + usize::from(broadcast.reads_vectors()),
-        Variant::TiledVector => 0,
+        Variant::TiledVector(tile) => tile as usize / 64,
+        Variant::Sliced => 3,
+        Variant::SlicedVector => 4,
         Variant::Cooperative(matrices) => 2 + usize::from(matrices.vector) + 2 * usize::from(matrices.is_enlarged()),
         Variant::Naive if kernel.repeats() => return (number + 1).is_multiple_of(4),
         Variant::Lanes(lanes) if kernel.repeats() => return (number + lanes.ilog2() as usize / 2).is_multiple_of(4),
@@ -155,7 +157,7 @@ pub(crate) fn shapes(kernel: &Kernel) -> Vec<[u32; 4]> {
             &[&[1, 1, 1, 2], &[3, 5, 7, 2], &[4, 4, 33, 3], &[17, 15, 64, 4], &[36, 68, 131, 5], &[4, 8, 9, 7]]
         }
         Kernel::Matmul { epilogue: Epilogue::Update { .. }, .. } => {
-            &[&[1, 1, 1], &[17, 15, 16], &[36, 68, 12], &[63, 65, 31], &[65, 3, 7], &[132, 8, 9], &[8, 132, 5]]
+            &[&[1, 1, 1], &[17, 15, 16], &[36, 68, 12], &[63, 65, 31], &[65, 3, 7], &[132, 8, 9], &[8, 132, 131]]
         }
         Kernel::Matmul { .. } => &[&[1, 1, 1], &[17, 15, 16], &[36, 68, 12], &[63, 65, 31], &[65, 3, 7]],
         Kernel::Loss { .. } => &[&[1, 1], &[5, 3, 1], &[17, 10], &[3, 64], &[2, 65, 1], &[257, 2]],

@@ -1,11 +1,11 @@
 use super::{View, Views, run};
-use crate::Result;
 use crate::error::try_zeros;
 use crate::executor::{Executor, Readback, locate};
 use crate::kernel::fused::SCRATCH;
 use crate::kernel::{Access, Element, MOST_BINDINGS};
 use crate::plan::{Phase, Plan, Slot};
 use crate::real::Real;
+use crate::{Error, Result};
 use half::f16;
 use std::any::TypeId;
 use std::ops::Range;
@@ -167,15 +167,23 @@ impl<T: Real> Executor for CpuExecutor<T> {
         let range = offset..offset + values.len();
         let index = locate(&self.plan, slot, &range, Element::Real)?;
         if let Buffer::Real(all) = &mut self.buffers[index] {
-            let exact = TypeId::of::<T>() == TypeId::of::<f32>();
-            let place = &mut all[range];
-            match self.plan.slots[index].element {
-                Element::Half => {
-                    place.iter_mut().zip(values).for_each(|(to, &from)| *to = T::of(f16::from_f32(from).to_f64()));
-                }
-                _ if exact => place.copy_from_slice(bytemuck::cast_slice(values)),
-                _ => place.iter_mut().zip(values).for_each(|(to, &from)| *to = T::of(f64::from(from))),
-            }
+            put(&mut all[range], values, self.plan.slots[index].element);
+        }
+        Ok(())
+    }
+
+    fn stream(&mut self, slot: Slot, range: Range<usize>, pieces: &mut dyn Iterator<Item = &[f32]>) -> Result<()> {
+        let index = locate(&self.plan, slot, &range, Element::Real)?;
+        let (Buffer::Real(all), element) = (&mut self.buffers[index], self.plan.slots[index].element) else {
+            return Ok(());
+        };
+        let mut place = &mut all[range.clone()];
+        while !place.is_empty() {
+            let missing = || Error::shape("the numbers to stream", range.len(), range.len() - place.len());
+            let piece = pieces.next().ok_or_else(missing)?;
+            let (now, rest) = place.split_at_mut(piece.len().min(place.len()));
+            put(now, &piece[..now.len()], element);
+            place = rest;
         }
         Ok(())
     }
@@ -203,5 +211,14 @@ impl<T: Real> Executor for CpuExecutor<T> {
         locate(&self.plan, slot, &range, Element::Real)?;
         let values = self.values(slot)?[range].iter().map(|x| x.f64() as f32).collect();
         Ok(Readback(Box::pin(std::future::ready(Ok(values)))))
+    }
+}
+
+/// Stores numbers as a slot of `element` holds them.
+fn put<T: Real>(place: &mut [T], values: &[f32], element: Element) {
+    match element {
+        Element::Half => place.iter_mut().zip(values).for_each(|(to, &from)| *to = T::of(f16::from_f32(from).to_f64())),
+        _ if TypeId::of::<T>() == TypeId::of::<f32>() => place.copy_from_slice(bytemuck::cast_slice(values)),
+        _ => place.iter_mut().zip(values).for_each(|(to, &from)| *to = T::of(f64::from(from))),
     }
 }

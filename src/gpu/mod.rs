@@ -10,7 +10,7 @@ pub(crate) use adapters::describe;
 pub use adapters::{AdapterEntry, list_adapters};
 pub use executor::{GpuExecutor, VariantChoice};
 
-use crate::kernel::{Abilities, Access, Cooperative, Kernel, Uniform, Variant};
+use crate::kernel::{Abilities, Access, Cooperative, Kernel, Load, SOFTWARE_LANES, Uniform, Variant};
 use crate::{Error, Result};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -128,9 +128,12 @@ impl Gpu {
     /// of four at once anyway.
     pub fn abilities(&self) -> Abilities {
         let subgroup = self.subgroup();
-        let pairs = Abilities { subgroup, pairs: false }.is_software()
-            && self.device.features().contains(wgpu::Features::SHADER_INT64);
-        Abilities { subgroup, pairs }
+        let load = match self.device.features().contains(wgpu::Features::SHADER_INT64) {
+            true => Load::Pairs,
+            false => Load::Vector,
+        };
+        let software = self.info.device_type == wgpu::DeviceType::Cpu && subgroup == Some(SOFTWARE_LANES);
+        Abilities { subgroup, software: software.then_some(load) }
     }
 
     /// Iterations of all loops together that an invocation may take. Mesa's llvmpipe leaves every loop of a shader after

@@ -9,7 +9,7 @@ mod text;
 pub use sum::FusedSum;
 
 use super::mixed::SCALER_LEN;
-use super::{Abilities, Access, BindingSpec, Broadcast, Cooperative, Element, Variant, binding};
+use super::{Abilities, Access, BindingSpec, Broadcast, Cooperative, Element, SOFTWARE_LANES, Variant, binding};
 use crate::activation::Stored;
 use crate::loss::Loss;
 use crate::network::{Bias, Network};
@@ -294,7 +294,7 @@ impl Fused {
     /// The text for software rasterisers, where it serves. They gain nothing from f16, and compile it slowly.
     fn broadcast(&self, abilities: Abilities) -> Option<Variant> {
         let serves = abilities.is_software() && self.precision == Precision::F32 && self.fills_tiles();
-        let broadcast = Broadcast { lanes: 8, rows: TILE_ROWS as u32, load: abilities.load() };
+        let broadcast = Broadcast { lanes: SOFTWARE_LANES, rows: TILE_ROWS as u32, load: abilities.load() };
         serves.then_some(Variant::Broadcast(broadcast))
     }
 

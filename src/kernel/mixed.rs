@@ -1,8 +1,10 @@
 //! The kernels of mixed precision: matrices in f16, sums in f32, deltas times the dynamic loss scale. Where a kernel of
 //! f32 has the same formula its twin serves: an executor rounds what lies in a slot of halves.
 
+use super::variant::{LEAST_SLICED, largest_tile};
 use super::{
-    Abilities, Access, BindingSpec, Cooperative, Element, Epilogue, Form, Kernel, Variant, binding, linear, part_length,
+    Abilities, Access, BindingSpec, Cooperative, Element, Epilogue, Form, Kernel, Variant, binding, linear,
+    part_length, sliced,
 };
 use crate::activation::Activation;
 use crate::loss::Loss;
@@ -140,7 +142,7 @@ impl Mixed {
             (Mixed::Matmul { .. }, _) => {
                 let usual = Cooperative::EMULATED;
                 let emulated = [usual, usual.on_vectors(), usual.enlarged()].map(Variant::Cooperative);
-                [vec![Variant::Naive, Variant::Tiled], emulated.to_vec()].concat()
+                [vec![Variant::Naive, Variant::Tiled, Variant::Sliced], emulated.to_vec()].concat()
             }
             (_, Some(kernel)) => kernel.variants(Abilities::default()),
             (_, None) => vec![Variant::Naive],
@@ -149,8 +151,12 @@ impl Mixed {
 
     pub(super) fn heuristic(self, dims: [u32; 4]) -> Variant {
         match (self, self.base()) {
-            (Mixed::Matmul { .. }, _) if dims[0].min(dims[1]) >= 8 => Variant::Tiled,
-            (Mixed::Matmul { .. }, _) | (_, None) => Variant::Naive,
+            (Mixed::Matmul { epilogue, .. }, _) => match largest_tile(epilogue, dims) {
+                None if dims[2] >= LEAST_SLICED => Variant::Sliced,
+                Some(_) if dims[0].min(dims[1]) >= 8 => Variant::Tiled,
+                _ => Variant::Naive,
+            },
+            (_, None) => Variant::Naive,
             (_, Some(kernel)) => kernel.heuristic(dims, Abilities::default()),
         }
     }
@@ -192,6 +198,7 @@ impl Mixed {
         match variant {
             Variant::Cooperative(cooperative) => cooperative.loop_iterations(terms),
             Variant::Tiled => terms.div_ceil(16) * (1 + 16 + 8) + 16,
+            Variant::Sliced => sliced::loop_iterations(terms),
             _ => terms,
         }
     }
@@ -202,6 +209,7 @@ impl Mixed {
                 let tile = match variant {
                     Variant::Cooperative(cooperative) => cooperative.tile(),
                     Variant::Tiled => 64,
+                    Variant::Sliced => sliced::TILE,
                     _ => 16,
                 };
                 let [row_groups, folds, _] = linear(u64::from(dims[0].div_ceil(tile)));
@@ -295,14 +303,15 @@ impl Mixed {
                 if !matches!(variant, Variant::Cooperative(_)) {
                     parts.push(include_str!("../../shaders/half/matmul/operands.wgsl"));
                 }
-                parts.push(match variant {
+                parts.extend(match variant {
                     Variant::Cooperative(cooperative) => {
                         enable = cooperative.enable();
                         generated = cooperative.wgsl();
-                        &generated
+                        vec![generated.as_str()]
                     }
-                    Variant::Tiled => include_str!("../../shaders/matmul/tiled.wgsl"),
-                    _ => include_str!("../../shaders/matmul/naive.wgsl"),
+                    Variant::Tiled => vec![include_str!("../../shaders/matmul/tiled.wgsl")],
+                    Variant::Sliced => sliced::TEXT_BY_NUMBERS.to_vec(),
+                    _ => vec![include_str!("../../shaders/matmul/naive.wgsl")],
                 });
                 (enable, parts)
             }

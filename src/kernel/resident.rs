@@ -118,7 +118,7 @@ impl Resident {
     /// The variant where nothing was measured, for batches of `batch` rows.
     pub(super) fn heuristic(&self, batch: u32, abilities: Abilities) -> Variant {
         let widest = self.whole.network.widths().into_iter().max().unwrap_or(1);
-        // A software rasteriser, with subgroups of eight, takes invocations and rows alike one after another. On a GPU
+        // A software rasteriser takes invocations and rows alike one after another. On a GPU
         // rows that wait for each other cost more than barriers do.
         let software = abilities.is_software();
         if self.is_tiny() && (software || batch <= 8) {

@@ -1,7 +1,7 @@
 //! The text of each kernel: which files of `shaders/` it is put together from.
 
 use super::variant::lanes_of;
-use super::{Broadcast, Element, Epilogue, Kernel, Load, Mixed, Variant, mixed, tiled_vector, whole};
+use super::{Broadcast, Element, Epilogue, Kernel, Load, Mixed, Variant, mixed, sliced, tiled_vector, whole};
 use crate::activation::{Activation, Stored};
 use crate::graph::PRELUDE;
 use crate::loss::Loss;
@@ -117,22 +117,34 @@ impl Kernel {
                         constants = format!("const HAS_BIAS: bool = {bias};\nconst ALIGNMENT: u32 = {ALIGNMENT}u;\n");
                         let update = include_str!("../../shaders/matmul/update.wgsl");
                         parts.extend([SCHEDULE, rule.wgsl(), &constants, update]);
+                        const STRANDS: &str = include_str!("../../shaders/matmul/update/strands.wgsl");
+                        parts.extend(match variant {
+                            Variant::Tiled | Variant::TiledVector(_) => {
+                                vec![STRANDS, include_str!("../../shaders/matmul/update/strip.wgsl")]
+                            }
+                            Variant::Sliced | Variant::SlicedVector => {
+                                vec![STRANDS, include_str!("../../shaders/matmul/update/sums.wgsl")]
+                            }
+                            _ => vec![include_str!("../../shaders/matmul/update/in_turn.wgsl")],
+                        });
                     }
                 }
-                if matches!(variant, Variant::Naive | Variant::Tiled) {
+                if matches!(variant, Variant::Naive | Variant::Tiled | Variant::Sliced) {
                     parts.push(include_str!("../../shaders/matmul/operands.wgsl"));
                 }
-                parts.push(match variant {
+                parts.extend(match variant {
                     Variant::Broadcast(broadcast) => {
                         generated = broadcast.wgsl(form);
-                        &generated
+                        vec![generated.as_str()]
                     }
-                    Variant::Tiled => include_str!("../../shaders/matmul/tiled.wgsl"),
-                    Variant::TiledVector => {
-                        generated = tiled_vector::wgsl(form);
-                        &generated
+                    Variant::Tiled => vec![include_str!("../../shaders/matmul/tiled.wgsl")],
+                    Variant::TiledVector(tile) => {
+                        generated = tiled_vector::wgsl(form, tile);
+                        vec![generated.as_str()]
                     }
-                    _ => include_str!("../../shaders/matmul/naive.wgsl"),
+                    Variant::Sliced => sliced::TEXT_BY_NUMBERS.to_vec(),
+                    Variant::SlicedVector => sliced::TEXT_BY_VECTORS.to_vec(),
+                    _ => vec![include_str!("../../shaders/matmul/naive.wgsl")],
                 });
             }
             Kernel::Loss { loss, activation } => {

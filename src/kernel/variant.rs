@@ -1,32 +1,40 @@
 //! The ways to run a kernel on a GPU, and which one where nothing was measured.
 
-use super::{Broadcast, Cooperative, Form, Kernel, Load};
+use super::{Broadcast, Cooperative, Epilogue, Form, Kernel, Load, tiled_vector};
+
+/// Lanes of a software rasteriser's subgroups that texts are unrolled for.
+pub(crate) const SOFTWARE_LANES: u32 = 8;
 
 /// What an adapter can do that decides which variants there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Abilities {
     /// The size of its subgroups; `None` where it has none or their size may change.
     pub subgroup: Option<u32>,
-    /// Whether to load two numbers as one 64-bit integer.
-    pub pairs: bool,
+    /// For a software rasteriser whose subgroups of eight lanes are a vector of a CPU: how it loads four numbers. What counts
+    /// there is few loads per multiplication, and a barrier costs more than what it saves. A GPU's invocations share workgroup
+    /// memory better.
+    pub software: Option<Load>,
 }
 
 impl Abilities {
-    /// Those of an adapter with subgroups of `lanes`.
+    /// Those of a GPU with subgroups of `lanes`.
     pub fn of_subgroup(lanes: u32) -> Self {
-        Abilities { subgroup: Some(lanes), pairs: false }
+        Abilities { subgroup: Some(lanes), software: None }
     }
 
-    /// Whether it is a software rasteriser: eight lanes are those of a vector of a CPU. What counts there is few loads per
-    /// multiplication, and a barrier costs more than what it saves. Larger subgroups are a GPU's, whose invocations share
-    /// workgroup memory better.
+    /// Those of a software rasteriser that loads four numbers so.
+    pub fn of_software(load: Load) -> Self {
+        Abilities { subgroup: Some(SOFTWARE_LANES), software: Some(load) }
+    }
+
+    /// Whether it is a software rasteriser.
     pub fn is_software(self) -> bool {
-        self.subgroup == Some(8)
+        self.software.is_some()
     }
 
     /// How vectors are loaded.
     pub(super) fn load(self) -> Load {
-        if self.pairs { Load::Pairs } else { Load::Vector }
+        self.software.unwrap_or(Load::Vector)
     }
 }
 
@@ -37,8 +45,12 @@ pub enum Variant {
     Naive,
     /// Tiles of 64×64 through workgroup memory.
     Tiled,
-    /// Tiles of 128×128 through workgroup memory, as vectors of four; only where rows are whole vectors.
-    TiledVector,
+    /// Tiles of so many rows and columns through workgroup memory, as vectors of four; only where rows are whole vectors.
+    TiledVector(u32),
+    /// Tiles of 16×16 whose sums are divided among the invocations of a workgroup: for matrices that have few tiles.
+    Sliced,
+    /// [`Variant::Sliced`] on vectors of four; only where rows are whole vectors.
+    SlicedVector,
     /// Values of `A` handed round within a subgroup; only where the adapter has subgroups of one size.
     Broadcast(Broadcast),
     /// Tiles by cooperative matrices, a GPU's matrix units; only where the adapter has them, or emulated.
@@ -63,12 +75,13 @@ impl Variant {
     }
 
     /// Whether its text reads and writes vectors of four numbers.
-    pub(super) fn reads_vectors(self) -> bool {
+    pub(crate) fn reads_vectors(self) -> bool {
         match self {
             Variant::Broadcast(broadcast) => broadcast.reads_vectors(),
-            Variant::TiledVector | Variant::Vector | Variant::StridedVector => true,
+            Variant::TiledVector(_) | Variant::SlicedVector | Variant::Vector | Variant::StridedVector => true,
             Variant::Naive
             | Variant::Tiled
+            | Variant::Sliced
             | Variant::Cooperative(_)
             | Variant::Strided
             | Variant::Lanes(_)
@@ -82,7 +95,9 @@ impl std::fmt::Display for Variant {
         match self {
             Variant::Naive => f.pad("naive"),
             Variant::Tiled => f.pad("tiled"),
-            Variant::TiledVector => f.pad("tiled128v"),
+            Variant::TiledVector(tile) => f.pad(&format!("tiled{tile}v")),
+            Variant::Sliced => f.pad("sliced"),
+            Variant::SlicedVector => f.pad("slicedv"),
             Variant::Broadcast(b) => {
                 let load = match b.load {
                     Load::Number => "",
@@ -105,8 +120,21 @@ impl std::fmt::Display for Variant {
 /// and compiles that in a tenth of a second less.
 const LEAST_UNROLLED: f64 = 16384.0;
 
+/// Tiles with which a matrix product keeps a GPU busy: a small one has ten to twenty processors, a large one above a hundred.
+const LEAST_TILES: u64 = 128;
+
+/// Terms of sums that are worth dividing.
+pub(super) const LEAST_SLICED: u32 = 16;
+
 /// Losses that one lane of a software rasteriser sums in less time than handing a dispatch over takes.
 const MOST_IN_TURN: u32 = 8192;
+
+/// The largest tile of a matrix product of which there are enough to keep a GPU busy.
+pub(super) fn largest_tile(epilogue: Epilogue, [m, n, _, parts]: [u32; 4]) -> Option<u32> {
+    let parts = if epilogue == Epilogue::Parts { parts } else { 1 };
+    let tiles = |tile: u32| [m.div_ceil(tile), n.div_ceil(tile), parts].into_iter().map(u64::from).product::<u64>();
+    tiled_vector::TILES.into_iter().rev().find(|&tile| tiles(tile) >= LEAST_TILES)
+}
 
 impl Kernel {
     /// The variants for an adapter, the naive one first.
@@ -121,8 +149,9 @@ impl Kernel {
                     std::iter::once(broadcast(lanes, Load::Number))
                         .chain(most.map(move |rows| broadcast(rows, abilities.load())))
                 };
-                [Variant::Naive, Variant::Tiled, Variant::TiledVector]
+                [Variant::Naive, Variant::Tiled, Variant::Sliced, Variant::SlicedVector]
                     .into_iter()
+                    .chain(tiled_vector::TILES.map(Variant::TiledVector))
                     .chain(lanes.into_iter().flat_map(of))
                     .collect()
             }
@@ -167,13 +196,19 @@ impl Kernel {
             Kernel::Matmul { form, .. } if software && x.min(y) >= 4 => {
                 // What few rows do not fill is computed in vain.
                 let wasteful = u64::from(x.next_multiple_of(24)) * 20 > u64::from(x) * 21;
-                let rows = if *form == Form::Tn || wasteful || abilities.pairs { 32 } else { 24 };
-                let vector = Broadcast { lanes: 8, rows, load: abilities.load() };
-                let scalar = Broadcast { lanes: 8, rows: 8, load: Load::Number };
+                let rows = if *form == Form::Tn || wasteful || abilities.load() == Load::Pairs { 32 } else { 24 };
+                let vector = Broadcast { lanes: SOFTWARE_LANES, rows, load: abilities.load() };
+                let scalar = Broadcast { lanes: SOFTWARE_LANES, rows: SOFTWARE_LANES, load: Load::Number };
                 Variant::Broadcast(if form.rows_are_vectors(dims) { vector } else { scalar })
             }
-            Kernel::Matmul { form, .. } if x.min(y) >= 96 && form.rows_are_vectors(dims) => Variant::TiledVector,
-            Kernel::Matmul { .. } if x.min(y) >= 8 => Variant::Tiled,
+            Kernel::Matmul { form, epilogue } => match (form.rows_are_vectors(dims), largest_tile(*epilogue, dims)) {
+                (true, None) if z >= LEAST_SLICED => Variant::SlicedVector,
+                (false, None) if z >= LEAST_SLICED => Variant::Sliced,
+                (_, None) => Variant::Naive,
+                _ if x.min(y) < 8 => Variant::Naive,
+                (true, Some(tile)) => Variant::TiledVector(tile),
+                (false, Some(_)) => Variant::Tiled,
+            },
             Kernel::Loss { .. } => match y {
                 _ if software => Variant::Naive,
                 0..=2 => Variant::Naive,

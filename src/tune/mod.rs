@@ -25,6 +25,7 @@ use crate::plan::{Phase, Plan, Planner, TrainingOptions};
 use measure::{capped, guess, guess_step};
 use serde::{Deserialize, Serialize};
 use session::{Limits, Session};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::mem::discriminant;
 use std::sync::Arc;
@@ -363,7 +364,14 @@ impl Tuner {
             candidates.retain(|variant| Some(*variant) == preferred || !slow(variant));
             // Relatives of the heuristic's choice are its nearest rivals, and come before a budget ends.
             candidates.sort_by_key(|variant| {
-                preferred.map(|preferred| (*variant != preferred, discriminant(variant) != discriminant(&preferred)))
+                let is_like = |preferred: Variant| {
+                    [
+                        *variant == preferred,
+                        variant.reads_vectors() == preferred.reads_vectors(),
+                        discriminant(variant) == discriminant(&preferred),
+                    ]
+                };
+                Reverse(preferred.map(is_like))
             });
             let known = open.iter().any(|verdict| verdict.kernel == *kernel && verdict.dims == dims);
             if let (false, true, Some(&winner)) = (known, gpu.variants(kernel).len() > 1, candidates.first()) {

@@ -30,7 +30,7 @@ impl Variants {
 
     /// The first place of `plan` with a choice between variants that is not made here.
     pub fn missing(&self, plan: &Plan) -> Option<String> {
-        let open = plan.steps.iter().filter(|step| step.kernel.variants(Abilities::of_subgroup(8)).len() > 1);
+        let open = plan.steps.iter().filter(|step| step.kernel.variants(Abilities::default()).len() > 1);
         let mut places = open.map(|step| place(&step.kernel, step.uniform.dims));
         places.find(|place| !self.0.contains_key(place))
     }

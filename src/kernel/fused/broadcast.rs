@@ -1,13 +1,14 @@
-//! The products of the fused kernels for adapters whose subgroups have eight lanes, which are software rasterisers. As in
+//! The products of the fused kernels for software rasterisers, whose subgroups have eight lanes. As in
 //! the matrix product of that name, each lane computes 32 rows of 4 columns, and values of the left operand go round
 //! within the subgroup. Everything is read and written as vectors of four, terms of the sums too: a load costs the same
 //! for four numbers as for one. The texts are generated because their inner parts are unrolled.
 
+use crate::kernel::SOFTWARE_LANES;
 use crate::kernel::broadcast::each_sum;
 use std::fmt::{Result, Write};
 
-/// Lanes of a subgroup, and rows that share one load of the left operand.
-const LANES: usize = 8;
+/// Rows that share one load of the left operand, one for each lane.
+const LANES: usize = SOFTWARE_LANES as usize;
 const GROUPS: usize = super::TILE_ROWS / LANES;
 const ELEMENTS: [char; 4] = ['x', 'y', 'z', 'w'];
 
