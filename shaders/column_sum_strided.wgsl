@@ -16,7 +16,16 @@ fn main(
   let live = id.x < cols;
   var sum = Element(0.0);
   if live {
-    for (var r = local.y; r < u.dims.x; r += 16u) {
+    var r = local.y;
+    // Four loads on their way at a time, their sum still in order.
+    for (; r + 48u < u.dims.x; r += 64u) {
+      let x0 = Element(matrix[r * cols + id.x]);
+      let x1 = Element(matrix[(r + 16u) * cols + id.x]);
+      let x2 = Element(matrix[(r + 32u) * cols + id.x]);
+      let x3 = Element(matrix[(r + 48u) * cols + id.x]);
+      sum = (((sum + x0) + x1) + x2) + x3;
+    }
+    for (; r < u.dims.x; r += 16u) {
       sum += Element(matrix[r * cols + id.x]);
     }
   }

@@ -10,7 +10,16 @@ var<workgroup> scratch: array<Total, LANES>;
 @compute @workgroup_size(LANES)
 fn main(@builtin(local_invocation_index) lane: u32) {
   var sum = Total();
-  for (var r = lane; r < u.dims.x; r += LANES) {
+  var r = lane;
+  // Four loads on their way at a time, their sum still in order.
+  for (; r + 3u * LANES < u.dims.x; r += 4u * LANES) {
+    let x0 = total_of(r);
+    let x1 = total_of(r + LANES);
+    let x2 = total_of(r + 2u * LANES);
+    let x3 = total_of(r + 3u * LANES);
+    sum = (((sum + x0) + x1) + x2) + x3;
+  }
+  for (; r < u.dims.x; r += LANES) {
     sum += total_of(r);
   }
   scratch[lane] = sum;

@@ -8,9 +8,3 @@ fn bias_gradient(layer: Layer, base: u32, gradients: u32, rows: u32, add: bool, 
     accumulate(gradients + layer.bias_gradient + j, sum, add);
   }
 }
-
-fn accumulate(at: u32, sum: f32, add: bool) {
-  let total = select(0.0, partials[at], add) + sum;
-  partials[at] = total;
-  watch(total);
-}

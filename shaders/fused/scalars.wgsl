@@ -1,7 +1,4 @@
 // Memory as single numbers.
-fn synchronize() { storageBarrier(); }
-fn share() { workgroupBarrier(); }
-
 fn element(i: u32) -> f32 { return f32(scratch[i]); }
 fn set_element(i: u32, x: f32) { scratch[i] = Stored(x); }
 fn weight_at(i: u32) -> Stored { return Stored(params[i]); }

@@ -1,41 +1,81 @@
-// A workgroup computes tiles of 64×64 elements, each of its 16×16 invocations 4×4 elements that lie 16 apart, so that
-// neighbours touch neighbouring memory. Strips of both operands, 16 deep, pass through workgroup memory as [depth, 64].
+// A workgroup computes tiles of 64×64 elements, each of its invocations four rows of four neighbouring columns. Strips of both
+// operands, 16 terms deep, pass through workgroup memory: behind one another, for each term the rows or columns of the tile as
+// vectors of four.
 const WORKGROUP: u32 = 256u;
 const TILE: u32 = 64u;
 const DEPTH: u32 = 16u;
+const ACROSS: u32 = TILE / 4u;
+const A: u32 = 0u;
+const B: u32 = DEPTH * ACROSS;
 
-var<workgroup> a_strip: array<Stored, 1024>;
-var<workgroup> b_strip: array<Stored, 1024>;
+var<workgroup> strips: array<vec4<Stored>, 512>;
 
 alias Sums = ptr<function, vec4<f32>>;
 
-// Sixteen terms of every sum.
-fn turn(local: u32, sums0: Sums, sums1: Sums, sums2: Sums, sums3: Sums) {
-  workgroupBarrier();
-  let x = local % 16u;
-  let y = local / 16u;
-  for (var k = 0u; k < DEPTH; k++) {
-    let at = k * TILE;
-    let b = vec4<f32>(vec4<Stored>(b_strip[at + x], b_strip[at + x + 16u], b_strip[at + x + 32u], b_strip[at + x + 48u]));
-    *sums0 = fma(vec4<f32>(f32(a_strip[at + y])), b, *sums0);
-    *sums1 = fma(vec4<f32>(f32(a_strip[at + y + 16u])), b, *sums1);
-    *sums2 = fma(vec4<f32>(f32(a_strip[at + y + 32u])), b, *sums2);
-    *sums3 = fma(vec4<f32>(f32(a_strip[at + y + 48u])), b, *sums3);
-  }
-  workgroupBarrier();
+fn term(at: u32, x: u32, y: u32, sums0: Sums, sums1: Sums, sums2: Sums, sums3: Sums) {
+  let a = vec4<f32>(strips[A + at + y]);
+  let b = vec4<f32>(strips[B + at + x]);
+  *sums0 = fma(vec4<f32>(a.x), b, *sums0);
+  *sums1 = fma(vec4<f32>(a.y), b, *sums1);
+  *sums2 = fma(vec4<f32>(a.z), b, *sums2);
+  *sums3 = fma(vec4<f32>(a.w), b, *sums3);
 }
 
-// A strip of a matrix in scratch memory whose rows are those of the tile.
-fn load_rows(at: u32, stride: u32, row: u32, rows: u32, k0: u32, depth: u32, local: u32) {
-  for (var r = 0u; r < 4u; r++) {
-    let i = local / DEPTH + 16u * r;
-    let k = local % DEPTH;
-    var value = Stored(0.0);
-    if row + i < rows && k0 + k < depth {
-      value = scratch[at + (row + i) * stride + k0 + k];
-    }
-    a_strip[k * TILE + i] = value;
+// All terms of the strips.
+fn multiply(local: u32, sums0: Sums, sums1: Sums, sums2: Sums, sums3: Sums) {
+  let x = local % ACROSS;
+  let y = local / ACROSS;
+  for (var at = 0u; at < DEPTH * ACROSS; at += 4u * ACROSS) {
+    term(at, x, y, sums0, sums1, sums2, sums3);
+    term(at + ACROSS, x, y, sums0, sums1, sums2, sums3);
+    term(at + 2u * ACROSS, x, y, sums0, sums1, sums2, sums3);
+    term(at + 3u * ACROSS, x, y, sums0, sums1, sums2, sums3);
   }
+}
+
+// Four neighbouring terms of four rows or columns.
+fn put_block(strip: u32, block: u32, x: vec4<f32>, y: vec4<f32>, z: vec4<f32>, w: vec4<f32>) {
+  let at = strip + 4u * (block / ACROSS) * ACROSS + block % ACROSS;
+  strips[at] = vec4<Stored>(vec4<f32>(x.x, y.x, z.x, w.x));
+  strips[at + ACROSS] = vec4<Stored>(vec4<f32>(x.y, y.y, z.y, w.y));
+  strips[at + 2u * ACROSS] = vec4<Stored>(vec4<f32>(x.z, y.z, z.z, w.z));
+  strips[at + 3u * ACROSS] = vec4<Stored>(vec4<f32>(x.w, y.w, z.w, w.w));
+}
+
+// A block of a matrix in scratch memory whose rows, of `stride` vectors, are those of the tile.
+fn load_rows(at: u32, stride: u32, row: u32, rows: u32, k0: u32, block: u32) {
+  let i = row + 4u * (block % ACROSS);
+  let k = k0 / 4u + block / ACROSS;
+  var x = vec4<f32>(0.0);
+  var y = vec4<f32>(0.0);
+  var z = vec4<f32>(0.0);
+  var w = vec4<f32>(0.0);
+  if i < rows && k < stride {
+    x = vector_at(at + i * stride + k);
+    y = vector_at(at + (i + 1u) * stride + k);
+    z = vector_at(at + (i + 2u) * stride + k);
+    w = vector_at(at + (i + 3u) * stride + k);
+  }
+  put_block(A, block, x, y, z, w);
+}
+
+// A block of weights whose rows are the columns of the tile; what lies past the last is that of the last.
+fn load_units(layer: Layer, base: u32, col: u32, k0: u32, block: u32) {
+  let stride = padded(layer.inputs) / 4u;
+  let j = vec4<u32>(0u, 1u, 2u, 3u) + vec4<u32>(col + 4u * (block % ACROSS));
+  let at = vec4<u32>(layer.weight / 4u) + min(j, vec4<u32>(layer.outputs - 1u)) * stride;
+  let k = k0 / 4u + block / ACROSS;
+  var x = vec4<f32>(0.0);
+  var y = vec4<f32>(0.0);
+  var z = vec4<f32>(0.0);
+  var w = vec4<f32>(0.0);
+  if k < stride {
+    x = weight_at(base, at.x + k);
+    y = weight_at(base, at.y + k);
+    z = weight_at(base, at.z + k);
+    w = weight_at(base, at.w + k);
+  }
+  put_block(B, block, x, y, z, w);
 }
 
 // a = f(z) with z = Σ_k input[r, k] weight[j, k] + bias
@@ -47,33 +87,33 @@ fn forward(layer: Layer, l: u32, base: u32, rows: u32, local: u32) {
       var sums2 = vec4<f32>(0.0);
       var sums3 = vec4<f32>(0.0);
       for (var k0 = 0u; k0 < layer.inputs; k0 += DEPTH) {
-        load_rows(base + layer.input, padded(layer.inputs), row, tall(rows), k0, layer.inputs, local);
-        for (var r = 0u; r < 4u; r++) {
-          let j = local / DEPTH + 16u * r;
-          let k = local % DEPTH;
-          var value = Stored(0.0);
-          if col + j < layer.outputs && k0 + k < layer.inputs {
-            value = weight_at(layer.weight + (col + j) * layer.inputs + k0 + k);
-          }
-          b_strip[k * TILE + j] = value;
+        if local < TILE {
+          load_rows((base + layer.input) / 4u, padded(layer.inputs) / 4u, row, tall(rows), k0, local);
+        } else if local < 2u * TILE {
+          load_units(layer, base, col, k0, local - TILE);
         }
-        turn(local, &sums0, &sums1, &sums2, &sums3);
+        workgroupBarrier();
+        multiply(local, &sums0, &sums1, &sums2, &sums3);
+        workgroupBarrier();
       }
-      let i = row + local / 16u;
-      let j = col + local % 16u;
-      finish_forward(layer, l, base, rows, i, j, sums0);
-      finish_forward(layer, l, base, rows, i + 16u, j, sums1);
-      finish_forward(layer, l, base, rows, i + 32u, j, sums2);
-      finish_forward(layer, l, base, rows, i + 48u, j, sums3);
+      let i = row + 4u * (local / ACROSS);
+      let j = col + 4u * (local % ACROSS);
+      if i < tall(rows) && j < layer.outputs {
+        finish_forward(layer, l, base, i, j, sums0);
+        finish_forward(layer, l, base, i + 1u, j, sums1);
+        finish_forward(layer, l, base, i + 2u, j, sums2);
+        finish_forward(layer, l, base, i + 3u, j, sums3);
+      }
     }
   }
 }
 
-fn finish_forward(layer: Layer, l: u32, base: u32, rows: u32, i: u32, col: u32, sums: vec4<f32>) {
-  for (var e = 0u; e < 4u; e++) {
-    let j = col + 16u * e;
-    if i < tall(rows) && j < layer.outputs {
-      store_forward(layer, l, base, i, j, sums[e]);
-    }
+fn finish_forward(layer: Layer, l: u32, base: u32, i: u32, j: u32, sums: vec4<f32>) {
+  let wanted = vec4<u32>(j, j + 1u, j + 2u, j + 3u) < vec4<u32>(layer.outputs);
+  let z = select(vec4<f32>(0.0), sums + bias_at(layer, j), wanted);
+  let at = (base + i * padded(layer.outputs) + j) / 4u;
+  if layer.stored != layer.output {
+    set_vector_at(layer.stored / 4u + at, z);
   }
+  set_vector_at(layer.output / 4u + at, select(vec4<f32>(0.0), activate(l, z), wanted));
 }

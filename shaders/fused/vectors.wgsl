@@ -1,11 +1,4 @@
-// Memory as vectors of four. A workgroup is one subgroup.
-const WORKGROUP: u32 = 8u;
-
-// On a software rasteriser the lanes of a subgroup are those of one vector: what one has stored, the others see. A barrier
-// would cut the program into coroutines, which takes almost half of its speed.
-fn synchronize() {}
-fn share() {}
-
+// Memory as vectors of four.
 fn vector_at(i: u32) -> vec4<f32> { return of_memory(scratch[i]); }
 fn set_vector_at(i: u32, x: vec4<f32>) { scratch[i] = to_memory(x); }
 fn element(i: u32) -> f32 { return vector_at(i / 4u)[i % 4u]; }

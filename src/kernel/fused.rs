@@ -28,8 +28,8 @@ pub const TILE_ROWS: usize = 32;
 /// Elements of scratch memory that stay in a core's own cache.
 const CACHE: usize = 128 << 10;
 
-/// Parts of a batch: enough for the cores of a large GPU, few enough for their gradients to be added up quickly.
-const PARTS: usize = 128;
+/// Parts of a batch: some for each processor of a large GPU, few enough for their gradients to be added up quickly.
+const PARTS: usize = 256;
 
 /// Rows that make a part worth adding up.
 const LEAST_ROWS: usize = 64;
@@ -318,11 +318,13 @@ impl Fused {
             _ => {
                 let workgroup = match variant {
                     Variant::Cooperative(matrices) => matrices.workgroup() as usize,
+                    Variant::Tiled => 256,
                     _ => 64,
                 };
                 let product = |rows: usize, cols: usize, depth: usize| match variant {
+                    // A strip in turns of four terms, behind the last one the strands of the bias.
                     Variant::Tiled => {
-                        rows.div_ceil(64) * (1 + cols.div_ceil(64) * (1 + depth.div_ceil(16) * (1 + 4 + 4 + 16) + 16))
+                        rows.div_ceil(64) * (1 + cols.div_ceil(64) * (1 + depth.div_ceil(16) * (1 + 4) + 16))
                     }
                     Variant::Cooperative(matrices) => {
                         let tile = matrices.tile() as usize;
@@ -334,7 +336,11 @@ impl Fused {
                 let products = layout.layers.iter().map(|place| {
                     let (inputs, outputs) = (padded(place.inputs), padded(place.outputs));
                     let forward = product(rows, outputs, inputs);
-                    let bias = outputs.div_ceil(workgroup) * (1 + rows);
+                    let bias = match variant {
+                        Variant::Tiled => 0,
+                        Variant::Cooperative(_) => outputs.div_ceil(workgroup) * (1 + rows + workgroup),
+                        _ => outputs.div_ceil(workgroup) * (1 + rows),
+                    };
                     match self.pass {
                         Pass::Prediction => forward,
                         _ => forward + product(rows, inputs, outputs) + product(outputs, inputs, rows) + bias,
@@ -342,6 +348,7 @@ impl Fused {
                 });
                 let per_row = padded(self.network.inputs) + 5 * self.network.outputs() + 1;
                 slabs * (products.sum::<usize>() + rows.div_ceil(workgroup) * per_row) as u64
+                    + (pack / workgroup) as u64
             }
         };
         let shared = layout.layers.iter().filter(|p| p.bias_mode == Bias::Shared).map(|p| p.outputs + 1).sum::<usize>();

@@ -9,7 +9,16 @@ fn behind_tiles(id: vec3<u32>, count: vec3<u32>, first: u32, rows: u32, local: u
   let i = first + local % columns * WIDTH;
   var gradient = Element(0.0);
   if i < u.dims.x {
-    for (var k = local / columns; k < u.dims.z; k += strands) {
+    var k = local / columns;
+    // Four loads on their way at a time, their sum still in order.
+    for (; k + 3u * strands < u.dims.z; k += 4u * strands) {
+      let x0 = operand(a[(k * u.dims.x + i) / WIDTH]);
+      let x1 = operand(a[((k + strands) * u.dims.x + i) / WIDTH]);
+      let x2 = operand(a[((k + 2u * strands) * u.dims.x + i) / WIDTH]);
+      let x3 = operand(a[((k + 3u * strands) * u.dims.x + i) / WIDTH]);
+      gradient = (((gradient + x0) + x1) + x2) + x3;
+    }
+    for (; k < u.dims.z; k += strands) {
       gradient += operand(a[(k * u.dims.x + i) / WIDTH]);
     }
   }

@@ -4,7 +4,7 @@ use super::{Fused, Layout, Pass, Place, Source, broadcast, padded};
 use crate::activation::Activation;
 use crate::kernel::mixed::scale_wgsl;
 use crate::kernel::whole::activation_hooks;
-use crate::kernel::{Load, Variant, math};
+use crate::kernel::{Broadcast, Load, Variant, math};
 use crate::network::Bias;
 use crate::precision::Precision;
 use std::fmt::Write;
@@ -24,7 +24,7 @@ impl Fused {
 
     fn write(&self, w: &mut String, variant: Variant) -> std::fmt::Result {
         let layout = self.layout();
-        let vectors = matches!(variant, Variant::Broadcast(_));
+        let vectors = matches!(variant, Variant::Broadcast(_) | Variant::Tiled);
         writeln!(w, "alias Stored = {};", self.precision)?;
         self.write_tables(w, &layout, vectors)?;
         let activations = || self.network.layers.iter().map(|layer| layer.activation);
@@ -37,29 +37,25 @@ impl Fused {
         self.write_functions(w, if vectors { "vec4<f32>" } else { "f32" })?;
         w.push_str(include_str!("../../../shaders/fused/slab.wgsl"));
         w.push_str(match variant {
-            Variant::Broadcast(_) => include_str!("../../../shaders/fused/vectors.wgsl"),
-            _ => include_str!("../../../shaders/fused/scalars.wgsl"),
+            Variant::Broadcast(_) => include_str!("../../../shaders/fused/subgroup.wgsl"),
+            _ => include_str!("../../../shaders/fused/barriers.wgsl"),
         });
-        if let Variant::Broadcast(broadcast) = variant {
-            w.push_str(match broadcast.load {
-                Load::Pairs => {
-                    concat!(
-                        include_str!("../../../shaders/element/pairs.wgsl"),
-                        include_str!("../../../shaders/fused/memory/pairs.wgsl")
-                    )
-                }
-                Load::Number | Load::Vector => include_str!("../../../shaders/fused/memory/vectors.wgsl"),
+        if vectors {
+            w.push_str(match variant {
+                Variant::Broadcast(Broadcast { load: Load::Pairs, .. }) => concat!(
+                    include_str!("../../../shaders/element/pairs.wgsl"),
+                    include_str!("../../../shaders/fused/memory/pairs.wgsl")
+                ),
+                _ => include_str!("../../../shaders/fused/memory/vectors.wgsl"),
             });
+            w.push_str(include_str!("../../../shaders/fused/vectors.wgsl"));
+            self.write_vector_access(w, &layout)?;
+        } else {
+            w.push_str(include_str!("../../../shaders/fused/scalars.wgsl"));
         }
         match variant {
-            Variant::Broadcast(_) => {
-                self.write_vector_access(w, &layout)?;
-                broadcast::forward(w)?;
-            }
-            Variant::Tiled => {
-                w.push_str(include_str!("../../../shaders/fused/elements.wgsl"));
-                w.push_str(include_str!("../../../shaders/fused/tiled.wgsl"));
-            }
+            Variant::Broadcast(_) => broadcast::forward(w)?,
+            Variant::Tiled => w.push_str(include_str!("../../../shaders/fused/tiled.wgsl")),
             Variant::Cooperative(matrices) => {
                 w.push_str(include_str!("../../../shaders/fused/elements.wgsl"));
                 w.push_str(include_str!("../../../shaders/fused/cooperative.wgsl"));
@@ -87,11 +83,14 @@ impl Fused {
                 broadcast::gradients(w)?;
                 broadcast::backward(w)?;
             }
+            Variant::Tiled => w.push_str(include_str!("../../../shaders/fused/tiled_backward.wgsl")),
             _ => {
-                w.push_str(include_str!("../../../shaders/fused/bias_gradient.wgsl"));
+                w.push_str(match variant {
+                    Variant::Cooperative(_) => include_str!("../../../shaders/fused/bias_gradient_strands.wgsl"),
+                    _ => include_str!("../../../shaders/fused/bias_gradient.wgsl"),
+                });
                 w.push_str(include_str!("../../../shaders/fused/elements_backward.wgsl"));
                 w.push_str(match variant {
-                    Variant::Tiled => include_str!("../../../shaders/fused/tiled_backward.wgsl"),
                     Variant::Cooperative(_) => include_str!("../../../shaders/fused/cooperative_backward.wgsl"),
                     _ => include_str!("../../../shaders/fused/naive_backward.wgsl"),
                 });
@@ -118,7 +117,7 @@ impl Fused {
             "  return vec4<f32>(bias_of(layer, j), bias_of(layer, j + 1u), bias_of(layer, j + 2u), bias_of(layer, j + 3u));\n}}"
         )?;
         let Some(packed) = layout.packed else {
-            writeln!(w, "fn weight_at(base: u32, i: u32) -> vec4<f32> {{ return of_memory(params[i]); }}")?;
+            writeln!(w, "fn weight_at(base: u32, i: u32) -> vec4<f32> {{ return of_numbers(params[i]); }}")?;
             return writeln!(w, "fn prepare(base: u32, local: u32) {{}}");
         };
         writeln!(w, "fn weight_at(base: u32, i: u32) -> vec4<f32> {{ return vector_at(base / 4u + i); }}")?;
@@ -150,7 +149,7 @@ impl Fused {
         if every && vectors {
             writeln!(
                 w,
-                "  for (var e = k; e < min(k + 4u, INPUTS); e++) {{ input_gradient[row * INPUTS + e] = x[e - k]; }}"
+                "  let y = inverse_scale() * x;\n  for (var e = k; e < min(k + 4u, INPUTS); e++) {{ input_gradient[row * INPUTS + e] = y[e - k]; }}"
             )?;
         } else if every {
             writeln!(w, "  input_gradient[row * INPUTS + k] = inverse_scale() * x;")?;
@@ -169,7 +168,7 @@ impl Fused {
         let names = self.bindings();
         let name = |index: u32| names.iter().find(|spec| spec.index == index).map_or("", |spec| spec.name);
         let (memory, sums) = if vectors { ("Memory", "vec4<f32>") } else { ("Stored", "f32") };
-        let of = |whole: bool| if vectors && whole { "Memory" } else { "f32" };
+        let of = |whole: bool| if vectors && whole { "Numbers" } else { "f32" };
         let input_vectors = vectors && self.network.inputs == padded(self.network.inputs);
         let (inputs, params) = (of(input_vectors), of(layout.packed.is_none()));
         writeln!(w, "@group(0) @binding(3) var<storage, read> {}: array<{inputs}>;", name(3))?;
@@ -178,7 +177,7 @@ impl Fused {
         let element = |e: usize| format!("{}[at + min(i + {e}u, INPUTS - 1u)]", name(3));
         writeln!(w, "fn inputs_at(sample: u32, i: u32) -> vec4<f32> {{\n  let at = sample * INPUTS;")?;
         if input_vectors {
-            writeln!(w, "  return of_memory({}[(at + i) / 4u]);\n}}", name(3))?;
+            writeln!(w, "  return of_numbers({}[(at + i) / 4u]);\n}}", name(3))?;
         } else {
             let elements = (0..4).map(element).collect::<Vec<_>>().join(", ");
             writeln!(w, "  let wanted = vec4<u32>(i, i + 1u, i + 2u, i + 3u) < vec4<u32>(INPUTS);")?;
@@ -267,7 +266,7 @@ impl Fused {
     fn write_functions(&self, w: &mut String, value: &str) -> std::fmt::Result {
         let vectors = value != "f32";
         let params =
-            if vectors && self.layout().packed.is_none() { "of_memory(params[i / 4u])[i % 4u]" } else { "params[i]" };
+            if vectors && self.layout().packed.is_none() { "of_numbers(params[i / 4u])[i % 4u]" } else { "params[i]" };
         writeln!(w, "fn bias_of(layer: Layer, j: u32) -> f32 {{")?;
         writeln!(w, "  if !layer.has_bias {{ return 0.0; }}")?;
         writeln!(w, "  let i = layer.bias + select(min(j, layer.outputs - 1u), 0u, layer.shares_bias);")?;

@@ -1,0 +1,2 @@
+fn synchronize() { storageBarrier(); }
+fn share() { workgroupBarrier(); }
