@@ -461,7 +461,8 @@ impl Kernel {
                         let at_once = if broadcast.reads_vectors() { 4 * broadcast.lanes } else { broadcast.lanes };
                         u64::from(broadcast.rows.div_ceil(at_once)) * (1 + terms)
                     }
-                    (Epilogue::Update { bias: true, .. }, _) => 1 + terms,
+                    // Behind the strands, at most as many as in a workgroup for four columns, comes their sum.
+                    (Epilogue::Update { bias: true, .. }, _) => 1 + terms + 64,
                     _ => 0,
                 };
                 tiles.max(sums_of_columns)

@@ -37,6 +37,26 @@ fn a_large_step_allocates_little_more_than_it_needs() {
     }
 }
 
+/// More parts keep a large GPU busy, but what they scribble on has to be a binding that every device takes.
+#[test]
+fn the_parts_of_a_fused_step_fit_a_binding() {
+    let deep = |layers: usize| (0..layers).fold(Network::new(3), |net, _| net.dense(128, Activation::Gelu));
+    let small = Network::new(64).dense(64, Activation::Relu);
+    for (network, parts) in [(small, 256), (deep(3), 253)] {
+        let network = network.dense(1, Activation::Linear);
+        for batch in [1 << 10, 1 << 14, 1 << 15] {
+            let options =
+                TrainingOptions { planner: Planner::Fused, ..TrainingOptions::new(batch, Loss::MeanSquaredError) };
+            let plan = Plan::training(&network, &options).unwrap();
+            for info in plan.slots.iter().filter(|info| matches!(info.slot, Slot::Scratch | Slot::Partials)) {
+                assert!(info.len * 4 <= 128 << 20, "{network}, {batch} rows: {} has {} elements", info.slot, info.len);
+            }
+            let found = plan.steps.iter().find(|step| step.kernel.stem() == "fused").unwrap().uniform.dims;
+            assert!(found[0].div_ceil(found[1]) as usize <= parts, "{network}, {batch} rows in parts of {}", found[1]);
+        }
+    }
+}
+
 /// Where all gradients are needed together they are there together. Else they are nowhere, where the batch is small beside
 /// the weights; with a larger one the gradients of a large network take turns, and a small network keeps its one update.
 #[test]

@@ -108,6 +108,8 @@ fn the_heuristic_knows_what_runs_a_kernel() {
     let tiny = [16, 8, 32, 1];
     assert_eq!([software, gpu].map(|able| product(tiny, able)), [Variant::Naive, Variant::SlicedVector]);
     assert_eq!(product([16, 8, 12, 1], gpu), Variant::Naive, "there is little to divide");
+    let narrow = [4096, 1, 64, 1];
+    assert_eq!([software, gpu].map(|able| product(narrow, able)), [Variant::Naive, Variant::Sliced]);
     let sum = |rows, able| Kernel::LossSum.heuristic([rows, 1, 1, 1], able);
     assert_eq!([128, 1 << 20].map(|rows| sum(rows, software)), [Variant::Naive, Variant::Lanes(256)]);
     assert_eq!([1, 128].map(|rows| sum(rows, gpu)), [Variant::Naive, Variant::Lanes(256)]);

@@ -1,9 +1,3 @@
-fn accumulate(at: u32, sum: f32, add: bool) {
-  let total = select(0.0, partials[at], add) + sum;
-  partials[at] = total;
-  watch(total);
-}
-
 fn store_gradient(layer: Layer, gradients: u32, j: u32, k: u32, sum: f32, add: bool) {
   accumulate(gradients + layer.weight_gradient + j * padded(layer.inputs) + k, sum, add);
 }

@@ -18,10 +18,12 @@ fn weight_gradient(layer: Layer, base: u32, gradients: u32, rows: u32, add: bool
       for (var r0 = 0u; r0 < tall(rows); r0 += DEPTH) {
         var delta = vec4<f32>(0.0);
         var input = vec4<f32>(0.0);
-        if row / 4u + x < depth {
+        // A padding row's input is 0, but not what it gives.
+        let is_row = r0 + y < rows;
+        if is_row && row / 4u + x < depth {
           delta = vector_at((base + layer.delta + row) / 4u + (r0 + y) * depth + x);
         }
-        if col / 4u + x < stride {
+        if is_row && col / 4u + x < stride {
           input = vector_at((base + layer.input + col) / 4u + (r0 + y) * stride + x);
         }
         strips[A + local] = vec4<Stored>(delta);
@@ -47,7 +49,7 @@ fn weight_gradient(layer: Layer, base: u32, gradients: u32, rows: u32, add: bool
         for (var s = 0u; s < ACROSS; s++) {
           sum += strands[local + s];
         }
-        accumulate((gradients + layer.bias_gradient + j) / 4u, sum, add);
+        accumulate_vector(gradients + layer.bias_gradient + j, sum, add);
       }
     }
   }
@@ -55,20 +57,20 @@ fn weight_gradient(layer: Layer, base: u32, gradients: u32, rows: u32, add: bool
 
 fn finish_gradient(layer: Layer, gradients: u32, j: u32, k: u32, sums: vec4<f32>, add: bool) {
   if j < layer.outputs {
-    accumulate((gradients + layer.weight_gradient + j * padded(layer.inputs) + k) / 4u, sums, add);
+    accumulate_vector(gradients + layer.weight_gradient + j * padded(layer.inputs) + k, sums, add);
   }
 }
 
 // The product sums the deltas too.
 fn bias_gradient(layer: Layer, base: u32, gradients: u32, rows: u32, add: bool, local: u32) {}
 
-fn accumulate(at: u32, sum: vec4<f32>, add: bool) {
-  let total = select(vec4<f32>(0.0), partials[at], add) + sum;
-  partials[at] = total;
-  watch(total.x);
-  watch(total.y);
-  watch(total.z);
-  watch(total.w);
+// By the number: behind the gradients, losses of different parts are neighbours, and whoever writes one number of a vector may
+// write all of it.
+fn accumulate_vector(at: u32, sum: vec4<f32>, add: bool) {
+  accumulate(at, sum.x, add);
+  accumulate(at + 1u, sum.y, add);
+  accumulate(at + 2u, sum.z, add);
+  accumulate(at + 3u, sum.w, add);
 }
 
 // δ of the layer below, Σ_j delta[r, j] weight[j, k] ⊙ f′; below the first layer it is the input's gradient

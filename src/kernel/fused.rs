@@ -31,6 +31,9 @@ const CACHE: usize = 128 << 10;
 /// Parts of a batch: some for each processor of a large GPU, few enough for their gradients to be added up quickly.
 const PARTS: usize = 256;
 
+/// Elements of all parts together at the most: what a binding takes on every device, 128 MiB.
+const MOST_ELEMENTS: usize = 32 << 20;
+
 /// Rows that make a part worth adding up.
 const LEAST_ROWS: usize = 64;
 
@@ -131,8 +134,10 @@ impl Fused {
 
     /// Rows of a part: the batch is split into few enough parts to be added up quickly, and each is small enough to end.
     pub fn part_rows(&self, batch: usize) -> usize {
-        let even = batch.div_ceil(PARTS).next_multiple_of(TILE_ROWS).max(LEAST_ROWS);
-        let slab = self.layout().slab;
+        let Layout { slab, scratch, partials, .. } = self.layout();
+        // Behind a part's gradients come its loss and whether one of them overflowed.
+        let fitting = MOST_ELEMENTS / scratch.max(partials + 4);
+        let even = batch.div_ceil(PARTS.min(fitting.max(1))).next_multiple_of(TILE_ROWS).max(LEAST_ROWS);
         let most = MOST_ITERATIONS / self.slab_iterations(slab).max(1) * slab as u64;
         even.min((most as usize).max(TILE_ROWS))
     }
@@ -265,7 +270,7 @@ impl Fused {
         all
     }
 
-    /// Loop iterations that an invocation of the kernel for small subgroups takes for a slab of `rows`.
+    /// Loop iterations that an invocation of the kernel for software rasterisers takes for a slab of `rows`.
     fn slab_iterations(&self, rows: usize) -> u64 {
         let tiles = |rows: usize, cols: usize, depth: usize| {
             (rows.div_ceil(32) * (1 + cols.div_ceil(32) * (1 + depth.div_ceil(4) + 32))) as u64

@@ -10,7 +10,7 @@ pub const TILES: [u32; 2] = [64, 128];
 
 /// Iterations of all loops of an invocation.
 pub fn loop_iterations(terms: u64) -> u64 {
-    terms.div_ceil(16) * 5 + 8
+    terms.div_ceil(16) * (1 + 4 + 4) + 8
 }
 
 /// The entry point for a `tile` of [`TILES`]. It calls the product's `part_of` and `behind_tiles`, and the epilogue.

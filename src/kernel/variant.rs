@@ -201,6 +201,7 @@ impl Kernel {
                 let scalar = Broadcast { lanes: SOFTWARE_LANES, rows: SOFTWARE_LANES, load: Load::Number };
                 Variant::Broadcast(if form.rows_are_vectors(dims) { vector } else { scalar })
             }
+            Kernel::Matmul { .. } if software => Variant::Naive,
             Kernel::Matmul { form, epilogue } => match (form.rows_are_vectors(dims), largest_tile(*epilogue, dims)) {
                 (true, None) if z >= LEAST_SLICED => Variant::SlicedVector,
                 (false, None) if z >= LEAST_SLICED => Variant::Sliced,

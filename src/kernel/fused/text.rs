@@ -9,6 +9,11 @@ use crate::network::Bias;
 use crate::precision::Precision;
 use std::fmt::Write;
 
+/// Whether scratch memory, weights and inputs are read and written as vectors of four.
+fn reads_vectors(variant: Variant) -> bool {
+    matches!(variant, Variant::Broadcast(_) | Variant::Tiled)
+}
+
 impl Fused {
     /// The complete WGSL behind the uniform.
     pub(in crate::kernel) fn wgsl(&self, variant: Variant) -> String {
@@ -24,9 +29,9 @@ impl Fused {
 
     fn write(&self, w: &mut String, variant: Variant) -> std::fmt::Result {
         let layout = self.layout();
-        let vectors = matches!(variant, Variant::Broadcast(_) | Variant::Tiled);
+        let vectors = reads_vectors(variant);
         writeln!(w, "alias Stored = {};", self.precision)?;
-        self.write_tables(w, &layout, vectors)?;
+        self.write_tables(w, &layout, variant)?;
         let activations = || self.network.layers.iter().map(|layer| layer.activation);
         let loss = match self.pass {
             Pass::Training { loss, .. } => Some(loss),
@@ -83,12 +88,16 @@ impl Fused {
                 broadcast::gradients(w)?;
                 broadcast::backward(w)?;
             }
-            Variant::Tiled => w.push_str(include_str!("../../../shaders/fused/tiled_backward.wgsl")),
+            Variant::Tiled => {
+                w.push_str(include_str!("../../../shaders/fused/accumulate.wgsl"));
+                w.push_str(include_str!("../../../shaders/fused/tiled_backward.wgsl"));
+            }
             _ => {
                 w.push_str(match variant {
                     Variant::Cooperative(_) => include_str!("../../../shaders/fused/bias_gradient_strands.wgsl"),
                     _ => include_str!("../../../shaders/fused/bias_gradient.wgsl"),
                 });
+                w.push_str(include_str!("../../../shaders/fused/accumulate.wgsl"));
                 w.push_str(include_str!("../../../shaders/fused/elements_backward.wgsl"));
                 w.push_str(match variant {
                     Variant::Cooperative(_) => include_str!("../../../shaders/fused/cooperative_backward.wgsl"),
@@ -157,7 +166,9 @@ impl Fused {
         writeln!(w, "}}")
     }
 
-    fn write_tables(&self, w: &mut String, layout: &Layout, vectors: bool) -> std::fmt::Result {
+    fn write_tables(&self, w: &mut String, layout: &Layout, variant: Variant) -> std::fmt::Result {
+        let in_software = matches!(variant, Variant::Broadcast(_));
+        let vectors = reads_vectors(variant);
         writeln!(w, "const LAYERS: u32 = {}u;", layout.layers.len())?;
         writeln!(w, "const LOWEST: u32 = {}u;", layout.lowest)?;
         writeln!(w, "const INPUTS: u32 = {}u;", self.network.inputs)?;
@@ -167,7 +178,8 @@ impl Fused {
         writeln!(w, "const PARTIALS: u32 = {}u;", layout.partials)?;
         let names = self.bindings();
         let name = |index: u32| names.iter().find(|spec| spec.index == index).map_or("", |spec| spec.name);
-        let (memory, sums) = if vectors { ("Memory", "vec4<f32>") } else { ("Stored", "f32") };
+        let memory = if vectors { "Memory" } else { "Stored" };
+        let sums = if in_software { "vec4<f32>" } else { "f32" };
         let of = |whole: bool| if vectors && whole { "Numbers" } else { "f32" };
         let input_vectors = vectors && self.network.inputs == padded(self.network.inputs);
         let (inputs, params) = (of(input_vectors), of(layout.packed.is_none()));
@@ -200,7 +212,7 @@ impl Fused {
                     let hook = last.activation.hook();
                     writeln!(w, "fn output_slope(s: f32) -> f32 {{ return activation_derivative_{hook}(s); }}")?;
                 }
-                let at = if vectors { "i / 4u][i % 4u" } else { "i" };
+                let at = if in_software { "i / 4u][i % 4u" } else { "i" };
                 writeln!(w, "fn get_partial(i: u32) -> f32 {{ return partials[{at}]; }}")?;
                 writeln!(w, "fn set_partial(i: u32, x: f32) {{ partials[{at}] = x; }}")?;
             }
