@@ -12,13 +12,30 @@ fn main(
   let lane = lane_of(local);
   let of_item = counted();
   let n = select(0u, of_item, item < items());
+  // Four loads on their way at a time, their sums still in order.
   var sum = 0.0;
-  for (var i = lane; i < n; i += LANES) {
+  var i = lane;
+  for (; i + 3u * LANES < n; i += 4u * LANES) {
+    let x0 = z[place(item, i)];
+    let x1 = z[place(item, i + LANES)];
+    let x2 = z[place(item, i + 2u * LANES)];
+    let x3 = z[place(item, i + 3u * LANES)];
+    sum = (((sum + x0) + x1) + x2) + x3;
+  }
+  for (; i < n; i += LANES) {
     sum += z[place(item, i)];
   }
   let mean = total(local, sum) / f32(of_item);
   var squares = 0.0;
-  for (var i = lane; i < n; i += LANES) {
+  i = lane;
+  for (; i + 3u * LANES < n; i += 4u * LANES) {
+    let x0 = z[place(item, i)] - mean;
+    let x1 = z[place(item, i + LANES)] - mean;
+    let x2 = z[place(item, i + 2u * LANES)] - mean;
+    let x3 = z[place(item, i + 3u * LANES)] - mean;
+    squares = (((squares + x0 * x0) + x1 * x1) + x2 * x2) + x3 * x3;
+  }
+  for (; i < n; i += LANES) {
     let difference = z[place(item, i)] - mean;
     squares += difference * difference;
   }

@@ -8,7 +8,16 @@ var<workgroup> scratch: array<f32, LANES>;
 @compute @workgroup_size(LANES)
 fn main(@builtin(local_invocation_index) lane: u32) {
   var sum = 0.0;
-  for (var i = lane; i < u.dims.x; i += LANES) {
+  var i = lane;
+  // Four loads on their way at a time, their sum still in order.
+  for (; i + 3u * LANES < u.dims.x; i += 4u * LANES) {
+    let x0 = squares[i];
+    let x1 = squares[i + LANES];
+    let x2 = squares[i + 2u * LANES];
+    let x3 = squares[i + 3u * LANES];
+    sum = (((sum + x0) + x1) + x2) + x3;
+  }
+  for (; i < u.dims.x; i += LANES) {
     sum += squares[i];
   }
   scratch[lane] = sum;

@@ -227,7 +227,9 @@ impl Block {
                 // A software rasteriser has no use for lanes, unless its loops end early.
                 0..=16_000 if abilities.is_software() => Variant::Naive,
                 0..=8 => Variant::Naive,
-                9..=1024 => Variant::Lanes(16),
+                // Few items by sixteens would be few workgroups.
+                9..=64 => Variant::Lanes(16),
+                65..=1024 if over.items(rows, cols) >= 16 * 128 => Variant::Lanes(16),
                 _ => Variant::Lanes(256),
             },
             _ => Variant::Naive,

@@ -156,7 +156,7 @@ impl Kernel {
                     .collect()
             }
             Kernel::Loss { .. } => {
-                vec![Variant::Naive, Variant::Lanes(4), Variant::Lanes(16), Variant::Lanes(64)]
+                std::iter::once(Variant::Naive).chain([4, 16, 64, 256].map(Variant::Lanes)).collect()
             }
             Kernel::LossSum => vec![Variant::Naive, Variant::Lanes(256)],
             Kernel::ColumnSum => vec![Variant::Naive, Variant::Strided, Variant::Vector, Variant::StridedVector],
@@ -215,12 +215,13 @@ impl Kernel {
                 0..=2 => Variant::Naive,
                 3..=8 => Variant::Lanes(4),
                 9..=64 => Variant::Lanes(16),
-                _ => Variant::Lanes(64),
+                65..=256 => Variant::Lanes(64),
+                _ => Variant::Lanes(256),
             },
             Kernel::Fused(fused) => fused.heuristic(abilities),
             Kernel::LossSum if software && x <= MOST_IN_TURN => Variant::Naive,
             Kernel::LossSum if x > 1 => Variant::Lanes(256),
-            Kernel::ColumnSum => match (x >= 64 && !software, y.is_multiple_of(4)) {
+            Kernel::ColumnSum => match (x >= 16 && !software, y.is_multiple_of(4)) {
                 (false, false) => Variant::Naive,
                 (false, true) => Variant::Vector,
                 (true, false) => Variant::Strided,

@@ -346,9 +346,14 @@ impl Plan {
 }
 
 /// Into how many parts to split the sums of a weight gradient of `elements` elements over `batch` samples. Where the
-/// elements are few, their tiles alone would leave most of a GPU idle, and the sums get long.
+/// elements are few, their tiles alone would leave most of a GPU idle, and the sums get long; where they are some more, a few
+/// parts do.
 fn gradient_parts(elements: usize, batch: usize) -> usize {
-    if elements <= FEW_SUMS && batch >= LONG_SUM { batch / 1024 } else { 1 }
+    match batch / 1024 {
+        _ if batch < LONG_SUM => 1,
+        parts if elements <= FEW_SUMS => parts,
+        parts => parts.min(MANY_SUMS / elements).max(1),
+    }
 }
 
 /// Likewise for a bias gradient of `outputs` elements; a divisor of `batch`.
@@ -359,6 +364,11 @@ fn gradient_strands(outputs: usize, batch: usize) -> usize {
 }
 
 const FEW_SUMS: usize = 1 << 16;
+
+/// Sums whose tiles fill a large GPU.
+const MANY_SUMS: usize = 1 << 20;
+
+/// Rows from which on sums over a batch are long.
 pub(super) const LONG_SUM: usize = 4096;
 
 /// Which slot a layer reads and writes.
