@@ -82,6 +82,31 @@ impl Dense {
     }
 }
 
+/// Loops over the items of one tensor after the other, each begun by the lane behind the last one of the loop before: or the
+/// first lanes would have an item of each, and all others wait for them.
+struct Turns {
+    lanes: usize,
+    taken: usize,
+}
+
+impl Turns {
+    /// The loop over so many items.
+    fn of(&mut self, items: usize) -> String {
+        let Turns { lanes, taken } = *self;
+        self.taken += items;
+        let first = match (lanes - taken % lanes) % lanes {
+            0 => "lane".to_owned(),
+            shift => format!("(lane + {shift}u) % {lanes}u"),
+        };
+        format!("for (var i = {first}; i < {items}u; i += {lanes}u)")
+    }
+}
+
+/// From a row of activations on the chip to the next: an odd number, so that neighbouring rows lie in different banks.
+const fn stride(width: usize) -> usize {
+    width | 1
+}
+
 impl Resident {
     /// Networks for the checks: between them every activation, loss, bias mode, rule and pass, frozen parameters, more
     /// rows than are on the chip at a time; every third of them has every bias mode, rule and pass.
@@ -168,7 +193,7 @@ impl Resident {
     /// Words that each row of a batch takes on the chip: every layer's input and output, every delta, its loss.
     fn words_per_row(&self) -> usize {
         let widths = self.whole.network.widths();
-        widths.iter().sum::<usize>() + widths[1..].iter().sum::<usize>() + 1
+        widths.iter().copied().map(stride).sum::<usize>() + widths[1..].iter().sum::<usize>() + 1
     }
 
     /// Rows of a batch that are on the chip at a time; 0 where the network does not fit.
@@ -316,8 +341,7 @@ impl Resident {
         names.iter().copied().enumerate()
     }
 
-    /// The parameters lie in workgroup memory as they do in their arena; a batch is taken `ROWS` rows at a time. Whoever
-    /// sums a parameter's gradient also updates it. A delta takes the place of the pre-activation that it needs.
+    /// The parameters lie in workgroup memory as they do in their arena; a batch is taken `ROWS` rows at a time. A delta takes the place of the pre-activation that it needs.
     fn workgroup(&self, w: &mut String, lanes: u32) -> Result {
         let network = &self.whole.network;
         let params = Params::of(network);
@@ -325,7 +349,10 @@ impl Resident {
         let rows = self.rows().max(1);
         let (inputs, outputs) = (network.inputs, network.outputs());
         let arena = params.len;
-        let widths: usize = network.widths().iter().sum();
+        let widths = network.widths();
+        let columns = |from: usize| widths[from..].iter().sum::<usize>();
+        // Where what goes into a layer lies, or, behind the last one, what comes out.
+        let a_at = |layer: usize| rows * widths[..layer].iter().copied().map(stride).sum::<usize>();
         let each = |items: &str| format!("for (var i = lane; i < {items}; i += {lanes}u)");
         // One invocation waits for nobody. Mesa would cut the program into coroutines, and FXC would take the wait for one
         // that not all come to.
@@ -340,8 +367,8 @@ impl Resident {
         for (_, name) in self.states() {
             writeln!(w, "var<workgroup> {name}: array<f32, {arena}>;")?;
         }
-        writeln!(w, "var<workgroup> a: array<f32, {}>;", rows * widths)?;
-        writeln!(w, "var<workgroup> d: array<f32, {}>;", rows * (widths - inputs))?;
+        writeln!(w, "var<workgroup> a: array<f32, {}>;", a_at(widths.len()))?;
+        writeln!(w, "var<workgroup> d: array<f32, {}>;", rows * columns(1))?;
         writeln!(w, "var<workgroup> row_loss: array<f32, {rows}>;")?;
         writeln!(w, "@compute @workgroup_size({lanes})")?;
         writeln!(w, "fn main(@builtin(local_invocation_index) lane: u32) {{")?;
@@ -362,15 +389,18 @@ impl Resident {
         writeln!(w, "      let rows = min({rows}u, live - first);")?;
         writeln!(w, "      {} {{", each(&format!("rows * {inputs}u")))?;
         writeln!(w, "        let sample = sample_of(entry, first + i / {inputs}u);")?;
-        writeln!(w, "        a[i] = input_at(sample * {inputs}u + i % {inputs}u);")?;
+        writeln!(w, "        let at = i / {inputs}u * {}u + i % {inputs}u;", stride(inputs))?;
+        writeln!(w, "        a[at] = input_at(sample * {inputs}u + i % {inputs}u);")?;
         writeln!(w, "      }}")?;
         barrier(w, "      ")?;
 
-        for layer in &layers {
+        for (l, layer) in layers.iter().enumerate() {
             let Dense { inputs, outputs, bias_range, weight, .. } = layer;
+            // Neighbours have neighbouring rows: they share the unit's weights, and their rows lie in different banks.
             writeln!(w, "      {} {{", each(&format!("rows * {outputs}u")))?;
-            writeln!(w, "        let row = {}u + i / {outputs}u * {inputs}u;", rows * layer.input_at)?;
-            writeln!(w, "        let unit = i % {outputs}u;")?;
+            writeln!(w, "        let r = i % rows;")?;
+            writeln!(w, "        let unit = i / rows;")?;
+            writeln!(w, "        let row = {}u + r * {}u;", a_at(l), stride(*inputs))?;
             writeln!(w, "        var sum = 0.0;")?;
             writeln!(w, "        for (var k = 0u; k < {inputs}u; k++) {{")?;
             writeln!(w, "          sum += p[{}u + unit * {inputs}u + k] * a[row + k];", weight.start)?;
@@ -381,33 +411,35 @@ impl Resident {
                 Bias::None => {}
             }
             if layer.keeps() {
-                writeln!(w, "        d[{}u + i] = sum;", rows * layer.delta_at)?;
+                writeln!(w, "        d[{}u + r * {outputs}u + unit] = sum;", rows * layer.delta_at)?;
             }
-            writeln!(w, "        a[{}u + i] = activation_{}(sum);", rows * layer.output_at(), layer.activation.hook())?;
+            let (at, stride, hook) = (a_at(l + 1), stride(*outputs), layer.activation.hook());
+            writeln!(w, "        a[{at}u + r * {stride}u + unit] = activation_{hook}(sum);")?;
             writeln!(w, "      }}")?;
             barrier(w, "      ")?;
         }
 
         if let Some(last) = layers.last() {
-            let (y, d) = (rows * last.output_at(), rows * last.delta_at);
+            let (y, d) = (a_at(layers.len()), rows * last.delta_at);
             let each_output = format!("for (var j = 0u; j < {outputs}u; j++)");
             writeln!(w, "      for (var r = lane; r < rows; r += {lanes}u) {{")?;
             writeln!(w, "        let begin = r * {outputs}u;")?;
+            writeln!(w, "        let y_begin = {y}u + r * {}u;", stride(outputs))?;
             writeln!(w, "        let target_begin = sample_of(entry, first + r) * ({outputs}u + u.dims.w);")?;
             writeln!(w, "        let scale = entry.loss_scale * weight_at(target_begin + {outputs}u);")?;
             writeln!(w, "        var row = Row(0.0, 0.0);")?;
             if self.whole.loss.uses_softmax() {
-                writeln!(w, "        var largest = a[{y}u + begin];")?;
-                writeln!(w, "        {each_output} {{ largest = max(largest, a[{y}u + begin + j]); }}")?;
+                writeln!(w, "        var largest = a[y_begin];")?;
+                writeln!(w, "        {each_output} {{ largest = max(largest, a[y_begin + j]); }}")?;
                 writeln!(w, "        {each_output} {{")?;
-                writeln!(w, "          row.log_sum_exp += exp(a[{y}u + begin + j] - largest);")?;
+                writeln!(w, "          row.log_sum_exp += exp(a[y_begin + j] - largest);")?;
                 writeln!(w, "          row.target_sum += target_at(target_begin + j);")?;
                 writeln!(w, "        }}")?;
                 writeln!(w, "        row.log_sum_exp = largest + log(row.log_sum_exp);")?;
             }
             writeln!(w, "        var total = 0.0;")?;
             writeln!(w, "        {each_output} {{")?;
-            writeln!(w, "          let y = a[{y}u + begin + j];")?;
+            writeln!(w, "          let y = a[y_begin + j];")?;
             writeln!(w, "          let t = target_at(target_begin + j);")?;
             let stored = if last.keeps() { format!("d[{d}u + begin + j]") } else { "y".to_owned() };
             writeln!(w, "          let slope = activation_derivative_{}({stored});", last.activation.hook())?;
@@ -432,7 +464,8 @@ impl Resident {
                 None => writeln!(w, "        input_gradient[first * {inputs}u + i] = sum;")?,
                 Some(below) => {
                     let d = format!("d[{}u + i]", rows * below.delta_at);
-                    let stored = if below.keeps() { d.clone() } else { format!("a[{}u + i]", rows * layer.input_at) };
+                    let place = format!("{}u + i / {inputs}u * {}u + unit", a_at(i), stride(*inputs));
+                    let stored = if below.keeps() { d.clone() } else { format!("a[{place}]") };
                     writeln!(w, "        {d} = sum * activation_derivative_{}({stored});", below.activation.hook())?;
                 }
             }
@@ -441,15 +474,16 @@ impl Resident {
         }
 
         let each_row = "for (var r = 0u; r < rows; r++)";
-        for layer in &layers {
+        let mut turns = Turns { lanes: lanes as usize, taken: 0 };
+        for (l, layer) in layers.iter().enumerate() {
             let Dense { inputs, outputs, .. } = layer;
-            let (a, d) = (rows * layer.input_at, rows * layer.delta_at);
+            let (a, d, stride) = (a_at(l), rows * layer.delta_at, stride(*inputs));
             if layer.derive_weight {
-                writeln!(w, "      {} {{", each(&format!("{}u", layer.weight.len())))?;
+                writeln!(w, "      {} {{", turns.of(layer.weight.len()))?;
                 writeln!(w, "        let j = {d}u + i / {inputs}u;")?;
                 writeln!(w, "        let k = {a}u + i % {inputs}u;")?;
                 writeln!(w, "        var sum = 0.0;")?;
-                writeln!(w, "        {each_row} {{ sum += d[j + r * {outputs}u] * a[k + r * {inputs}u]; }}")?;
+                writeln!(w, "        {each_row} {{ sum += d[j + r * {outputs}u] * a[k + r * {stride}u]; }}")?;
                 writeln!(w, "        g[{}u + i] += sum;", layer.weight.start)?;
                 writeln!(w, "      }}")?;
             }
@@ -460,7 +494,7 @@ impl Resident {
                 writeln!(w, "        g[{}] += sum;", layer.bias_range.start)?;
                 writeln!(w, "      }}")?;
             } else if layer.derive_bias {
-                writeln!(w, "      {} {{", each(&format!("{outputs}u")))?;
+                writeln!(w, "      {} {{", turns.of(*outputs))?;
                 writeln!(w, "        var sum = 0.0;")?;
                 writeln!(w, "        {each_row} {{ sum += d[{d}u + i + r * {outputs}u]; }}")?;
                 writeln!(w, "        g[{}u + i] += sum;", layer.bias_range.start)?;
@@ -485,11 +519,13 @@ impl Resident {
             writeln!(w, "      input_gradient[i] = 0.0;")?;
             writeln!(w, "    }}")?;
         } else {
+            let mut turns = Turns { lanes: lanes as usize, taken: 0 };
             for tensor in params.tensors.iter().filter(|tensor| tensor.trainable) {
                 let Range { start, end } = tensor.range();
-                writeln!(w, "    for (var i = {start}u + lane; i < {end}u; i += {lanes}u) {{")?;
-                writeln!(w, "      p[i] = update(i, p[i], g[i], rates_of(entry));")?;
-                writeln!(w, "      g[i] = 0.0;")?;
+                writeln!(w, "    {} {{", turns.of(end - start))?;
+                writeln!(w, "      let at = {start}u + i;")?;
+                writeln!(w, "      p[at] = update(at, p[at], g[at], rates_of(entry));")?;
+                writeln!(w, "      g[at] = 0.0;")?;
                 writeln!(w, "    }}")?;
             }
         }
