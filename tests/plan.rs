@@ -2,8 +2,9 @@
 #![allow(clippy::panic)] // a test says what failed by panicking
 #![allow(clippy::unwrap_used)]
 
-use wgrad::plan::{Plan, Planner, TrainingOptions};
-use wgrad::{Activation, Bias, Loss, Network};
+use wgrad::kernel::{Element, Epilogue, Form, Kernel, Uniform};
+use wgrad::plan::{Binding, Phase, Plan, Planner, Slot, SlotInfo, TrainingOptions};
+use wgrad::{Activation, Bias, Device, Loss, Network};
 
 /// Where gradients are kept there is a step for each of the four equations; else the products that sum them update.
 #[test]
@@ -55,5 +56,35 @@ fn functions_given_as_text_take_no_dispatch_of_their_own() {
         );
         assert_eq!(custom.steps.len(), registered.steps.len(), "{planner}");
         assert_eq!(custom.bytes(), registered.bytes(), "{planner}");
+    }
+}
+
+/// On the CPU threads share the parts where there are more parts than threads, and each part where there are fewer.
+#[test]
+fn products_in_parts_have_the_same_bits_on_any_number_of_threads() {
+    let kernel = Kernel::Matmul { form: Form::Tn, epilogue: Epilogue::Parts };
+    let dims = [96, 130, 4100, 3];
+    let lengths = kernel.lengths(dims);
+    let slots =
+        lengths.iter().enumerate().map(|(i, &len)| SlotInfo { slot: Slot::State(i), len, element: Element::Real });
+    let slots: Vec<_> = slots.collect();
+    let bindings = slots.iter().map(|info| Binding { slot: info.slot, range: 0..info.len }).collect();
+    let plan = Plan::single(kernel, Uniform { dims, ..Uniform::default() }, slots, bindings).unwrap();
+    let on = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let mut executor = Device::Cpu.executor(plan.clone()).unwrap();
+            for (slot, factor) in [(0, 0.37), (1, 0.61)] {
+                let numbers: Vec<_> = (0..lengths[slot]).map(|i| (i as f32 * factor).sin()).collect();
+                executor.write(Slot::State(slot), 0, &numbers).unwrap();
+            }
+            executor.run(&[Phase::Forward], 1).unwrap();
+            executor.read(Slot::State(2), 0..lengths[2]).unwrap().wait().unwrap()
+        })
+    };
+    let one = on(1);
+    assert!(one.iter().all(|x| x.is_finite()) && one.iter().any(|x| x.abs() > 1.0));
+    for threads in [2, 3, 4, 8] {
+        assert_eq!(on(threads), one, "{threads} threads");
     }
 }

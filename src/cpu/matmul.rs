@@ -237,8 +237,16 @@ impl<T: Real> Product<'_, T> {
     fn parts(&self, c: &mut [T], parts: usize, products: Products) {
         let [m, n, k] = self.shape;
         let length = part_length(k as u64, parts as u64) as usize;
+        let depth = |part: usize| (part * length).min(k)..((part + 1) * length).min(k);
+        if let (Products::Gemm, true) = (products, parts < rayon::current_num_threads()) {
+            // Fewer parts than threads: all of them for each part.
+            for (part, sums) in c.chunks_exact_mut(m * n).take(parts).enumerate() {
+                self.gemm(0..m, depth(part), sums, true);
+            }
+            return;
+        }
         for_row_blocks(parts, 1, [(c, m * n)], |part, [sums]| {
-            let depth = (part * length).min(k)..((part + 1) * length).min(k);
+            let depth = depth(part);
             match products {
                 Products::Naive => self.naive(0, depth, sums),
                 Products::Gemm => self.gemm(0..m, depth, sums, false),

@@ -230,6 +230,8 @@ impl Block {
                 // Few items by sixteens would be few workgroups.
                 9..=64 => Variant::Lanes(16),
                 65..=1024 if over.items(rows, cols) >= 16 * 128 => Variant::Lanes(16),
+                // Neighbours among 256 lanes of a column read a row apart from each other.
+                65..=511 if over == Over::Columns => Variant::Lanes(16),
                 _ => Variant::Lanes(256),
             },
             _ => Variant::Naive,

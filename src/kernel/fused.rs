@@ -31,7 +31,8 @@ const CACHE: usize = 128 << 10;
 /// Parts of a batch: some for each processor of a large GPU, few enough for their gradients to be added up quickly.
 const PARTS: usize = 256;
 
-/// Elements of all parts together at the most: what a binding takes on every device, 128 MiB.
+/// Elements of all parts together at the most, as far as it is their number that decides: what a binding takes on every device,
+/// 128 MiB. Deep networks have more on long batches, since a part may take only so long.
 const MOST_ELEMENTS: usize = 32 << 20;
 
 /// Rows that make a part worth adding up.

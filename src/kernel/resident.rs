@@ -65,14 +65,14 @@ pub(crate) struct Dense {
     pub(crate) derive_bias: bool,
     /// Whether `∂loss/∂input` of this layer is wanted.
     pub(crate) pass_on: bool,
-    /// Columns of all layers' inputs before this one's, in a row of activations.
+    /// Columns of all layers' inputs before this one's, in a row of activations that lies without gaps.
     pub(crate) input_at: usize,
     /// Columns of all layers' deltas before this one's, in a row of deltas.
     pub(crate) delta_at: usize,
 }
 
 impl Dense {
-    /// Where the layer's output begins in a row of activations.
+    /// Where the layer's output begins in such a row.
     pub(crate) fn output_at(&self) -> usize {
         self.input_at + self.inputs
     }
@@ -341,7 +341,8 @@ impl Resident {
         names.iter().copied().enumerate()
     }
 
-    /// The parameters lie in workgroup memory as they do in their arena; a batch is taken `ROWS` rows at a time. A delta takes the place of the pre-activation that it needs.
+    /// The parameters lie in workgroup memory as they do in their arena; a batch is taken `ROWS` rows at a time. A delta takes
+    /// the place of the pre-activation that it needs.
     fn workgroup(&self, w: &mut String, lanes: u32) -> Result {
         let network = &self.whole.network;
         let params = Params::of(network);
@@ -350,7 +351,6 @@ impl Resident {
         let (inputs, outputs) = (network.inputs, network.outputs());
         let arena = params.len;
         let widths = network.widths();
-        let columns = |from: usize| widths[from..].iter().sum::<usize>();
         // Where what goes into a layer lies, or, behind the last one, what comes out.
         let a_at = |layer: usize| rows * widths[..layer].iter().copied().map(stride).sum::<usize>();
         let each = |items: &str| format!("for (var i = lane; i < {items}; i += {lanes}u)");
@@ -368,7 +368,7 @@ impl Resident {
             writeln!(w, "var<workgroup> {name}: array<f32, {arena}>;")?;
         }
         writeln!(w, "var<workgroup> a: array<f32, {}>;", a_at(widths.len()))?;
-        writeln!(w, "var<workgroup> d: array<f32, {}>;", rows * columns(1))?;
+        writeln!(w, "var<workgroup> d: array<f32, {}>;", rows * widths[1..].iter().sum::<usize>())?;
         writeln!(w, "var<workgroup> row_loss: array<f32, {rows}>;")?;
         writeln!(w, "@compute @workgroup_size({lanes})")?;
         writeln!(w, "fn main(@builtin(local_invocation_index) lane: u32) {{")?;

@@ -12,7 +12,7 @@ use crate::reference::{Bounded, Number};
 pub(super) const HYPER: [f32; 4] = [0.375, 1.0 / 0.625, 3.0, 0.0];
 
 pub(super) fn shapes(kernel: Block) -> Vec<[u32; 4]> {
-    let shapes = [[1, 1], [5, 3], [17, 10], [65, 7], [3, 300], [257, 2]];
+    let shapes = [[1, 1], [5, 3], [17, 10], [65, 7], [3, 300], [257, 2], [2, 1031], [1031, 2]];
     shapes
         .map(|[rows, cols]: [u32; 2]| {
             let apart = |items: u32| items.next_multiple_of(8);

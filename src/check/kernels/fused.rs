@@ -21,11 +21,12 @@ pub(super) const SHAPES: &[&[u32]] = &[&[1, 64], &[7, 32, 1], &[33, 32], &[70, 6
 /// `[parts, first, length]`: the whole arena, a range that begins and ends inside a tensor's neighbourhood.
 pub(super) fn sum_shapes(sum: &FusedSum) -> Vec<[u32; 4]> {
     let len = Params::of(&sum.network).len as u32;
-    vec![[1, 0, len, 0], [OVERFLOWING as u32, 0, len, 0], [3, 0, len, 0], [129, 64, len - 65, 0]]
+    let skipped = OVERFLOWING.map(|[parts, _]| [parts as u32, 0, len, 0]);
+    [&[[1, 0, len, 0], [3, 0, len, 0], [129, 64, len - 65, 0]], skipped.as_slice()].concat()
 }
 
-/// So many parts stand for a step that is skipped in mixed precision.
-const OVERFLOWING: usize = 2;
+/// So many parts stand for a step that is skipped in mixed precision, because this one of them overflowed.
+const OVERFLOWING: [[usize; 2]; 3] = [[2, 1], [5, 4], [6, 2]];
 
 /// Row `i` of the batch is this row of the data set.
 fn order(batch: usize) -> Vec<u32> {
@@ -146,9 +147,9 @@ pub(super) fn sum_contents(
     let mut partials = real(parts * kernel.tensors().1, 2.0);
     let half = kernel.precision == Precision::F16;
     if let (true, Some(_), Contents::Real(partials)) = (half, kernel.rule, &mut partials) {
-        // Losses do not matter; the last of these parts overflowed.
+        // Losses do not matter.
         partials.extend(vec![f32::NAN; parts]);
-        partials.extend((0..parts).map(|part| f32::from(u8::from(parts == OVERFLOWING && part + 1 == parts))));
+        partials.extend((0..parts).map(|part| f32::from(u8::from(OVERFLOWING.contains(&[parts, part])))));
     }
     let mut all = match kernel.rule {
         None => vec![partials, Contents::Poison(arena)],
@@ -174,7 +175,7 @@ pub(super) fn sum_bounds(kernel: &FusedSum, dims: [u32; 4], hyper: [f32; 4], con
     let states = kernel.rule.map_or(0, |rule| rule.states());
     out[written..=written + states].iter_mut().for_each(|bounds| *bounds = vec![0.0; arena]);
     let half = kernel.precision == Precision::F16;
-    if half && kernel.rule.is_some() && parts == OVERFLOWING {
+    if half && kernel.rule.is_some() && OVERFLOWING.iter().any(|[skipped, _]| parts == *skipped) {
         return out;
     }
     // A power of two takes no digit; what becomes subnormal may become 0.

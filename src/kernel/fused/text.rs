@@ -98,9 +98,11 @@ impl Fused {
                     _ => include_str!("../../../shaders/fused/bias_gradient.wgsl"),
                 });
                 w.push_str(include_str!("../../../shaders/fused/accumulate.wgsl"));
-                w.push_str(include_str!("../../../shaders/fused/elements_backward.wgsl"));
                 w.push_str(match variant {
-                    Variant::Cooperative(_) => include_str!("../../../shaders/fused/cooperative_backward.wgsl"),
+                    Variant::Cooperative(_) => concat!(
+                        include_str!("../../../shaders/fused/elements_backward.wgsl"),
+                        include_str!("../../../shaders/fused/cooperative_backward.wgsl")
+                    ),
                     _ => include_str!("../../../shaders/fused/naive_backward.wgsl"),
                 });
             }
