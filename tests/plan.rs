@@ -63,7 +63,7 @@ fn functions_given_as_text_take_no_dispatch_of_their_own() {
 #[test]
 fn products_in_parts_have_the_same_bits_on_any_number_of_threads() {
     let kernel = Kernel::Matmul { form: Form::Tn, epilogue: Epilogue::Parts };
-    let dims = [96, 130, 4100, 3];
+    let dims = [250, 270, 4100, 3];
     let lengths = kernel.lengths(dims);
     let slots =
         lengths.iter().enumerate().map(|(i, &len)| SlotInfo { slot: Slot::State(i), len, element: Element::Real });

@@ -60,6 +60,9 @@ pub(super) fn matmul<T: Real>(
     }
 }
 
+/// Elements of a product in parts that all threads share part by part, where there are fewer parts than threads.
+const WORTH_SHARING: usize = 1 << 16;
+
 /// Rows below which packing `B`, which each product of a block of rows does for itself, is not worth it.
 const PACKED_ROWS: usize = 256;
 /// Elements of a block that stays in a thread's own cache.
@@ -238,8 +241,8 @@ impl<T: Real> Product<'_, T> {
         let [m, n, k] = self.shape;
         let length = part_length(k as u64, parts as u64) as usize;
         let depth = |part: usize| (part * length).min(k)..((part + 1) * length).min(k);
-        if let (Products::Gemm, true) = (products, parts < rayon::current_num_threads()) {
-            // Fewer parts than threads: all of them for each part.
+        let shares_each = m * n >= WORTH_SHARING && parts < rayon::current_num_threads();
+        if let (Products::Gemm, true) = (products, shares_each) {
             for (part, sums) in c.chunks_exact_mut(m * n).take(parts).enumerate() {
                 self.gemm(0..m, depth(part), sums, true);
             }
